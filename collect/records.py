@@ -1,0 +1,166 @@
+"""The record format: what one line of ``raw/samples.jsonl`` holds.
+
+Standard library only, because the load driver carries this module to the base station. The file is append-only: a
+line that was written is never changed. A repetition's request lines are appended together, in one write, so a driver
+that is cut off leaves either all of them or none; its model line follows when the base station has trained.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+SCHEMA_VERSION = 1
+
+
+class RecordError(ValueError):
+    """A line of a record file is not what this version of the format says; the message names file and line."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One request of one repetition, as the base station saw it.
+
+    Times ``*_ns`` are CLOCK_MONOTONIC of the base station in nanoseconds; ``None`` where the request never came that
+    far. ``phases_ms`` are the function's own, from its ``Server-Timing`` header. ``error`` is a sentence, or ``None``
+    for a request that was answered with status 200.
+    """
+
+    run: str
+    scenario: str
+    base_station: str
+    block: int
+    repetition: int
+    request: int
+    attempt: int
+    warmup: bool
+    started_at: str
+    intended_ns: int
+    sent_ns: int | None
+    connected_ns: int | None
+    uploaded_ns: int | None
+    first_byte_ns: int | None
+    last_byte_ns: int | None
+    request_bytes: int
+    response_bytes: int
+    status: int | None
+    error: str | None
+    congestion_control: str | None
+    replica: str | None
+    node: str | None
+    cold: bool
+    texts: int
+    parameters: dict[str, Any] | None
+    accuracy_validation: float | None
+    accuracy_function: float | None
+    phases_ms: dict[str, float] = field(default_factory=dict)
+    schema: int = SCHEMA_VERSION
+    kind: str = "request"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """What the base station did with a repetition's replies: trained on the whole training set, scored the test set.
+
+    ``chosen_request`` is the request whose reply had the best validation accuracy. ``response_time_ms`` runs from just
+    before the first request was sent to the last byte of the last reply. With ``error`` set the repetition failed and
+    is no data point; the request lines say why.
+    """
+
+    run: str
+    scenario: str
+    base_station: str
+    block: int
+    repetition: int
+    attempt: int
+    warmup: bool
+    response_time_ms: float | None
+    chosen_request: int | None
+    parameters: dict[str, Any] | None
+    accuracy_test: float | None
+    fit_ms: float | None
+    training_texts: int
+    test_texts: int
+    error: str | None
+    schema: int = SCHEMA_VERSION
+    kind: str = "model"
+
+
+Record = RequestRecord | ModelRecord
+_KINDS: dict[str, type[RequestRecord | ModelRecord]] = {"request": RequestRecord, "model": ModelRecord}
+
+
+def dump(record: Record) -> str:
+    """Return the record as one JSON line, without the newline."""
+    return json.dumps(asdict(record), separators=(",", ":"), allow_nan=False)
+
+
+def load(line: str) -> Record:
+    """Return the record that a line holds.
+
+    Raises:
+        RecordError: the line is not JSON, of another schema version, of an unknown kind, or has other fields.
+    """
+    try:
+        data = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise RecordError(f"not JSON ({error.msg} at column {error.colno})") from error
+    if not isinstance(data, dict):
+        raise RecordError("not a JSON object")
+    if data.get("schema") != SCHEMA_VERSION:
+        raise RecordError(f"schema version {data.get('schema')!r}, this faasbed reads version {SCHEMA_VERSION}")
+    kind = _KINDS.get(data.get("kind", ""))
+    if kind is None:
+        raise RecordError(f"unknown kind {data.get('kind')!r}")
+    wanted = {entry.name for entry in fields(kind)}
+    if wanted != set(data):
+        raise RecordError(f"other fields than a {data['kind']} record: {', '.join(sorted(wanted ^ set(data)))}")
+    return kind(**data)
+
+
+def append(path: Path, records: Iterable[Record]) -> None:
+    """Append the records to a file in one write and wait until they are on disk.
+
+    A file whose last line was cut off (a full disk, a power cut) gets a newline first, so the torn line stays alone.
+
+    Raises:
+        OSError: the disk is full or the file cannot be written; what was there before is untouched.
+    """
+    payload = "".join(dump(record) + "\n" for record in records).encode()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            payload = b"\n" + payload
+        while payload:
+            payload = payload[os.write(descriptor, payload) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> Iterator[Record]:
+    """Yield the records of a file in the order they were written.
+
+    A last line without its newline was torn by a crash and is passed over: its repetition is measured again. So is a
+    torn line in the middle, which ``append`` has closed with a newline: it does not end in a brace.
+
+    Raises:
+        RecordError: a whole line is damaged; the message names file and line.
+    """
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.rstrip("\n").endswith("}"):
+                continue
+            try:
+                yield load(line)
+            except RecordError as error:
+                if not line.endswith("\n"):
+                    continue
+                raise RecordError(f"{path}, line {number}: {error}") from error

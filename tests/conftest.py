@@ -1,0 +1,24 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NEWS = ROOT.parent / "shared" / "data" / "news-315.json"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The project's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def news() -> Path:
+    """The peer's own example: 315 real news texts; the test is skipped, and says so, where it is not at hand."""
+    if not NEWS.exists():
+        pytest.skip(f"the peer's example news-315.json is not at {NEWS}")
+    return NEWS
