@@ -1,0 +1,193 @@
+#!/usr/bin/python
+"""Make or remove the nodes of the inventory `local`: one network namespace each, reached by SSH."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.lab_ledger import Ledger, alone, ledger_of, read_ledger
+from ansible.module_utils.lab_machine import check_tools
+from ansible.module_utils.lab_network import network_changes, refuse_strangers, removal_changes
+from ansible.module_utils.lab_nodes import (
+    connection_changes,
+    end_changes,
+    file_changes,
+    folder_removal,
+    mount_point_removal,
+    process_changes,
+)
+from ansible.module_utils.lab_plan import Change, Lab, LabError, core_warning, make_lab
+
+DOCUMENTATION = r"""
+module: lab_namespaces
+short_description: Make or remove nodes that are network namespaces of this machine
+description:
+  - Compares the machine with the lab that is asked for, and changes what differs, in check mode only in words.
+  - Takes away nothing that C(folder)/made.json does not name.
+options:
+  state:
+    description: Whether the lab is to stand or to be gone.
+    type: str
+    choices: [present, absent]
+    default: present
+  folder:
+    description: Where the lab keeps keys, the nodes' folders and its ledger on this machine.
+    type: path
+    required: true
+  launcher:
+    description: The script that lays out a node's paths and becomes its sshd.
+    type: path
+  prefix:
+    description: The first word of all names of namespaces and interfaces.
+    type: str
+  state_dir:
+    description: The path at which each node sees its own folder.
+    type: path
+  management_network:
+    description: Network over which the nodes are reached; its first address is the machine's.
+    type: str
+  data_network:
+    description: Network on which the nodes reach each other.
+    type: str
+  management_addresses:
+    description: Address of each node on the management network, by name; these are the nodes of the lab.
+    type: dict
+  data_addresses:
+    description: Address of each node on the data network, by name.
+    type: dict
+  compute:
+    description: Names of the nodes that are pinned to a core each.
+    type: list
+    elements: str
+"""
+EXAMPLES = r"""
+- name: Make a lab of one node
+  lab_namespaces:
+    folder: /var/lib/faasbed-lab
+    launcher: "{{ role_path }}/files/enter_node.sh"
+    prefix: fb
+    state_dir: /var/lib/faasbed
+    management_network: 198.18.0.0/24
+    data_network: 198.19.0.0/24
+    management_addresses: {edge-1: 198.18.0.11}
+    data_addresses: {edge-1: 198.19.0.11}
+    compute: [edge-1]
+"""
+RETURN = r"""
+changes:
+  description: What was done, or would be done, in order and in words.
+  returned: always
+  type: list
+  elements: str
+"""
+
+
+def lab_is_made(lab: Lab, ledger: Ledger | None, launcher: Path, usable_cores: int) -> list[Change]:
+    """All that has to change for the lab to stand; what the ledger has beyond it goes."""
+    after = ledger_of(lab)
+    gone = set(ledger.nodes) - set(after.nodes) if ledger else set()
+    leftover = set(ledger.namespaces) - set(after.namespaces) if ledger else set()
+    homes = [lab.folder / "nodes" / name for name in sorted(gone)]
+    ended = list(end_changes(lab.state_dir, sorted(leftover), homes))
+    started = list(process_changes(lab, launcher))
+    return [
+        *(connection_changes(lab.control_sockets) if ended or started else ()),
+        *ended,
+        *(removal_changes(leftover, set(ledger.links) - set(after.links)) if ledger else ()),
+        *(change for name in sorted(gone) for change in folder_removal(lab.folder / "nodes" / name)),
+        *(change for name in sorted(gone) for change in folder_removal(lab.folder / "sshd" / name)),
+        *network_changes(lab),
+        *file_changes(lab, usable_cores),
+        *started,
+    ]
+
+
+def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
+    """All that is left of the lab in the folder."""
+    if ledger is None:
+        return list(folder_removal(folder))
+    state_dir = Path(ledger.state_dir)
+    homes = [folder / "nodes" / name for name in ledger.nodes]
+    return [
+        *connection_changes(folder / "cp"),
+        *end_changes(state_dir, ledger.namespaces, homes),
+        *removal_changes(set(ledger.namespaces), set(ledger.links)),
+        *mount_point_removal(state_dir, homes),
+        *folder_removal(folder),
+    ]
+
+
+def make(module: AnsibleModule, folder: Path, ledger: Ledger | None) -> list[Change]:
+    """Bring the lab to what the parameters say."""
+    cores = sorted(os.sched_getaffinity(0))
+    lab = make_lab(module.params, cores)
+    warning = core_warning(lab.nodes, len(cores))
+    if warning:
+        module.warn(warning)
+    refuse_strangers(lab, ledger)
+    changes = lab_is_made(lab, ledger, Path(module.params["launcher"]), len(cores))
+    if changes and not module.check_mode:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with alone(folder):
+            (ledger.and_then(lab) if ledger else ledger_of(lab)).write(folder)
+            carry_out(changes)
+            ledger_of(lab).write(folder)
+    return changes
+
+
+def remove(module: AnsibleModule, folder: Path, ledger: Ledger | None) -> list[Change]:
+    """Take away all that the ledger names."""
+    changes = lab_is_gone(folder, ledger)
+    if changes and not module.check_mode:
+        with alone(folder):
+            carry_out(changes)
+    return changes
+
+
+def carry_out(changes: list[Change]) -> None:
+    """Do what the sentences say, in their order."""
+    for change in changes:
+        change.do()
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    wanted: dict[str, dict[str, Any]] = {
+        "launcher": {"type": "path"},
+        "prefix": {"type": "str"},
+        "state_dir": {"type": "path"},
+        "management_network": {"type": "str"},
+        "data_network": {"type": "str"},
+        "management_addresses": {"type": "dict"},
+        "data_addresses": {"type": "dict"},
+        "compute": {"type": "list", "elements": "str"},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "folder": {"type": "path", "required": True},
+            **wanted,
+        },
+        required_if=[("state", "present", tuple(wanted))],
+        supports_check_mode=True,
+    )
+    folder = Path(module.params["folder"])
+    try:
+        check_tools()
+        ledger = read_ledger(folder)
+        changes = (make if module.params["state"] == "present" else remove)(module, folder, ledger)
+    except LabError as error:
+        module.fail_json(msg=str(error))
+    sentences = [change.sentence for change in changes]
+    module.exit_json(
+        changed=bool(sentences),
+        changes=sentences,
+        diff={"before": "", "after": "".join(f"{sentence}\n" for sentence in sentences)},
+    )
+
+
+if __name__ == "__main__":
+    main()

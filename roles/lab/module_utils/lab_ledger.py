@@ -1,0 +1,113 @@
+"""What a lab has made on this machine, in writing: only what stands here is ever taken away."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from ansible.module_utils.lab_machine import boot, read, write
+from ansible.module_utils.lab_plan import Lab, LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SHALLOWEST = 3  # parts of the path: "/", "var", "faasbed-lab"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The names a lab has made, or is about to make: written before the first of them exists."""
+
+    boot: str
+    state_dir: str
+    namespaces: tuple[str, ...]
+    links: tuple[str, ...]
+    nodes: tuple[str, ...]
+
+    def and_then(self, lab: Lab) -> Ledger:
+        """The ledger of the time between this one and the lab: it has the names of both."""
+        return Ledger(
+            boot=boot(),
+            state_dir=str(lab.state_dir),
+            namespaces=tuple(sorted({*self.namespaces, *lab.namespaces})),
+            links=tuple(sorted({*self.links, *lab.links})),
+            nodes=tuple(sorted({*self.nodes, *(node.name for node in lab.nodes)})),
+        )
+
+    def write(self, folder: Path) -> None:
+        """Put the ledger in the lab's folder."""
+        write(_file(folder), json.dumps(asdict(self), indent=2) + "\n", 0o600)
+
+
+def ledger_of(lab: Lab) -> Ledger:
+    """The ledger once the lab stands."""
+    return Ledger(
+        boot=boot(),
+        state_dir=str(lab.state_dir),
+        namespaces=tuple(sorted(lab.namespaces)),
+        links=tuple(sorted(lab.links)),
+        nodes=tuple(sorted(node.name for node in lab.nodes)),
+    )
+
+
+def read_ledger(folder: Path) -> Ledger | None:
+    """The ledger in a lab's folder, None where there is no lab; of an earlier boot only the files are left.
+
+    Raises:
+        LabError: the folder is not a place for a lab, or holds something else.
+    """
+    _check_folder(folder)
+    text = read(_file(folder))
+    if text is None:
+        if folder.exists() and any(folder.iterdir()):
+            raise LabError(f"lab_dir={folder} holds something that is not a lab: name a folder of the lab's own.")
+        return None
+    try:
+        values = json.loads(text)
+        ledger = Ledger(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    except (ValueError, TypeError) as error:
+        raise LabError(
+            f"{_file(folder)} cannot be read ({error}): end the lab by hand, then remove {folder}."
+        ) from error
+    return ledger if ledger.boot == boot() else replace(ledger, boot=boot(), namespaces=(), links=())
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the lab's folder, so that nobody else changes the lab meanwhile.
+
+    Raises:
+        LabError: somebody else is at work on this lab.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LabError(f"Another run is making or removing the lab in {folder}: wait until it is done.") from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _file(folder: Path) -> Path:
+    return folder / "made.json"
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_absolute() or len(folder.parts) < SHALLOWEST:
+        raise LabError(f"lab_dir={folder}: name an absolute path of a folder of its own, such as /var/lib/faasbed-lab.")
+    for parent in (folder, *folder.parents):
+        if parent.exists():
+            status = parent.stat()
+            if status.st_uid != 0 or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise LabError(
+                    f"lab_dir={folder}: others may write in {parent}, and sshd trusts no keys there; "
+                    "choose a folder such as /var/lib/faasbed-lab."
+                )
