@@ -1,0 +1,181 @@
+"""What a scenario file says: links, placement, requests, data. Knows groups of nodes, never a node's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from experiments.errors import SpecError
+
+SCENARIOS = Path(__file__).resolve().parent
+Share = Annotated[float, Field(gt=0, lt=1)]
+# Rounding of shares such as 0.2 + 0.4 + 0.4 must not be called more than one.
+SHARES_TOLERANCE = 1e-9
+# A normal distribution below zero sends at once: beyond a quarter of the delay that bends the distribution.
+JITTER_PER_DELAY = 0.25
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Model(BaseModel):
+    """Frozen, and a key that is not known is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LinkSpec(Model):
+    """A one-way path between every ordered pair of nodes of two groups; jitter is the sigma of a normal delay."""
+
+    between: Literal["all"] | tuple[str, str] = "all"
+    delay_ms: float = Field(ge=0, le=10_000)
+    jitter_ms: float = Field(ge=0, default=0)
+    loss_percent: float = Field(ge=0, le=100, default=0)
+    rate_mbit: float | None = Field(gt=0, default=None)
+    reorder: bool = True
+
+    @model_validator(mode="after")
+    def _jitter_fits_the_delay(self) -> LinkSpec:
+        if self.jitter_ms > self.delay_ms * JITTER_PER_DELAY:
+            raise ValueError(
+                f"jitter_ms {self.jitter_ms:g} is more than a quarter of delay_ms {self.delay_ms:g}: a normal "
+                f"distribution would fall below zero; use at most {self.delay_ms * JITTER_PER_DELAY:g}"
+            )
+        return self
+
+
+class FunctionSpec(Model):
+    """The function: what runs, how many replicas, and the first of the groups that the inventory fills."""
+
+    nodes: tuple[str, ...] = Field(min_length=1)
+    replicas: int = Field(ge=1)
+    model: str = "pac"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class RequestSpec(Model):
+    """A repetition's requests, sent together; one training set each."""
+
+    parallel: int = Field(ge=1)
+    timeout_s: float = Field(gt=0, default=600)
+
+
+class DataSpec(Model):
+    """How the data set is cut: a share to test with, and a share for each request to train with."""
+
+    test_share: Share
+    training_shares: tuple[Share, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> DataSpec:
+        total = self.test_share + sum(self.training_shares)
+        if total > 1 + SHARES_TOLERANCE:
+            raise ValueError(f"test_share and training_shares sum to {total:g}: together they can be 1 at most")
+        return self
+
+
+class TransportSpec(Model):
+    """TCP on both ends of every connection of the experiment, set per socket and checked on the live one."""
+
+    congestion_control: str = Field(default="cubic", pattern=r"^[a-z0-9_-]{2,15}$")
+
+
+class Scenario(Model):
+    """One scenario: what is measured, whatever the nodes."""
+
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")
+    title: str
+    links: tuple[LinkSpec, ...]
+    function: FunctionSpec
+    requests: RequestSpec
+    data: DataSpec
+    transport: TransportSpec = TransportSpec()
+
+    @model_validator(mode="after")
+    def _one_share_a_request(self) -> Scenario:
+        if len(self.data.training_shares) != self.requests.parallel:
+            raise ValueError(
+                f"{len(self.data.training_shares)} training_shares for {self.requests.parallel} parallel requests: "
+                "each request trains on one share"
+            )
+        return self
+
+
+class Experiment(Model):
+    """Scenarios and how often each is measured: ``repetitions`` times, in shuffled blocks of ``block_repetitions``."""
+
+    name: str
+    repetitions: int = Field(ge=1)
+    warmups: int = Field(ge=0, default=1)
+    block_repetitions: int = Field(ge=1, default=5)
+    scenarios: tuple[Scenario, ...] = Field(min_length=1)
+
+
+def load(name: str, *, repetitions: int | None = None) -> Experiment:
+    """Return the experiment of a scenario's name (a file beside this one) or of the path of a YAML file.
+
+    A file either holds one scenario, or names others under ``scenarios``.
+
+    Raises:
+        SpecError: there is no such scenario, the file is not YAML, or a key or value is wrong (file and key named).
+    """
+    path = _path_of(name)
+    data = _read(path)
+    settings = {key: data.pop(key) for key in ("repetitions", "warmups", "block_repetitions") if key in data}
+    if repetitions is not None:
+        settings["repetitions"] = repetitions
+    if "scenarios" in data:
+        members = data.pop("scenarios")
+        if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
+            raise SpecError(f"{path}: scenarios: must be a list of scenario names, such as [edge, cloud]")
+        unknown = sorted(set(data) - {"name"})
+        if unknown:
+            raise SpecError(f"{path}: {unknown[0]}: not a key of a file that lists scenarios; put it in the scenario's")
+        scenarios = [_scenario(member_path, _read(member_path)) for member_path in map(_path_of, members)]
+        data = {"name": data.get("name", path.stem)}
+    else:
+        scenarios = [_scenario(path, data)]
+        data = {"name": scenarios[0].name}
+    return _validate(Experiment, {**data, **settings, "scenarios": scenarios}, path)
+
+
+def _scenario(path: Path, data: dict[str, Any]) -> Scenario:
+    own = {key: value for key, value in data.items() if key not in ("repetitions", "warmups", "block_repetitions")}
+    return _validate(Scenario, own, path)
+
+
+def _path_of(name: str) -> Path:
+    path = Path(name) if name.endswith((".yaml", ".yml")) else SCENARIOS / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(entry.stem for entry in SCENARIOS.glob("*.yaml")))
+        raise SpecError(f"scenario {name!r}: there is no file {path}. Known scenarios: {known}; or give a .yaml file.")
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise SpecError(f"{path}: a scenario is a mapping of keys such as links and function; compare edge.yaml")
+    return data
+
+
+def _validate(model: type[M], data: dict[str, Any], path: Path) -> M:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise SpecError("\n".join(_sentences(error, path))) from error
+
+
+def _sentences(error: ValidationError, path: Path) -> list[str]:
+    said = []
+    for problem in error.errors()[:2]:
+        where = ".".join(str(part) for part in problem["loc"] if part not in ("all", "tuple[str, str]"))
+        what = "unknown key; check its spelling" if problem["type"] == "extra_forbidden" else problem["msg"]
+        said.append(f"{path}: {where + ': ' if where else ''}{what.removeprefix('Value error, ')}")
+    return said
