@@ -1,0 +1,132 @@
+"""One HTTP request as the base station sees it, with the time of each stage. Shipped to the base station."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import select
+import socket
+import termios
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+CONNECT_TIMEOUT_S = 30
+# Linux gives the congestion control's name in at most 16 bytes (TCP_CA_NAME_MAX).
+CONGESTION_NAME_BYTES = 16
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What came of a request; times are CLOCK_MONOTONIC in nanoseconds, ``None`` where it never came that far."""
+
+    sent_ns: int | None = None
+    connected_ns: int | None = None
+    uploaded_ns: int | None = None
+    first_byte_ns: int | None = None
+    last_byte_ns: int | None = None
+    status: int | None = None
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    congestion_control: str | None = None
+    error: str | None = None
+
+
+def fire(url: str, host: str, bodies: list[bytes], *, congestion_control: str, timeout_s: float) -> list[Exchange]:
+    """Send the bodies together, each on a new connection, and return what came of them in their order."""
+    exchanges = [Exchange() for _ in bodies]
+    barrier = threading.Barrier(len(bodies))
+    with _client(congestion_control, timeout_s) as client:
+        threads = [
+            threading.Thread(target=_send, args=(client, url, host, body, exchange, barrier))
+            for body, exchange in zip(bodies, exchanges, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return exchanges
+
+
+def _client(congestion_control: str, timeout_s: float) -> httpx.Client:
+    option = (socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion_control.encode())
+    transport = httpx.HTTPTransport(
+        socket_options=[option, (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        limits=httpx.Limits(max_keepalive_connections=0),
+    )
+    timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
+    return httpx.Client(transport=transport, timeout=timeout, trust_env=False)
+
+
+def _send(
+    client: httpx.Client, url: str, host: str, body: bytes, exchange: Exchange, barrier: threading.Barrier
+) -> None:
+    headers = {"Host": host, "Content-Type": "application/json", "Connection": "close"}
+    request = client.build_request("POST", url, content=body, headers=headers)
+    request.extensions["trace"] = _Trace(exchange)
+    barrier.wait()
+    exchange.sent_ns = time.monotonic_ns()
+    try:
+        response = client.send(request)
+    except httpx.HTTPError as error:
+        exchange.error = _sentence(url, error)
+        return
+    exchange.last_byte_ns = exchange.last_byte_ns or time.monotonic_ns()
+    exchange.status = response.status_code
+    exchange.body = response.content
+    exchange.headers = dict(response.headers)
+    if response.status_code != httpx.codes.OK:
+        exchange.error = f"{url} answered {response.status_code}: {response.text[:200].strip()}"
+
+
+def _sentence(url: str, error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
+        return f"{url} cannot be reached: {str(error) or 'timed out'}"
+    if isinstance(error, httpx.TimeoutException):
+        return f"{url} did not answer in time"
+    return f"{url}: the connection broke ({type(error).__name__}: {error})"
+
+
+class _Trace:
+    """Hears httpcore's trace events, in the sending thread, and keeps the time of each stage."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._socket: socket.socket | None = None
+
+    def __call__(self, event: str, info: dict[str, Any]) -> None:
+        now = time.monotonic_ns()
+        if event == "connection.connect_tcp.complete":
+            self._exchange.connected_ns = now
+            self._socket = info["return_value"].get_extra_info("socket")
+            self._exchange.congestion_control = _congestion_control(self._socket)
+        elif event == "http11.send_request_body.complete":
+            if self._socket is not None:
+                _wait_until_acknowledged(self._socket)
+            self._exchange.uploaded_ns = time.monotonic_ns()
+        elif event == "http11.receive_response_headers.complete":
+            self._exchange.first_byte_ns = now
+        elif event == "http11.receive_response_body.complete":
+            self._exchange.last_byte_ns = now
+
+
+def _congestion_control(connection: socket.socket | None) -> str | None:
+    """Ask the live connection, rather than trust what was asked for."""
+    if connection is None:
+        return None
+    name = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, CONGESTION_NAME_BYTES)
+    return name.split(b"\0", 1)[0].decode()
+
+
+def _wait_until_acknowledged(connection: socket.socket) -> None:
+    """Return when the peer has acknowledged every byte, or answers early: the kernel's buffer is no upload."""
+    unsent = array.array("i", [0])
+    with suppress(OSError):  # the connection broke: reading the answer says so
+        while True:
+            fcntl.ioctl(connection, termios.TIOCOUTQ, unsent)
+            if unsent[0] == 0 or select.select([connection], [], [], 0.001)[0]:
+                return

@@ -1,0 +1,119 @@
+"""Where a scenario's parts stand on an inventory's nodes: its links, its replicas, its gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+from experiments.errors import SpecError
+
+if TYPE_CHECKING:
+    from experiments.inventory import Inventory
+    from experiments.spec import Experiment, LinkSpec, Scenario
+
+# Where the services of the process platform listen, on the data network only; one port a service.
+FIRST_GATEWAY_PORT = 31080
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A scenario's function as deployed: one replica on each of ``nodes``, reached through ``gateway``."""
+
+    name: str
+    nodes: tuple[str, ...]
+    gateway: str
+    gateway_address: str
+    gateway_port: int
+    congestion_control: str
+    timeout_s: float
+
+    @property
+    def url(self) -> str:
+        """Where the base station sends its requests."""
+        return f"http://{self.gateway_address}:{self.gateway_port}/"
+
+    def variables(self) -> dict[str, Any]:
+        """Return the entry of roles/function's ``function_services``."""
+        return {
+            "name": self.name,
+            "nodes": list(self.nodes),
+            "gateway": self.gateway,
+            "port": self.gateway_port,
+            "congestion_control": self.congestion_control,
+            "timeout_s": self.timeout_s,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """An experiment on an inventory's nodes; ``links`` are entries of roles/netem's ``netem_links``."""
+
+    base_stations: tuple[str, ...]
+    services: dict[str, Service]
+    links: tuple[dict[str, Any], ...]
+
+
+def place(experiment: Experiment, inventory: Inventory) -> Placement:
+    """Put every scenario of an experiment on the inventory's nodes.
+
+    Raises:
+        SpecError: the inventory lacks nodes, or two scenarios shape the same link differently.
+    """
+    base_stations = inventory.hosts("base_stations")
+    if not base_stations:
+        raise SpecError(f"inventory {inventory.name}: group base_stations is empty; it needs the node that sends")
+    services: dict[str, Service] = {}
+    links: dict[tuple[str, str], dict[str, Any]] = {}
+    for index, scenario in enumerate(experiment.scenarios):
+        service = _service(scenario, inventory, FIRST_GATEWAY_PORT + index)
+        services[scenario.name] = service
+        for pair, entry in _links(scenario, (*base_stations, *service.nodes), inventory).items():
+            if links.setdefault(pair, entry) != entry:
+                raise SpecError(
+                    f"inventory {inventory.name}: scenarios shape the link {pair[0]} -> {pair[1]} differently and "
+                    "cannot be measured in one run here; add nodes to the groups they name, or run them one by one"
+                )
+    return Placement(base_stations, services, tuple(links.values()))
+
+
+def _service(scenario: Scenario, inventory: Inventory, port: int) -> Service:
+    wanted = scenario.function.replicas
+    filled = [inventory.hosts(group) for group in scenario.function.nodes if len(inventory.hosts(group)) >= wanted]
+    if not filled:
+        raise SpecError(
+            f"scenario {scenario.name} needs {wanted} node{'s' * (wanted > 1)} in one of the groups "
+            f"{', '.join(scenario.function.nodes)}; inventory {inventory.name} has too few: add them to its hosts.yml"
+        )
+    nodes = filled[0][:wanted]
+    return Service(
+        name=scenario.name,
+        nodes=nodes,
+        gateway=nodes[0],
+        gateway_address=str(inventory.variable(nodes[0], "data_address")),
+        gateway_port=port,
+        congestion_control=scenario.transport.congestion_control,
+        timeout_s=scenario.requests.timeout_s,
+    )
+
+
+def _links(scenario: Scenario, members: tuple[str, ...], inventory: Inventory) -> dict[tuple[str, str], dict[str, Any]]:
+    links: dict[tuple[str, str], dict[str, Any]] = {}
+    for spec in scenario.links:
+        for pair in _pairs(spec, members, inventory):
+            if pair in links:
+                raise SpecError(
+                    f"scenario {scenario.name}: the link {pair[0]} -> {pair[1]} is named by two entries of links; "
+                    "each ordered pair of nodes can be named once"
+                )
+            values = spec.model_dump(exclude={"between"}, exclude_none=True)
+            links[pair] = {"source": pair[0], "target": pair[1], **values}
+    return links
+
+
+def _pairs(spec: LinkSpec, members: tuple[str, ...], inventory: Inventory) -> list[tuple[str, str]]:
+    if spec.between == "all":
+        return list(permutations(members, 2))
+    first, second = ([host for host in members if host in inventory.hosts(group)] for group in spec.between)
+    both = [(one, other) for one in first for other in second if one != other]
+    return list(dict.fromkeys([*both, *((other, one) for one, other in both)]))
