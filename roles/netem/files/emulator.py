@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""Delay, jitter and lose the frames of one link, where the kernel has no `sch_netem`.
+
+`tc` redirects what leaves the data interface for one destination into a TAP. This program sees those frames
+through a packet ring with the kernel's time stamps, holds each until its time has come and puts it on the
+interface again, past the queueing disciplines, so that it does not meet the redirection twice. Nobody reads the
+TAP itself: its filter drops every frame, so when this program is gone the link carries nothing (fail closed).
+
+    emulator.py LINK.json        written by roles/netem: the link, its interface and the name of its TAP
+
+SIGHUP reads LINK.json again (frames on their way keep their times), SIGTERM ends. LINK.status beside it holds the
+counters, current to 0.1 s. Needs root. Standard library only: it is copied to the node as it is.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import gc
+import heapq
+import json
+import mmap
+import os
+import random
+import select
+import signal
+import socket
+import struct
+import sys
+from pathlib import Path
+from time import monotonic_ns, time_ns
+from typing import Any, NamedTuple, NoReturn
+
+# linux/if_packet.h, if_tun.h, filter.h, sockios.h: what Python's socket module has no names for.
+SOL_PACKET, PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION, PACKET_QDISC_BYPASS = 263, 5, 6, 10, 20
+TPACKET_V2, TP_STATUS_USER, ETH_P_ALL = 1, 1, 3
+TUNSETIFF, TUNATTACHFILTER, IFF_TAP, IFF_NO_PI, IFF_TUN_EXCL = 0x400454CA, 0x401054D5, 0x2, 0x1000, 0x8000
+SO_ATTACH_FILTER, SO_SNDBUFFORCE = 26, 32
+SIOCSIFFLAGS, SIOCGIFMTU, SIOCSIFMTU, SIOCGIFHWADDR = 0x8914, 0x8921, 0x8922, 0x8927
+IFF_UP, IFF_NOARP = 0x1, 0x80
+
+RING_BYTES = 8 << 20  # 4096 full frames: some 60 ms at 850 Mbit/s
+STATUS_BYTES = 512
+BATCH = 64  # frames taken before the heap is looked at again
+LATE_NS = 100_000
+LEAD_MAX_NS = 200_000
+PRIORITY = 20  # SCHED_FIFO: above the probes (10), below the kernel's own threads (50 and more)
+
+
+class Shape(NamedTuple):
+    """What the link does to a frame, in the units of the loop."""
+
+    delay_ns: float
+    jitter_ns: float
+    loss: float
+    ns_per_byte: float
+    reorder: bool
+    limit: int
+
+
+def read_link(path: Path) -> tuple[dict[str, Any], Shape]:
+    """Return the file's link as it stands there and as the loop wants it."""
+    link = json.loads(path.read_text())
+    rate = link["rate_mbit"]
+    return link, Shape(
+        delay_ns=link["delay_ms"] * 1e6,
+        jitter_ns=link["jitter_ms"] * 1e6,
+        loss=link["loss_percent"] / 100,
+        ns_per_byte=8000 / rate if rate else 0.0,
+        reorder=link["reorder"],
+        limit=link["limit_packets"],
+    )
+
+
+def fprog(*instructions: tuple[int, int, int, int]) -> tuple[bytes, array.array[int]]:
+    """Return a `struct sock_fprog` and the memory it points to, which has to outlive the call."""
+    code = array.array("B", b"".join(struct.pack("HBBI", *one) for one in instructions))
+    return struct.pack("HxxxxxxP", len(instructions), code.buffer_info()[0]), code
+
+
+def open_tap(name: str, interface: str) -> int:
+    """Make the TAP, up and as wide as the interface, and return its descriptor: it lives as long as that."""
+    tap = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI | IFF_TUN_EXCL))
+    program, code = fprog((0x06, 0, 0, 0))  # ret 0: keep nothing, the ring has its copy already
+    fcntl.ioctl(tap, TUNATTACHFILTER, program)
+    del code
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        mtu = fcntl.ioctl(control, SIOCGIFMTU, struct.pack("16s24x", interface.encode()))[16:20]
+        fcntl.ioctl(control, SIOCSIFMTU, struct.pack("16s4s20x", name.encode(), mtu))
+        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH22x", name.encode(), IFF_UP | IFF_NOARP))
+    return tap
+
+
+class Ring:
+    """The frames that were sent into the TAP, with the time at which they were."""
+
+    def __init__(self, tap: str) -> None:
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        address = fcntl.ioctl(self.socket, SIOCGIFHWADDR, struct.pack("16s24x", tap.encode()))[18:24]
+        mtu = struct.unpack_from("i", fcntl.ioctl(self.socket, SIOCGIFMTU, struct.pack("16s24x", tap.encode())), 16)[0]
+        high, low = struct.unpack("!IH", address)
+        # What the kernel itself says on the TAP (IPv6 listeners' reports) has the TAP's own source address: not ours.
+        program, code = fprog(
+            (0x20, 0, 0, 6), (0x15, 0, 2, high), (0x28, 0, 0, 10), (0x15, 1, 0, low), (0x06, 0, 0, 1 << 18), (0x06, 0, 0, 0)
+        )
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        del code
+        self.slot = 1 << (mtu + 160 - 1).bit_length()
+        self.slots = RING_BYTES // self.slot
+        block = max(self.slot, 1 << 16)
+        self.socket.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)
+        layout = struct.pack("IIII", block, RING_BYTES // block, self.slot, self.slots)
+        self.socket.setsockopt(SOL_PACKET, PACKET_RX_RING, layout)
+        self.memory = mmap.mmap(self.socket.fileno(), RING_BYTES)
+        self.socket.bind((tap, ETH_P_ALL))
+
+    def dropped(self) -> int:
+        """Return how many frames found the ring full since this was last asked."""
+        return int(struct.unpack("II", self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1])
+
+
+class Link:
+    """The frames on their way, the counters, and the loop that moves both."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.about, self.shape = read_link(path)
+        self.tap = open_tap(self.about["tap"], self.about["interface"])
+        self.ring = Ring(self.about["tap"])
+        self.out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.out.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+        self.out.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 32 << 20)
+        self.out.bind((self.about["interface"], 0))
+        self.out.setblocking(False)
+        self.random = random.Random(self.about["seed"])  # noqa: S311  (a link, no secret)
+        self.taken = self.sent = self.lost = self.overrun = self.late = self.latest_ns = 0
+        self.lead_ns = 50_000  # how long before its time a sleeper has to be woken; measured as it goes
+        status = os.open(path.with_suffix(".status"), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.ftruncate(status, STATUS_BYTES)
+        self.status = mmap.mmap(status, STATUS_BYTES)
+        os.close(status)
+
+    def reload(self, *_: object) -> None:
+        """Take the values that the file has now; its interface and TAP stay."""
+        _, self.shape = read_link(self.path)
+        self.report()
+
+    def report(self) -> None:
+        """Write the counters where whoever reads the status file sees them."""
+        self.overrun += self.ring.dropped()
+        counters = {
+            "pid": os.getpid(), "in": self.taken, "out": self.sent, "lost": self.lost, "overrun": self.overrun,
+            "late": self.late, "latest_us": self.latest_ns // 1000, "lead_us": self.lead_ns // 1000,
+            "realtime": os.sched_getscheduler(0) == os.SCHED_FIFO,
+        }  # fmt: skip
+        self.status[:] = json.dumps(counters).encode().ljust(STATUS_BYTES - 1) + b"\n"
+
+    def run(self) -> NoReturn:
+        """Move frames until a signal ends it."""
+        ring, memory, slot, slots = self.ring.socket, self.ring.memory, self.ring.slot, self.ring.slots
+        gauss, uniform, send = self.random.gauss, self.random.random, self.out.send
+        push, pop = heapq.heappush, heapq.heappop
+        state, header = struct.Struct("I"), struct.Struct("IIIHHII")
+        on_their_way: list[tuple[float, int, bytes]] = []
+        at, number, last_due, wire_free, reported, changed = 0, 0, 0.0, 0.0, 0, True
+        while True:
+            # Time stamps are of the real-time clock; a step of that clock must not move what is under way.
+            now = monotonic_ns()
+            since_epoch = time_ns() - now
+            shape = self.shape
+            for _ in range(BATCH):
+                base = at * slot
+                if not state.unpack_from(memory, base)[0] & TP_STATUS_USER:
+                    break
+                _, size, held, offset, _, seconds, nanoseconds = header.unpack_from(memory, base)
+                frame = memory[base + offset : base + offset + held]
+                state.pack_into(memory, base, 0)
+                at = (at + 1) % slots
+                self.taken += 1
+                changed = True
+                if shape.loss and uniform() < shape.loss:
+                    self.lost += 1
+                    continue
+                if held < size or len(on_their_way) >= shape.limit:
+                    self.overrun += 1
+                    continue
+                due: float = min(seconds * 1_000_000_000 + nanoseconds - since_epoch, now)
+                if shape.ns_per_byte:
+                    wire_free = due = max(due, wire_free) + size * shape.ns_per_byte
+                due += gauss(shape.delay_ns, shape.jitter_ns) if shape.jitter_ns else shape.delay_ns
+                if not shape.reorder:
+                    last_due = due = max(due, last_due)
+                number += 1
+                push(on_their_way, (due, number, frame))
+            now = monotonic_ns()
+            while on_their_way and on_their_way[0][0] <= now:
+                due, _, frame = pop(on_their_way)
+                try:
+                    send(frame)
+                    self.sent += 1
+                except OSError:  # the interface's queue is full, or it is down: a real link drops here, too
+                    self.overrun += 1
+                if now - due > LATE_NS:
+                    self.late += 1
+                    self.latest_ns = max(self.latest_ns, int(now - due))
+                now = monotonic_ns()
+            if changed and now - reported > LATE_NS * 1000:
+                self.report()
+                reported, changed = now, False
+            if state.unpack_from(memory, at * slot)[0] & TP_STATUS_USER:
+                continue
+            wait = on_their_way[0][0] - now - self.lead_ns if on_their_way else 60e9
+            if wait <= 0:
+                continue  # the last microseconds are waited for awake
+            if changed:
+                wait = min(wait, LATE_NS * 1000)
+            readable, _, _ = select.select([ring], [], [], wait / 1e9)
+            if not readable and on_their_way:
+                # A running 80 % quantile of the wake-up's latency: four in five wake in time and wait awake.
+                self.lead_ns += 1000 if monotonic_ns() - now - wait > self.lead_ns else -250
+                self.lead_ns = min(max(self.lead_ns, 0), LEAD_MAX_NS)
+
+
+def main() -> None:
+    """Set the process up for punctuality and run the link that the argument names."""
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))  # a link is no part of the node, which may be pinned to a core
+    with contextlib.suppress(PermissionError):  # allowed to root nearly everywhere; else the status says "realtime": false
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    with contextlib.suppress(OSError):  # matters only without SCHED_FIFO: the default slack is 50 us
+        Path("/proc/self/timerslack_ns").write_text("1")
+    gc.disable()  # nothing here makes cycles, and a collection is a pause
+    link = Link(Path(sys.argv[1]))
+    signal.signal(signal.SIGHUP, link.reload)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    link.report()
+    try:
+        link.run()
+    finally:
+        link.report()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+#!/usr/bin/python
+"""Ansible module: the links that leave this node."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: netem_links
+short_description: Give the network links that leave this node their delay, jitter and loss
+description:
+  - Brings the egress of one interface to exactly the links whose source is this node, and touches only what differs.
+  - Uses the kernel's sch_netem, or one emulator process a link where the kernel has none.
+  - Removal works on what it finds, so it also cleans up after a killed run.
+options:
+  state:
+    description:
+      - C(probed) checks links and node and says which backend it would take.
+      - C(present) applies, C(absent) undoes everything.
+    type: str
+    choices: [probed, present, absent]
+    default: present
+  node: {description: This node's name in the inventory., type: str, required: true}
+  links: {description: All links of the testbed; those of other sources are checked and left alone., type: list, elements: dict, default: []}
+  addresses: {description: "Addresses on the data network by host: a string or a list.", type: dict, default: {}}
+  interface: {description: The interface towards the data network., type: str, required: true}
+  backend: {description: Which way to shape., type: str, choices: [auto, kernel, emulator], default: auto}
+  folder: {description: Where this node keeps state and the emulator's files., type: path, required: true}
+  emulator: {description: Path of the emulator on this node., type: path, required: true}
+author: [faasbed]
+"""
+
+RETURN = r"""
+backend: {description: The backend in use., type: str, returned: not absent}
+reason: {description: A sentence on why it is this one., type: str, returned: not absent}
+links: {description: The links in force on this node afterwards, type: list, returned: always}
+"""
+
+from dataclasses import asdict  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.link import LinkError, read_links  # noqa: E402
+from ansible.module_utils.netem_shaping import Outcome, Shaping  # noqa: E402
+from ansible.module_utils.netem_tc import NodeError  # noqa: E402
+
+
+def act(module: AnsibleModule) -> dict[str, object]:
+    """Do what the state asks for and return the module's result."""
+    options = module.params
+    folder = Path(options["folder"])
+    shaping = Shaping(options["interface"], folder, options["emulator"])
+    if options["state"] == "absent":
+        outcome = shaping.clear(dry=module.check_mode)
+        return result(outcome) | {"links": []}
+    addresses = {
+        host: [address] if isinstance(address, str) else list(address) for host, address in options["addresses"].items()
+    }
+    links = read_links(options["links"], list(addresses))
+    mine = [link for link in links if link.source == options["node"]]
+    backend, reason = shaping.preflight(options["backend"])
+    about: dict[str, object] = {"backend": backend.name, "reason": reason}
+    if options["state"] == "probed":
+        now, _ = shaping.current()
+        return about | {"changed": False, "links": [asdict(one.link) for one in now.values()]}
+    if mine and not module.check_mode:
+        folder.mkdir(parents=True, exist_ok=True)
+    outcome = shaping.apply(mine, addresses, backend, dry=module.check_mode)
+    return result(outcome) | about | {"links": [asdict(link) for link in mine]}
+
+
+def result(outcome: Outcome) -> dict[str, object]:
+    """Return an outcome in Ansible's words."""
+    lines = {"before": "".join(f"{line}\n" for line in outcome.before), "after": "".join(f"{line}\n" for line in outcome.after)}
+    return {"changed": outcome.changed, "diff": lines}
+
+
+def main() -> None:
+    """Run as Ansible's module."""
+    arguments = {
+        "state": {"type": "str", "choices": ["probed", "present", "absent"], "default": "present"},
+        "node": {"type": "str", "required": True},
+        "links": {"type": "list", "elements": "dict", "default": []},
+        "addresses": {"type": "dict", "default": {}},
+        "interface": {"type": "str", "required": True},
+        "backend": {"type": "str", "choices": ["auto", "kernel", "emulator"], "default": "auto"},
+        "folder": {"type": "path", "required": True},
+        "emulator": {"type": "path", "required": True},
+    }
+    module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
+    try:
+        module.exit_json(**act(module))
+    except (LinkError, NodeError) as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

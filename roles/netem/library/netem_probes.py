@@ -1,0 +1,108 @@
+#!/usr/bin/python
+"""Ansible module: measure the links that leave this node, and hold them against what was asked for."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: netem_probes
+short_description: Probe the network links that leave this node
+description:
+  - Sends UDP probes to a responder on each target and compares delay, jitter and loss with the link's own values.
+options:
+  state:
+    description:
+      - C(responding) starts this node's responder, which ends by itself after C(seconds); C(silent) ends it.
+      - C(baseline) probes the targets and remembers what the path does by itself; C(judged) probes and judges.
+    type: str
+    choices: [responding, silent, baseline, judged]
+    required: true
+  node: {description: This node's name in the inventory., type: str, required: true}
+  links: {description: All links of the testbed., type: list, elements: dict, default: []}
+  addresses: {description: "Addresses on the data network by host.", type: dict, default: {}}
+  port: {description: UDP port of the responders., type: int, default: 31999}
+  seconds: {description: How long a responder lives., type: int, default: 120}
+  probes: {description: Probes for each link., type: int, default: 1000}
+  interval_ms: {description: Time between two probes., type: float, default: 2}
+  folder: {description: Where this node keeps the role's state., type: path, required: true}
+author: [faasbed]
+"""
+
+RETURN = r"""
+links: {description: An entry of the report for each link of this node., type: list, returned: judged}
+sentences: {description: The same in one line each., type: list, returned: judged}
+problems: {description: The sentences of the links that are off., type: list, returned: judged}
+"""
+
+import json  # noqa: E402
+from dataclasses import asdict  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.link import LinkError, read_links  # noqa: E402
+from ansible.module_utils.netem_gate import judge, sentence  # noqa: E402
+from ansible.module_utils.netem_probe import measure, start_responder, stop_responders  # noqa: E402
+from ansible.module_utils.netem_tc import NodeError  # noqa: E402
+
+
+def act(options: dict[str, Any]) -> dict[str, Any]:
+    """Do what the state asks for and return the module's result."""
+    own = options["addresses"].get(options["node"])
+    if options["state"] == "silent":
+        stop_responders()
+        return {}
+    if options["state"] == "responding":
+        stop_responders()
+        start_responder(own, options["port"], options["seconds"])
+        return {}
+    links = read_links(options["links"], list(options["addresses"]))
+    mine = [link for link in links if link.source == options["node"]]
+    measured = {
+        link.target: measure(
+            own, options["addresses"][link.target], options["port"], options["probes"], options["interval_ms"]
+        )
+        for link in mine
+    }
+    remembered = Path(options["folder"]) / "baseline.json"
+    baseline = json.loads(remembered.read_text()) if remembered.exists() else {}
+    if options["state"] == "baseline":
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        partial = remembered.with_suffix(".partial")
+        partial.write_text(json.dumps(baseline | measured))
+        partial.replace(remembered)
+        return {}
+    back = {link.source: asdict(link) for link in links if link.target == options["node"]}
+    entries = [
+        judge(asdict(link), back.get(link.target), measured[link.target], baseline.get(link.target)) for link in mine
+    ]
+    return {
+        "links": entries,
+        "sentences": [sentence(entry) for entry in entries],
+        "problems": [sentence(entry) for entry in entries if not entry["ok"]],
+    }
+
+
+def main() -> None:
+    """Run as Ansible's module."""
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["responding", "silent", "baseline", "judged"], "required": True},
+            "node": {"type": "str", "required": True},
+            "links": {"type": "list", "elements": "dict", "default": []},
+            "addresses": {"type": "dict", "default": {}},
+            "port": {"type": "int", "default": 31999},
+            "seconds": {"type": "int", "default": 120},
+            "probes": {"type": "int", "default": 1000},
+            "interval_ms": {"type": "float", "default": 2},
+            "folder": {"type": "path", "required": True},
+        },
+        supports_check_mode=False,
+    )
+    try:
+        module.exit_json(changed=False, **act(module.params))
+    except (LinkError, NodeError) as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""What a node shapes: brings an interface from what it does now to what the links say, and back to nothing."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from ansible.module_utils.link import Link
+from ansible.module_utils.netem_emulator import Emulator
+from ansible.module_utils.netem_kernel import Kernel
+from ansible.module_utils.netem_tc import NodeError, dump, exists
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+LINKS_MAX = 499  # the filters' preferences and the classes' numbers leave room for so many
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """A link on its interface: the target's addresses, and the number that its class and filters carry."""
+
+    link: Link
+    addresses: tuple[str, ...]
+    number: int
+
+    def matches(self) -> Iterator[tuple[int, tuple[str, ...], str]]:
+        """Yield, for each address, its family, u32's words for it and the address with its length."""
+        for address in self.addresses:
+            parsed = ipaddress.ip_address(address)
+            words = ("match", "ip" if parsed.version == 4 else "ip6", "dst")  # noqa: PLR2004
+            yield parsed.version, words, f"{parsed}/{parsed.max_prefixlen}"
+
+
+class Backend(Protocol):
+    """A way to shape: the kernel's or ours."""
+
+    name: str
+
+    def present(self) -> bool: ...
+    def unusable(self) -> str | None: ...
+    def check(self) -> None: ...
+    def snapshot(self) -> dict[str, Any]: ...
+    def open(self, before: dict[str, Any]) -> None: ...
+    def close(self, before: dict[str, Any]) -> None: ...
+    def add(self, shaped: Shaped) -> None: ...
+    def change(self, old: Shaped, new: Shaped) -> None: ...
+    def drop(self, shaped: Shaped) -> None: ...
+
+
+class Outcome(NamedTuple):
+    """What was done, or would be: one line a link before and after."""
+
+    changed: bool
+    before: list[str]
+    after: list[str]
+
+
+class Shaping:
+    """The shaping of one interface, and the file that remembers it.
+
+    Args:
+        interface: the data interface.
+        folder: where this node keeps what the role leaves on it.
+        program: the emulator's path on this node.
+    """
+
+    def __init__(self, interface: str, folder: Path, program: str) -> None:
+        self.interface = interface
+        self.file = folder / f"{interface}.state"
+        self.backends: dict[str, Backend] = {
+            "kernel": Kernel(interface),
+            "emulator": Emulator(interface, program, folder),
+        }
+
+    def preflight(self, backend: str) -> tuple[Backend, str]:
+        """Return the backend to use and a sentence that says why; nothing is touched.
+
+        Args:
+            backend: "kernel", "emulator" or "auto": the kernel's where it can, ours where it cannot.
+
+        Raises:
+            NodeError: not root, no `tc`, no such interface, or no backend that works here.
+        """
+        check_node(self.interface)
+        reasons = []
+        for name in self.backends if backend == "auto" else [backend]:
+            reason = self.backends[name].unusable()
+            if reason is None:
+                self.backends[name].check()
+                return self.backends[name], f"{name} backend" + (f": {reasons[0]}" if reasons else "")
+            reasons.append(reason)
+        advice = "" if backend == "emulator" else " Load or install sch_netem (Debian's kernels have it)"
+        advice += " or set netem_backend: emulator." if backend == "kernel" else "." if advice else ""
+        raise NodeError(f"netem_backend is {backend}, but {'; and '.join(reasons)}.{advice}")
+
+    def current(self) -> tuple[dict[str, Shaped], dict[str, Any] | None]:
+        """Return the links in force by target, and the remembered state if it is true of this node now."""
+        state = self._read()
+        if state is None or not self.backends[state["backend"]].present():
+            return {}, None
+        shaped = [Shaped(Link(**one["link"]), tuple(one["addresses"]), one["number"]) for one in state["links"]]
+        return {one.link.target: one for one in shaped}, state
+
+    def drifted(self, state: dict[str, Any]) -> bool:
+        """Return whether the interface is not as we left it: a dead emulator, a filter gone, a reboot."""
+        return bool(state["dump"] != dump(self.interface))
+
+    def apply(self, links: Sequence[Link], addresses: Mapping[str, Sequence[str]], backend: Backend, *, dry: bool) -> Outcome:
+        """Bring the interface to exactly these links; only what differs is touched.
+
+        Args:
+            links: the links whose source is this node.
+            addresses: each target's addresses on the data network.
+            backend: what preflight chose.
+            dry: only say what would change.
+
+        Raises:
+            NodeError: too many links, or a program failed; what was begun is found again by the next run.
+        """
+        if len(links) > LINKS_MAX:
+            raise NodeError(f"{self.interface}: {len(links)} links, but one interface takes {LINKS_MAX} at most.")
+        now, state = self.current()
+        stale = state is not None and (state["backend"] != backend.name or self.drifted(state))
+        wanted = self._number(links, addresses, {} if stale else now)
+        outcome = Outcome(
+            changed=stale or now != wanted or (bool(wanted) and state is None),
+            before=[str(one.link) + (" (not in force as recorded)" if stale else "") for one in now.values()],
+            after=[str(one.link) for one in wanted.values()],
+        )
+        if dry or not outcome.changed:
+            return outcome
+        if stale or state is None or not wanted:
+            self.clear(dry=False)
+            now, state = {}, None
+        if not wanted:
+            return outcome
+        if state is None:
+            state = {"schema": 1, "backend": backend.name, "before": backend.snapshot()}
+            self._write(state, {}, "")
+            backend.open(state["before"])
+        for target in now.keys() - wanted.keys():
+            backend.drop(now[target])
+        for target, shaped in wanted.items():
+            old = now.get(target)
+            if old and old.addresses == shaped.addresses:
+                if old != shaped:
+                    backend.change(old, shaped)
+                continue
+            if old:
+                backend.drop(old)
+            backend.add(shaped)
+        self._write(state, wanted, dump(self.interface))
+        return outcome
+
+    def clear(self, *, dry: bool) -> Outcome:
+        """Undo everything, whatever is found of it, and put back what was there before."""
+        now, _ = self.current()
+        state = self._read() or {"before": {}}
+        there = [backend for backend in self.backends.values() if exists(self.interface) and backend.present()]
+        leftovers = self.file.exists() or bool(there)
+        outcome = Outcome(leftovers, [str(one.link) for one in now.values()], [])
+        if dry or not leftovers:
+            return outcome
+        for backend in there:
+            backend.close(state["before"] if state.get("backend") == backend.name else {})
+        self.file.unlink(missing_ok=True)
+        return outcome
+
+    def _number(
+        self, links: Sequence[Link], addresses: Mapping[str, Sequence[str]], now: Mapping[str, Shaped]
+    ) -> dict[str, Shaped]:
+        taken = {now[link.target].number for link in links if link.target in now}
+        free = (number for number in range(1, LINKS_MAX + 1) if number not in taken)
+        wanted = {}
+        for link in sorted(links, key=lambda one: one.target):
+            number = now[link.target].number if link.target in now else next(free)
+            wanted[link.target] = Shaped(link, tuple(addresses[link.target]), number)
+        return wanted
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            state: dict[str, Any] = json.loads(self.file.read_text())
+        except (FileNotFoundError, ValueError):  # nothing applied, or cut off while it was written: clear() finds it all
+            return None
+        return state
+
+    def _write(self, state: dict[str, Any], shaped: Mapping[str, Shaped], seen: str) -> None:
+        links = [asdict(one) for one in shaped.values()]
+        partial = self.file.with_suffix(".partial")
+        partial.write_text(json.dumps(state | {"links": links, "dump": seen}, indent=1))
+        partial.replace(self.file)
+
+
+def check_node(interface: str) -> None:
+    """Refuse a node on which nothing could be shaped.
+
+    Raises:
+        NodeError: not root, no `tc`, or no interface of this name.
+    """
+    if os.geteuid() != 0:
+        raise NodeError("shaping links needs root on the node: set ansible_become or connect as root.")
+    if shutil.which("tc") is None:
+        raise NodeError("there is no tc on the node: install iproute2.")
+    if not exists(interface):
+        raise NodeError(f"there is no interface {interface!r}: set netem_interface (or the host's data_interface) to its name.")
