@@ -150,7 +150,7 @@ def measure(source: str, target: str, port: int, probes: int, interval_ms: float
         interval_ms: between two of them.
 
     Returns:
-        sent; arrived (of them, at the peer); answered (replies that came back); forward_ns, backward_ns and
+        sent, interval_ms; arrived (of them, at the peer); answered (replies that came back); forward_ns, backward_ns and
         round_trip_ns (one entry an answered probe, in order of sending; the round trip without the peer's own time);
         forward_reordered, backward_reordered (RFC 4737: arrived after a later one); shared_clock.
     """
@@ -162,6 +162,7 @@ def measure(source: str, target: str, port: int, probes: int, interval_ms: float
     counted = [replies[number] for number in sorted(replies) if number < probes]
     return {
         "sent": probes,
+        "interval_ms": interval_ms,
         "arrived": (seen & ((1 << probes) - 1)).bit_count(),
         "answered": len(counted),
         "forward_ns": [arrived - sent for sent, arrived, _, _, _, _ in counted],
