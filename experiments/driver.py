@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 from collect import records
@@ -21,7 +21,8 @@ from collect.records import ModelRecord, RequestRecord
 from experiments.exchange import Exchange, fire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
     from types import TracebackType
 
 
@@ -43,7 +44,7 @@ def cut(split: list[int], test_share: float, training_shares: Iterable[float]) -
     for share in training_shares:
         bounds.append(bounds[-1] + share)
     edges = [round(len(split) * bound) for bound in bounds]
-    parts = [tuple(split[start:end]) for start, end in zip(edges, edges[1:], strict=False)]
+    parts = [tuple(split[start:end]) for start, end in pairwise(edges)]
     return Cut(parts[0], tuple(parts[1:]))
 
 
@@ -69,9 +70,11 @@ class Trainer:
         self._answer()
 
     def __enter__(self) -> Self:
+        """Return itself, ready for orders."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """End the process by closing its input."""
         self._process.communicate()
 
     def train(self, order: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +117,7 @@ class Driver:
         """How many of them are on record."""
         return sum(_key(entry) in self._finished for entry in self._plan["order"])
 
-    def run(self, report: Any) -> None:
+    def run(self, report: Callable[[ModelRecord], None]) -> None:
         """Measure every repetition that is not on record; ``report(record)`` hears of each one.
 
         Raises:
