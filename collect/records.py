@@ -8,13 +8,15 @@ that is cut off leaves either all of them or none; its model line follows when t
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 SCHEMA_VERSION = 1
 
@@ -105,23 +107,44 @@ def load(line: str) -> Record:
     """Return the record that a line holds.
 
     Raises:
-        RecordError: the line is not JSON, of another schema version, of an unknown kind, or has other fields.
+        RecordError: the line is not JSON, of another schema version, of an unknown kind, or has other fields or types.
     """
     try:
-        data = json.loads(line)
+        data = json.loads(line, parse_constant=_refuse)
     except json.JSONDecodeError as error:
         raise RecordError(f"not JSON ({error.msg} at column {error.colno})") from error
     if not isinstance(data, dict):
         raise RecordError("not a JSON object")
     if data.get("schema") != SCHEMA_VERSION:
         raise RecordError(f"schema version {data.get('schema')!r}, this faasbed reads version {SCHEMA_VERSION}")
-    kind = _KINDS.get(data.get("kind", ""))
+    kind = _KINDS.get(str(data.get("kind")))
     if kind is None:
         raise RecordError(f"unknown kind {data.get('kind')!r}")
     wanted = {entry.name for entry in fields(kind)}
     if wanted != set(data):
         raise RecordError(f"other fields than a {data['kind']} record: {', '.join(sorted(wanted ^ set(data)))}")
+    hints = get_type_hints(kind)
+    for name, value in data.items():
+        if not _fits(value, hints[name]):
+            raise RecordError(f"{name} is {value!r}, which is not of its type")
     return kind(**data)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise RecordError(f"{constant} is not a number that a record may hold")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Tell whether a JSON value is of an annotated type; a whole number is a float too, a truth value is no number."""
+    if hint is Any:
+        return True
+    if isinstance(hint, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    if get_origin(hint) is dict:
+        return isinstance(value, dict) and all(_fits(entry, get_args(hint)[1]) for entry in value.values())
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) is hint
 
 
 def append(path: Path, records: Iterable[Record]) -> None:
@@ -148,19 +171,39 @@ def append(path: Path, records: Iterable[Record]) -> None:
 def read(path: Path) -> Iterator[Record]:
     """Yield the records of a file in the order they were written.
 
-    A last line without its newline was torn by a crash and is passed over: its repetition is measured again. So is a
-    torn line in the middle, which ``append`` has closed with a newline: it does not end in a brace.
+    A line that was torn by a crash is passed over, at the end of the file or in the middle, where ``append`` has closed
+    it with a newline: its repetition is measured again.
 
     Raises:
         RecordError: a whole line is damaged; the message names file and line.
     """
-    with path.open(encoding="utf-8") as lines:
+    return (record for record in scan(path) if record is not None)
+
+
+def scan(path: Path) -> Iterator[Record | None]:
+    """Yield what ``read`` does, and ``None`` in the place of each torn line.
+
+    Raises:
+        RecordError: a whole line is damaged; the message names file and line.
+    """
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            if not line.rstrip("\n").endswith("}"):
-                continue
             try:
-                yield load(line)
-            except RecordError as error:
-                if not line.endswith("\n"):
-                    continue
+                text = line.decode().removesuffix("\n")
+                yield None if _is_torn(text) else load(text)
+            except (RecordError, UnicodeDecodeError) as error:
                 raise RecordError(f"{path}, line {number}: {error}") from error
+
+
+def _is_torn(line: str) -> bool:
+    """Tell whether a line is the beginning of a JSON object: the first thing wrong with it is that it ends."""
+    if not line.startswith("{"):
+        return not line.strip()
+    try:
+        json.loads(line)
+    except json.JSONDecodeError as error:
+        rest = line[error.pos :]
+        cut_word = any(word.startswith(rest) for word in ("true", "false", "null", "-"))
+        cut_escape = error.msg.startswith("Invalid \\uXXXX") and len(rest) < len("uXXXX")
+        return cut_word or cut_escape or error.msg.startswith("Unterminated string")
+    return False

@@ -1,0 +1,239 @@
+"""A run in numbers: scenarios, their comparison with the reference, the paper's claims, and ``summary.json``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from collect import claims, phases, statistics
+from collect.errors import CollectError
+from collect.repetitions import paired
+from collect.rescaling import rescale
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collect.claims import Claim
+    from collect.phases import Regime
+    from collect.repetitions import Failure, Measurements, Repetition
+    from collect.rescaling import Rescaling
+    from collect.statistics import Estimate, Summary
+
+REFERENCE = "cloud"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """How a scenario's requests went, as seen in its records: medians over requests, and what was met."""
+
+    requests: int
+    texts: float
+    request_mb: float
+    congestion_control: tuple[str, ...]
+    nodes: tuple[str, ...]
+    replicas: tuple[str, ...]
+    cold: int
+    sharing_a_replica: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One scenario of a run; ``response_s`` in seconds, ``accuracy`` of the test set from 0 to 1.
+
+    ``failed`` repetitions are no data points; ``measured_again`` counts attempts that a later one took the place of.
+    """
+
+    name: str
+    repetitions: int
+    failed: int
+    measured_again: int
+    response_s: Summary
+    accuracy: Summary | None
+    regime: Regime | None
+    transport: Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A scenario against the reference."""
+
+    subject: str
+    reference: str
+    pairs: int
+    paired: bool
+    response_ratio: Estimate
+    response_difference_s: Estimate
+    response_iqr_ratio: Estimate
+    accuracy_difference: Estimate | None
+    accuracy_ratio: Estimate | None
+    claims: tuple[Claim, ...]
+    rescaling: Rescaling | None
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """All numbers of a run."""
+
+    run: str
+    scenarios: tuple[Scenario, ...]
+    comparisons: tuple[Comparison, ...]
+    without_repetitions: tuple[str, ...]
+    failures: tuple[Failure, ...]
+    warmups: int
+    headline: str
+
+
+def analyse(run: str, measurements: Measurements, reference: str | None = None) -> Analysis:
+    """Return a run's numbers; ``reference`` is what the others are compared with, by default ``cloud``, else the last.
+
+    Raises:
+        CollectError: the reference is not among the scenarios that have a finished repetition.
+    """
+    finished = {name: found for name, found in measurements.scenarios.items() if found}
+    if reference is not None and reference not in finished:
+        raise CollectError(f"Scenario {reference!r} has no finished repetition here. There are: {', '.join(finished)}.")
+    against = reference or (REFERENCE if REFERENCE in finished else list(finished)[-1])
+    scenarios = tuple(_scenario(name, found, measurements.failures) for name, found in finished.items())
+    compared = tuple(
+        _compare(finished[scenario.name], finished[against], scenario, next(s for s in scenarios if s.name == against))
+        for scenario in scenarios
+        if scenario.name != against
+    )
+    return Analysis(
+        run=run,
+        scenarios=scenarios,
+        comparisons=compared,
+        without_repetitions=tuple(name for name in measurements.scenarios if name not in finished),
+        failures=measurements.failures,
+        warmups=measurements.warmups,
+        headline=_headline(scenarios, compared),
+    )
+
+
+def to_json(analysis: Analysis) -> str:
+    """Return ``summary.json``: the analysis as it stands, with the method said, the same bytes for the same records."""
+    data: dict[str, Any] = {
+        "schema": SCHEMA_VERSION,
+        "method": {
+            "median_interval": "order statistics, exact coverage given",
+            "quartiles": "linear interpolation (type 7)",
+            "bootstrap": {
+                "method": "percentile",
+                "confidence": statistics.CONFIDENCE,
+                "resamples": statistics.RESAMPLES,
+                "seed": statistics.SEED,
+            },
+        },
+        **asdict(analysis),
+    }
+    return json.dumps(data, indent=2, allow_nan=False) + "\n"
+
+
+def _scenario(name: str, repetitions: Sequence[Repetition], failures: Sequence[Failure]) -> Scenario:
+    accuracies = [repetition.accuracy for repetition in repetitions if repetition.accuracy is not None]
+    own = [failure for failure in failures if failure.scenario == name and not failure.warmup]
+    return Scenario(
+        name=name,
+        repetitions=len(repetitions),
+        failed=sum(not failure.measured_again for failure in own),
+        measured_again=sum(failure.measured_again for failure in own),
+        response_s=statistics.summarise([repetition.response_s for repetition in repetitions]),
+        accuracy=statistics.summarise(accuracies) if accuracies else None,
+        regime=phases.regime(repetitions),
+        transport=_transport(repetitions),
+    )
+
+
+def _transport(repetitions: Sequence[Repetition]) -> Transport:
+    requests = [request for repetition in repetitions for request in repetition.requests]
+    replicas = [[request.replica for request in repetition.requests] for repetition in repetitions]
+    return Transport(
+        requests=max((len(repetition.requests) for repetition in repetitions), default=0),
+        texts=median([request.texts for request in requests] or [0]),
+        request_mb=median([request.request_bytes / 1e6 for request in requests] or [0]),
+        congestion_control=_seen(request.congestion_control for request in requests),
+        nodes=_seen(request.node for request in requests),
+        replicas=_seen(request.replica for request in requests),
+        cold=sum(request.cold for request in requests),
+        sharing_a_replica=sum(len(set(met)) < len(met) for met in replicas),
+    )
+
+
+def _seen(values: Any) -> tuple[str, ...]:
+    return tuple(sorted({value for value in values if value is not None}))
+
+
+def _compare(
+    subject: Sequence[Repetition], reference: Sequence[Repetition], of_subject: Scenario, of_reference: Scenario
+) -> Comparison:
+    pairs = paired(subject, reference)
+    # Two runs of one split each pair up almost wholly. Where fewer than half do, throwing the rest away costs more.
+    by_pairs = 2 * len(pairs[0]) >= min(len(subject), len(reference))
+    ours, theirs = pairs if by_pairs else (subject, reference)
+    times = [r.response_s for r in ours], [r.response_s for r in theirs]
+    ratio = statistics.compare("median ratio", *times, paired=by_pairs)
+    spread = statistics.compare("IQR ratio", *times, paired=by_pairs)
+    scores = _scores(ours, theirs, by_pairs=by_pairs)
+    accuracy = statistics.compare("median difference", *scores, paired=by_pairs) if all(scores) else None
+    names = of_subject.name, of_reference.name
+    judged = [
+        claims.faster(*names, ratio),
+        claims.more_spread(*names, spread, (of_subject.response_s, of_reference.response_s)),
+    ]
+    if accuracy is not None:
+        judged.append(claims.same_accuracy(*names, accuracy, min(r.test_texts for r in (*ours, *theirs))))
+    return Comparison(
+        subject=names[0],
+        reference=names[1],
+        pairs=len(pairs[0]),
+        paired=by_pairs,
+        response_ratio=ratio,
+        response_difference_s=statistics.compare("median difference", *times, paired=by_pairs),
+        response_iqr_ratio=spread,
+        accuracy_difference=accuracy,
+        accuracy_ratio=statistics.compare("median ratio", *scores, paired=by_pairs) if all(scores) else None,
+        claims=tuple(judged),
+        rescaling=rescale(ours, theirs, paired=by_pairs),
+    )
+
+
+def _scores(
+    ours: Sequence[Repetition], theirs: Sequence[Repetition], *, by_pairs: bool
+) -> tuple[list[float], list[float]]:
+    """Return the accuracies of both sides; of pairs only those where both sides have one."""
+    if by_pairs:
+        both = [(a.accuracy, b.accuracy) for a, b in zip(ours, theirs, strict=True)]
+        whole = [(a, b) for a, b in both if a is not None and b is not None]
+        return [a for a, _ in whole], [b for _, b in whole]
+    return [r.accuracy for r in ours if r.accuracy is not None], [r.accuracy for r in theirs if r.accuracy is not None]
+
+
+def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> str:
+    if not compared:
+        only = scenarios[0]
+        accuracy = f", its median test accuracy {only.accuracy.median:.3f}" if only.accuracy else ""
+        times = f"{only.repetitions} repetition{'s' * (only.repetitions > 1)}"
+        return (
+            f"The median response time of {only.name} was {only.response_s.median:.3g} s{accuracy} ({times}). With one "
+            "scenario there is nothing to compare it with."
+        )
+    first = compared[0]
+    by_name = {scenario.name: scenario for scenario in scenarios}
+    subject, reference = by_name[first.subject], by_name[first.reference]
+    ratio = first.response_ratio
+    interval = ""
+    if ratio.low is not None and ratio.high is not None:
+        interval = f", 95 % interval: {claims.lower_by(ratio.low)} to {claims.lower_by(ratio.high)}"
+    lower = claims.lower_by(ratio.value) if ratio.value is not None else "not comparable"
+    said = (
+        f"The median response time of {subject.name} was {lower}"
+        f"{' than' if lower != 'the same' else ' as'} that of {reference.name} ({subject.response_s.median:.3g} s against "
+        f"{reference.response_s.median:.3g} s{interval})"
+    )
+    if subject.accuracy is None or reference.accuracy is None:
+        return said + "."
+    accuracy = f"{subject.accuracy.median:.3f} against {reference.accuracy.median:.3f}"
+    return f"{said}; the median test accuracy was {accuracy}."

@@ -1,0 +1,128 @@
+"""The paper's three claims, each judged against a run: holds, does not hold, or undecided. No I/O.
+
+The paper (section V): "our proposed approach improves the response times by around 25%"; the response times "vary to a
+much greater degree with our proposed 6G approach"; "the achieved median accuracy in a 6G setup remains the same".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from collect.statistics import Estimate, Summary
+
+Verdict = Literal["holds", "does not hold", "undecided"]
+
+PAPER_RATIO = 0.75
+# "Around 25 %" is one rounded number from 20 repetitions a side, read off box plots and given without an interval: ten
+# points to either side is as finely as it can be read.
+AROUND = 0.10
+# The paper gives no number for "a much greater degree"; twice the interquartile range is the least the words can mean.
+MUCH_LARGER = 2.0
+# One repetition's accuracy over 630 test texts near 0.9 has a standard error of 0.012, so no reader of one repetition
+# could see a difference of 0.01.
+SAME_ACCURACY = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim of the paper, the rule it is judged by, and what this run says."""
+
+    claim: str
+    rule: str
+    verdict: Verdict
+    sentence: str
+
+
+def faster(subject: str, reference: str, ratio: Estimate) -> Claim:
+    """Judge "the median response time at the edge is about 25 % lower" by the ratio of the medians."""
+    low_end, high_end = PAPER_RATIO - AROUND, PAPER_RATIO + AROUND
+    claim = f"The median response time of {subject} is about 25 % lower than that of {reference}."
+    rule = (
+        f"Holds when the whole interval of the ratio of medians lies within {low_end:.2f} to {high_end:.2f} (15 % to "
+        "35 % lower: the paper's figure is one rounded number without an interval), does not hold when it lies outside."
+    )
+    if ratio.value is None or ratio.low is None or ratio.high is None:
+        return Claim(claim, rule, "undecided", _without_interval(ratio, lower_by))
+    seen = f"the median is {lower_by(ratio.value)} (95 % interval: {lower_by(ratio.low)} to {lower_by(ratio.high)})"
+    if low_end <= ratio.low and ratio.high <= high_end:
+        return Claim(claim, rule, "holds", f"In this run {seen}.")
+    if ratio.high < low_end:
+        return Claim(claim, rule, "does not hold", f"It is lower, but by more than about 25 %: {seen}.")
+    if ratio.low > 1:
+        return Claim(claim, rule, "does not hold", f"It is not lower: {seen}.")
+    if ratio.low > high_end:
+        direction = "It is lower, but by less than about 25 %" if ratio.high < 1 else "It is not lower by about 25 %"
+        return Claim(claim, rule, "does not hold", f"{direction}: {seen}.")
+    sure = "It is lower, but how" if ratio.high < 1 else "Whether it is lower, and how"
+    return Claim(claim, rule, "undecided", f"{sure} much is not decided: {seen}.")
+
+
+def more_spread(subject: str, reference: str, ratio: Estimate, medians: tuple[Summary, Summary]) -> Claim:
+    """Judge "its spread is much larger" by the ratio of the interquartile ranges of the response times."""
+    claim = f"The response times of {subject} spread much more than those of {reference}."
+    rule = (
+        f"Holds when the interquartile range (IQR) is at least {MUCH_LARGER:g} times as large and the whole interval of "
+        f"the ratio lies above 1, does not hold when the whole interval lies below {MUCH_LARGER:g}."
+    )
+    if ratio.value is None or ratio.low is None or ratio.high is None:
+        return Claim(claim, rule, "undecided", _without_interval(ratio, _times))
+    seen = f"the IQR is {_times(ratio.value)} that of {reference} (95 % interval: {ratio.low:.2f} to {ratio.high:.2f})"
+    shares = [
+        f"{summary.iqr / summary.median:.0%} of its median in {name}"
+        for summary, name in zip(medians, (subject, reference), strict=True)
+        if summary.median > 0
+    ]
+    seen += f"; it is {' and '.join(shares)}" if shares else ""
+    if ratio.value >= MUCH_LARGER and ratio.low > 1:
+        return Claim(claim, rule, "holds", f"In this run {seen}.")
+    if ratio.high < 1:
+        return Claim(claim, rule, "does not hold", f"The spread is smaller: {seen}.")
+    if ratio.high < MUCH_LARGER:
+        return Claim(claim, rule, "does not hold", f"The spread is not much larger: {seen}.")
+    sure = "It is larger, but whether much" if ratio.low > 1 else "Whether it is larger"
+    return Claim(claim, rule, "undecided", f"{sure} is not decided: {seen}.")
+
+
+def same_accuracy(subject: str, reference: str, difference: Estimate, test_texts: int) -> Claim:
+    """Judge "the same median accuracy" as an equivalence: the difference's interval within the margin."""
+    claim = f"The median test accuracy of {subject} is the same as that of {reference}."
+    rule = (
+        f"Holds when the whole interval of the difference of medians lies within ±{SAME_ACCURACY} (less than the "
+        "standard error of one repetition's accuracy on the paper's 630 test texts, 0.012), does not hold when it lies "
+        "outside."
+    )
+    if difference.value is None or difference.low is None or difference.high is None:
+        return Claim(claim, rule, "undecided", _without_interval(difference, _points))
+    low, high = difference.low, difference.high
+    seen = f"the difference of the medians is {difference.value:+.4f} (95 % interval: {low:+.4f} to {high:+.4f})"
+    if -SAME_ACCURACY <= low and high <= SAME_ACCURACY:
+        return Claim(claim, rule, "holds", f"In this run {seen}.")
+    if low > SAME_ACCURACY or high < -SAME_ACCURACY:
+        return Claim(claim, rule, "does not hold", f"It is {'higher' if low > 0 else 'lower'}: {seen}.")
+    if test_texts and 1 / test_texts > SAME_ACCURACY:
+        seen += f"; one text of the {test_texts} in the test set is already {1 / test_texts:.3f}"
+    return Claim(claim, rule, "undecided", f"The interval reaches beyond ±{SAME_ACCURACY}: {seen}.")
+
+
+def lower_by(ratio: float) -> str:
+    """Return a ratio of times in words: ``25 % lower``, ``4 % higher``, ``the same``."""
+    percent = round(100 * (1 - ratio))
+    return f"{percent} % lower" if percent > 0 else f"{-percent} % higher" if percent < 0 else "the same"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f} times"
+
+
+def _points(difference: float) -> str:
+    return f"{difference:+.4f}"
+
+
+def _without_interval(estimate: Estimate, in_words: Callable[[float], str]) -> str:
+    if estimate.value is None:
+        return f"There is nothing to compare: {estimate.no_interval_because}."
+    return f"The medians say {in_words(estimate.value)}, but there is no interval: {estimate.no_interval_because}."

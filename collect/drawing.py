@@ -1,0 +1,97 @@
+"""How every figure looks and how it is written: colours, type, the same bytes for the same numbers, SVG for a page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from collect import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Okabe and Ito's colours, told apart with any kind of colour vision; in the order of the scenarios.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+INK = "#24292F"
+# Seen on white and on a dark page alike, so it is not turned with the page.
+GREY = "#8C959F"
+STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so the same on every machine
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.facecolor": "none",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.8,
+    "ytick.major.width": 0.8,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "faasbed",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+}
+# What the file would otherwise say about when it was made.
+NO_DATE: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None, "ModDate": None},
+    "png": {},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure: its file name, what it shows in one sentence for who cannot see it, a caption, and how it is drawn."""
+
+    name: str
+    alternative: str
+    caption: str
+    size_inches: tuple[float, float]
+    draw: Callable[[Figure], None]
+
+    def render(self, kind: str, *, background: str = "white") -> bytes:
+        """Return the figure as a file's bytes; ``kind`` is svg, pdf or png."""
+        with mpl.rc_context(STYLE):
+            figure = Figure(figsize=self.size_inches, layout="constrained")
+            FigureCanvasAgg(figure)
+            self.draw(figure)
+            target = io.BytesIO()
+            figure.savefig(target, format=kind, facecolor=background, metadata=NO_DATE[kind])
+        return target.getvalue()
+
+    def save(self, folder: Path) -> None:
+        """Write the figure as SVG, PDF and PNG into a folder.
+
+        Raises:
+            CollectError: the disk is full or a file cannot be written.
+        """
+        for kind in NO_DATE:
+            run.write(folder / f"{self.name}.{kind}", self.render(kind))
+
+    def inline(self) -> str:
+        """Return the figure as an SVG element for a page: scaled by the page, in its ink, with ids of its own."""
+        text = self.render("svg", background="none").decode()
+        text = text[text.index("<svg") :]
+        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+        text = re.sub(
+            r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
+        )
+        text = re.sub(r'\bid="', f'id="{self.name}-', text)
+        text = re.sub(r'href="#', f'href="#{self.name}-', text)
+        text = text.replace("url(#", f"url(#{self.name}-")
+        return text.replace(INK.lower(), "currentColor")

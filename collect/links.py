@@ -1,0 +1,66 @@
+"""The link verification of a run: what ``roles/netem`` measured before and after, as collect reads it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Histogram(BaseModel):
+    """Counts of delays between neighbouring edges: one edge more than counts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    edges_ms: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+class LinkCheck(BaseModel):
+    """One ordered pair: its target, what the probes measured with 95 % intervals, and whether it is within bounds.
+
+    With ``clock`` ``shared`` a delay is one way on one machine's clock, with ``round-trip`` it is derived from round
+    trips. ``baseline_*`` is what the path has without the link.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    target: str
+    delay_ms: float
+    jitter_ms: float
+    loss_percent: float
+    rate_mbit: float | None = None
+    reorder: bool
+    probes: int
+    received: int
+    clock: str
+    baseline_mean_ms: float | None = None
+    baseline_sigma_ms: float | None = None
+    mean_ms: float | None = None
+    mean_low_ms: float | None = None
+    mean_high_ms: float | None = None
+    sigma_ms: float | None = None
+    sigma_low_ms: float | None = None
+    sigma_high_ms: float | None = None
+    lost: int
+    loss_measured_percent: float
+    loss_low_percent: float | None = None
+    loss_high_percent: float | None = None
+    reordered: int | None = None
+    histogram: Histogram | None = None
+    ok: bool
+    problems: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The link as a person would say it."""
+        return f"{self.source} → {self.target}"
+
+
+class LinkReport(BaseModel):
+    """All links of a run at one moment; ``backend`` is what shaped them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    taken_at: str
+    backend: str
+    links: tuple[LinkCheck, ...]

@@ -1,0 +1,156 @@
+"""Which records are data points: the repetitions of a run, by scenario, and the attempts that failed. No I/O."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from collect.records import ModelRecord, RequestRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from collect.records import Record
+
+# The paper's two first, in its order; any others follow by name.
+PAPER_SCENARIOS = ("edge", "cloud")
+
+
+class Key(NamedTuple):
+    """What makes a repetition one: attempts of it share the key."""
+
+    scenario: str
+    base_station: str
+    warmup: bool
+    repetition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """A finished repetition that is a data point: its newest attempt's requests, in order, and what came of them."""
+
+    scenario: str
+    base_station: str
+    repetition: int
+    block: int
+    attempt: int
+    response_s: float
+    accuracy: float | None
+    fit_s: float | None
+    requests: tuple[RequestRecord, ...]
+    chosen_request: int | None
+    training_texts: int
+    test_texts: int
+
+    @property
+    def pair(self) -> tuple[str, int]:
+        """What it shares with its partner in another scenario: base station and repetition, so the same split."""
+        return (self.base_station, self.repetition)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that is no data point; ``measured_again`` when a later attempt took its place."""
+
+    scenario: str
+    base_station: str
+    repetition: int
+    attempt: int
+    warmup: bool
+    measured_again: bool
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """All that a run has measured."""
+
+    scenarios: dict[str, tuple[Repetition, ...]]
+    failures: tuple[Failure, ...]
+    warmups: int
+
+
+@dataclass(slots=True)
+class _Attempt:
+    requests: dict[int, RequestRecord] = field(default_factory=dict)
+    model: ModelRecord | None = None
+
+
+def gather(records: Iterable[Record]) -> Measurements:
+    """Sort the records of a run into data points and failures; of each repetition the newest attempt counts."""
+    attempts: dict[Key, dict[int, _Attempt]] = defaultdict(lambda: defaultdict(_Attempt))
+    for record in records:
+        attempt = attempts[_key(record)][record.attempt]
+        if isinstance(record, RequestRecord):
+            attempt.requests[record.request] = record
+        else:
+            attempt.model = record
+    scenarios: dict[str, list[Repetition]] = {name: [] for name in ordered({key.scenario for key in attempts})}
+    failures = []
+    warmups = 0
+    for key in sorted(attempts):
+        newest = max(attempts[key])
+        for number, attempt in sorted(attempts[key].items()):
+            error = _error_of(attempt)
+            if error is not None:
+                names = (key.scenario, key.base_station, key.repetition, number, key.warmup)
+                failures.append(Failure(*names, measured_again=number < newest, error=error))
+            elif number == newest and key.warmup:
+                warmups += 1
+            elif number == newest:
+                scenarios[key.scenario].append(_repetition(key, number, attempt))
+    return Measurements({name: tuple(found) for name, found in scenarios.items()}, tuple(failures), warmups)
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Return scenario names in the order of the report: the paper's two first, the others by name."""
+    return sorted(names, key=lambda name: (name not in PAPER_SCENARIOS, name == "cloud", name))
+
+
+def paired(
+    subject: Iterable[Repetition], reference: Iterable[Repetition]
+) -> tuple[tuple[Repetition, ...], tuple[Repetition, ...]]:
+    """Return the repetitions of both scenarios that have a partner, in one order."""
+    of_subject = {repetition.pair: repetition for repetition in subject}
+    of_reference = {repetition.pair: repetition for repetition in reference}
+    pairs = sorted(of_subject.keys() & of_reference.keys())
+    return tuple(of_subject[pair] for pair in pairs), tuple(of_reference[pair] for pair in pairs)
+
+
+def _key(record: Record) -> Key:
+    return Key(record.scenario, record.base_station, record.warmup, record.repetition)
+
+
+def _error_of(attempt: _Attempt) -> str | None:
+    of_requests = [
+        f"request {r.request}: {r.error}" for _, r in sorted(attempt.requests.items()) if r.error is not None
+    ]
+    model = attempt.model
+    if model is None:
+        return "; ".join(["it was cut off before the base station had trained", *of_requests])
+    if model.error is not None:
+        return "; ".join([model.error, *of_requests])
+    if model.response_time_ms is None:
+        return "its record has neither a response time nor an error"
+    return None
+
+
+def _repetition(key: Key, number: int, attempt: _Attempt) -> Repetition:
+    model = attempt.model
+    if model is None or model.response_time_ms is None:
+        raise AssertionError("an attempt without a response time is a failure")
+    return Repetition(
+        scenario=key.scenario,
+        base_station=key.base_station,
+        repetition=key.repetition,
+        block=model.block,
+        attempt=number,
+        response_s=model.response_time_ms / 1000,
+        accuracy=model.accuracy_test,
+        fit_s=None if model.fit_ms is None else model.fit_ms / 1000,
+        requests=tuple(request for _, request in sorted(attempt.requests.items())),
+        chosen_request=model.chosen_request,
+        training_texts=model.training_texts,
+        test_texts=model.test_texts,
+    )

@@ -1,0 +1,95 @@
+"""The table that ``analyse`` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from collect import wording
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from collect.analysis import Analysis, Comparison, Scenario
+    from collect.statistics import Estimate, Summary
+
+
+def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
+    """Print a run's numbers: scenarios, comparison, claims, regime, failures."""
+    console.print(_scenarios(analysis))
+    for comparison in analysis.comparisons:
+        console.print(_comparison(comparison))
+        for claim in comparison.claims:
+            console.print(f"[bold]{claim.verdict}[/]: {claim.claim} {claim.sentence}", highlight=False)
+    for scenario in analysis.scenarios:
+        console.print(regime_sentence(scenario), highlight=False, markup=False)
+    for failure in analysis.failures:
+        again = "measured again" if failure.measured_again else "no data point"
+        where = f"{failure.scenario}, repetition {failure.repetition}, attempt {failure.attempt}"
+        console.print(f"failed: {where} ({again}): {failure.error}", highlight=False, markup=False)
+    for note in notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    console.print(analysis.headline, highlight=False, markup=False, style="bold")
+
+
+def regime_sentence(scenario: Scenario) -> str:
+    """Return which regime a scenario was in, in a sentence."""
+    regime = scenario.regime
+    if regime is None:
+        return f"{scenario.name}: the phases of its requests are not recorded, so its regime is not known."
+    return (
+        f"{scenario.name} was {regime.word}: of its response time {wording.percent(regime.network_share)} was network and "
+        f"gateway, {wording.percent(regime.compute_share)} compute."
+    )
+
+
+def _scenarios(analysis: Analysis) -> Table:
+    table = Table(title=f"Run {analysis.run}", title_justify="left")
+    for name in ("", "n", "failed", "median", "95 % interval", "coverage", "IQR", "min", "max"):
+        table.add_column(name, justify="left" if not name else "right")
+    for scenario in analysis.scenarios:
+        _row(table, f"{scenario.name}: response time (s)", scenario, scenario.response_s, None)
+        if scenario.accuracy is not None:
+            _row(table, f"{scenario.name}: test accuracy", scenario, scenario.accuracy, 4)
+    return table
+
+
+def _row(table: Table, name: str, scenario: Scenario, summary: Summary, places: int | None) -> None:
+    def shown(value: float) -> str:
+        return wording.number(value) if places is None else f"{value:.{places}f}"
+
+    table.add_row(
+        name,
+        str(summary.n),
+        str(scenario.failed),
+        shown(summary.median),
+        wording.median_span(summary, places=places) if summary.interval.low is not None else "none (n < 6)",
+        f"{100 * summary.interval.coverage:.1f} %",
+        shown(summary.iqr),
+        shown(summary.minimum),
+        shown(summary.maximum),
+    )
+
+
+def _comparison(comparison: Comparison) -> Table:
+    table = Table(title=f"{comparison.subject} against {comparison.reference}", title_justify="left")
+    for name in ("", "value", "95 % interval", "method"):
+        table.add_column(name, justify="right" if name in ("value", "95 % interval") else "left")
+    for name, found, places, signed in estimates(comparison):
+        if found is not None:
+            shown = wording.estimate(found, places=places, signed=signed)
+            interval = wording.span(found.low, found.high, places=places, signed=signed)
+            table.add_row(name, shown, interval, wording.method(found))
+    return table
+
+
+def estimates(comparison: Comparison) -> list[tuple[str, Estimate | None, int, bool]]:
+    """Return a comparison's rows: name, estimate, places after the point, whether the sign is written."""
+    return [
+        ("ratio of median response times", comparison.response_ratio, 3, False),
+        ("difference of median response times (s)", comparison.response_difference_s, 3, True),
+        ("ratio of response time IQRs", comparison.response_iqr_ratio, 2, False),
+        ("ratio of median accuracies", comparison.accuracy_ratio, 4, False),
+        ("difference of median accuracies", comparison.accuracy_difference, 4, True),
+    ]

@@ -1,0 +1,89 @@
+"""Numbers as the table and the report write them: rounded to what can be read, with their units and intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from collect.statistics import SMALLEST_SAMPLE
+
+if TYPE_CHECKING:
+    from collect.statistics import Estimate, MedianInterval, Summary
+
+NOTHING = "–"
+RATIO_DIGITS = 3
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a value with so many significant digits, never in powers of ten."""
+    if value is None:
+        return NOTHING
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits}g}")
+    if abs(rounded) >= 10 ** (digits - 1):
+        return f"{value:.0f}"
+    return f"{rounded:.12f}".rstrip("0").rstrip(".") if abs(rounded) < 1e-3 else _padded(rounded, digits)
+
+
+def accuracy(value: float | None) -> str:
+    """Return a share with four places: a text more or less in 630 is seen."""
+    return NOTHING if value is None else f"{value:.4f}"
+
+
+def percent(value: float | None) -> str:
+    """Return a share as a percentage without places."""
+    return NOTHING if value is None else f"{100 * value:.0f} %"
+
+
+def ranks(interval: MedianInterval) -> str:
+    """Return which order statistics an interval is, and its real coverage."""
+    if interval.low is None:
+        return f"no 95 % interval below n = {SMALLEST_SAMPLE}; the range covers {100 * interval.coverage:.1f} %"
+    return (
+        f"{ordinal(interval.low_rank)} to {ordinal(interval.high_rank)} value, covers {100 * interval.coverage:.1f} %"
+    )
+
+
+def ordinal(rank: int) -> str:
+    """Return a rank in English: 1st, 2nd, 3rd, 11th."""
+    ending = "th" if rank % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
+    return f"{rank}{ending}"
+
+
+def span(low: float | None, high: float | None, *, places: int | None = None, signed: bool = False) -> str:
+    """Return an interval, or a dash where there is none; ``places`` after the point, by default three digits."""
+    if low is None or high is None:
+        return NOTHING
+    if places is None:
+        return f"{number(low)} to {number(high)}"
+    sign = "+" if signed else ""
+    return f"{low:{sign}.{places}f} to {high:{sign}.{places}f}"
+
+
+def median_span(summary: Summary, *, places: int | None = None) -> str:
+    """Return the interval of a summary's median."""
+    return span(summary.interval.low, summary.interval.high, places=places)
+
+
+def estimate(found: Estimate | None, *, places: int, signed: bool = False, unit: str = "") -> str:
+    """Return a comparison's value with its unit."""
+    if found is None or found.value is None:
+        return NOTHING
+    return f"{found.value:{'+' if signed else ''}.{places}f}{unit}"
+
+
+def method(found: Estimate | None) -> str:
+    """Return how a comparison's interval was made, or why there is none."""
+    if found is None:
+        return "no accuracy recorded"
+    if found.no_interval_because is not None:
+        return f"no interval: {found.no_interval_because}"
+    return f"bootstrap over {found.pairs} pairs" if found.pairs else "bootstrap, samples independent"
+
+
+def _padded(value: float, digits: int) -> str:
+    """Return a value with trailing zeros, so that 0.5 and 0.512 are seen to be known as finely."""
+    places = 0
+    while abs(value) * 10**places < 10 ** (digits - 1) and places < digits + 2:
+        places += 1
+    return f"{value:.{places}f}"
