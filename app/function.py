@@ -1,0 +1,77 @@
+"""The function: texts and labels in, the best parameters and two accuracies out.
+
+Pure: no web, no files. Whoever serves it uses ``Request``, ``run``, ``Outcome``, ``InputError``, ``Cancelled`` and
+``warm_up``; another ``function.py`` with the same six names can take its place (README.md beside this file).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.dataset import read_dataset
+from app.errors import Cancelled, InputError
+from app.grids import peer_grid, read_grid
+from app.plain import PlainSearch, search_apart
+from app.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.dataset import Dataset
+    from app.grids import Grid
+
+__all__ = ["Cancelled", "InputError", "Outcome", "Request", "run", "warm_up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The reply in the peer's words and the time each phase took, in milliseconds."""
+
+    reply: dict[str, object]
+    phases_ms: dict[str, float]
+
+
+def run(request: Request, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
+    """Search the model's grid by cross-validation, fit the best point on all training texts and score the test texts.
+
+    Raises:
+        InputError: the request cannot be served; the message is for the client.
+        Cancelled: ``cancelled`` returned True; it is asked several times a second.
+    """
+    started = time.perf_counter()
+    dataset = read_dataset(request)
+    grid = peer_grid(request.model, len(dataset.train), len(dataset.classes))
+    if request.grid is not None:
+        grid = read_grid(request.model, request.grid)
+    prepared_ms = (time.perf_counter() - started) * 1e3
+    return _run_plain(request, dataset, grid, prepared_ms, cancelled)
+
+
+def warm_up() -> None:
+    """Load and compile what the first request would otherwise wait for."""
+
+
+def _run_plain(
+    request: Request, dataset: Dataset, grid: Grid, prepared_ms: float, cancelled: Callable[[], bool]
+) -> Outcome:
+    task = PlainSearch(
+        train_texts=[dataset.texts[row] for row in dataset.train],
+        train_target=dataset.target[dataset.train].tolist(),
+        test_texts=[dataset.texts[row] for row in dataset.test],
+        test_target=dataset.target[dataset.test].tolist(),
+        model=request.model,
+        grid=grid,
+        folds=request.folds,
+        repeats=request.repeats,
+        folds_seed=request.folds_seed,
+        model_seed=request.model_seed,
+    )
+    found = search_apart(task, cancelled)
+    phases_ms = {"vectorise": prepared_ms, **found["phases_ms"]}
+    return Outcome(_reply(found["parameters"], found["validation"], found["test"]), phases_ms)
+
+
+def _reply(parameters: dict[str, object], validation: float, test: float) -> dict[str, object]:
+    return {"best parameters": parameters, "accuracy (validation)": validation, "accuracy (test)": test}

@@ -1,0 +1,120 @@
+"""The search as anyone would write it: a doubly fitted ``GridSearchCV`` on texts, as in the study's function.
+
+It is the base line of the benchmark, the reference the fast engine must equal, and the study's compute-bound regime.
+A request runs it in a process of its own (``python -m app.plain``, JSON in, JSON out), because a scikit-learn search
+cannot be interrupted: when the client goes away the process is ended, and its workers with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.model_selection import GridSearchCV, ParameterGrid, RepeatedStratifiedKFold
+from sklearn.pipeline import Pipeline
+
+from app.errors import Cancelled, InputError
+from app.models import estimator, sklearn_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class PlainSearch:
+    """What the plain search needs: texts, their classes as numbers, the grid in the peer's words, and the policy."""
+
+    train_texts: list[str]
+    train_target: list[int]
+    test_texts: list[str]
+    test_target: list[int]
+    model: str
+    grid: dict[str, list[object]]
+    folds: int
+    repeats: int
+    folds_seed: int
+    model_seed: int
+
+
+def search(task: PlainSearch) -> dict[str, Any]:
+    """Search, fit twice and score, one plain scikit-learn call after the other; returns the reply and its times."""
+    started = time.perf_counter()
+    pipeline = Pipeline(
+        [("tfidf", TfidfVectorizer(stop_words="english")), ("model", estimator(task.model, task.model_seed))]
+    )
+    grid = {f"model__{name}": values for name, values in sklearn_grid(task.model, task.grid).items()}
+    folds = RepeatedStratifiedKFold(n_splits=task.folds, n_repeats=task.repeats, random_state=task.folds_seed)
+    searching = GridSearchCV(pipeline, grid, scoring="accuracy", cv=folds, n_jobs=-1)
+    searching.fit(task.train_texts, task.train_target)
+    searched = time.perf_counter()
+    searching.fit(task.train_texts, task.train_target)
+    accuracy = searching.score(task.test_texts, task.test_target)
+    return {
+        "parameters": list(ParameterGrid(task.grid))[searching.best_index_],
+        "validation": float(searching.best_score_),
+        "test": float(accuracy),
+        "phases_ms": {"search": (searched - started) * 1e3, "fit": (time.perf_counter() - searched) * 1e3},
+    }
+
+
+def search_apart(task: PlainSearch, cancelled: Callable[[], bool]) -> dict[str, Any]:
+    """``search`` in a process of its own, ended within POLL_S seconds of ``cancelled``.
+
+    Raises:
+        Cancelled: ``cancelled`` said so.
+        InputError: scikit-learn refused the texts.
+        RuntimeError: the process ended without a result; the message holds its last words.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app.plain"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        talk = pool.submit(process.communicate, json.dumps(asdict(task)))
+        try:
+            while not wait([talk], timeout=POLL_S).done:
+                if cancelled():
+                    raise Cancelled
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        out, error = talk.result()
+    if process.returncode != 0:
+        raise RuntimeError(f"The plain search ended with status {process.returncode}: {error.strip()[-300:]}")
+    result: dict[str, Any] = json.loads(out)
+    if "refused" in result:
+        raise InputError(f"scikit-learn refused the texts: {result['refused']}.")
+    return result
+
+
+def main() -> None:
+    """Read one task from standard input, search, and print the result."""
+    warnings.simplefilter("ignore")
+    os.environ["PYTHONWARNINGS"] = "ignore"  # for the workers
+    task = json.load(sys.stdin)
+    if "hidden_layer_sizes" in task["grid"]:
+        task["grid"]["hidden_layer_sizes"] = [tuple(sizes) for sizes in task["grid"]["hidden_layer_sizes"]]
+    try:
+        result = search(PlainSearch(**task))
+    except ValueError as error:
+        result = {"refused": str(error).strip().splitlines()[-1].strip().rstrip(".")}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
