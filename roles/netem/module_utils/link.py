@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 MTU_BYTES = 1500
 UNLIMITED_MBIT = 10_000  # the speed that queues are sized for where no rate is set
+UNFELT_MBIT = 100_000  # where tc wants a rate though none is asked for: 0.1 us a frame
 INTERFACE_NAME_MAX = 15
 
 
@@ -114,8 +115,10 @@ class Link:
 
     def tc_class(self) -> list[str]:
         """Return the arguments of the link's HTB class: the place where a rate is kept while frames may overtake."""
-        rate = f"{self.rate_mbit:g}mbit" if self.rate_mbit and self.reorder else "100gbit"
-        return ["htb", "rate", rate, "quantum", "60000"]
+        rate_mbit = self.rate_mbit if self.rate_mbit and self.reorder else UNFELT_MBIT
+        # tc's own burst is one frame, or none at rates like this: HTB then waits for its timer between any two.
+        burst = str(max(2 * MTU_BYTES + 200, round(rate_mbit * 12.5)))  # 0.1 ms
+        return ["htb", "rate", f"{rate_mbit:g}mbit", "burst", burst, "cburst", burst, "quantum", "60000"]
 
     def tc_netem(self, *, seeds: bool = False) -> list[str]:
         """Return the arguments of the link's netem leaf; seeds says whether this `tc` knows `seed` (6.6 and later).
@@ -129,7 +132,7 @@ class Link:
         if self.loss_percent:
             arguments += ["loss", f"{self.loss_percent:g}%"]
         if not self.reorder:
-            arguments += ["rate", f"{self.rate_mbit or 100_000:g}mbit"]
+            arguments += ["rate", f"{self.rate_mbit or UNFELT_MBIT:g}mbit"]
         if self.seed is not None and seeds:
             arguments += ["seed", str(self.seed)]
         return arguments

@@ -1,0 +1,127 @@
+"""PID 1 of a user-mode Linux: shapes links with the kernel's own netem and prints one JSON object of what it saw."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from wires import ModuleFailedError, Wires, call, link
+
+MODULES = ("bridge", "veth", "sch_htb", "sch_netem", "sch_ingress", "sch_tbf", "cls_u32", "act_mirred")
+FINIT_MODULE = 313  # x86-64; other machines have no user-mode Linux
+POWER_OFF = 0x4321FEDC
+MARK = "RESULT "
+
+
+def prepare() -> None:
+    os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    for kind, where in (("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/run"), ("tmpfs", "/tmp")):
+        call("mount", "-t", kind, kind, where)
+    load_modules(Path("/usr/lib/uml/modules", os.uname().release))
+    call("ip", "link", "set", "lo", "up")
+
+
+def load_modules(folder: Path) -> None:
+    """Load what the test needs, each after what it depends on: without kmod, and not from where modprobe looks."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    needs = {}
+    for line in (folder / "modules.dep").read_text().splitlines():
+        path, _, others = line.partition(":")
+        needs[Path(path).stem] = [*reversed(others.split()), path]  # the list ends with what has to come first
+    loaded: set[str] = set()
+    for module in MODULES:  # what modules.dep does not know is built in
+        for path in needs.get(module, ()):
+            if path not in loaded:
+                descriptor = os.open(folder / path, os.O_RDONLY)
+                if libc.syscall(FINIT_MODULE, descriptor, b"", 0):
+                    raise OSError(ctypes.get_errno(), f"cannot load {path}")
+                os.close(descriptor)
+                loaded.add(path)
+
+
+
+def largest_draw(wires: Wires) -> float:
+    """Send by TCP to the other node and return the most bytes that one of netem's draws decides on.
+
+    Neither its counters nor a packet socket show that (they see segments); what waits in it does.
+    """
+    script = (
+        "import socket\nwith socket.create_server((%r, 7000)) as s:\n c, _ = s.accept()\n while c.recv(1 << 16): pass"
+    )
+    sender = "import socket\ns = socket.create_connection((%r, 7000))\ns.sendall(bytes(1 << 20))"
+    server = subprocess.Popen(wires.inside("b", sys.executable, "-c", script % wires.address("b")))
+    deadline = time.monotonic() + 30
+    while ":7000" not in wires.run("b", "ss", "-ltn"):
+        if time.monotonic() > deadline:
+            raise AssertionError("the server does not listen")
+    client = subprocess.Popen(wires.inside("a", sys.executable, "-c", sender % wires.address("b")))
+    most = 0.0
+    while client.poll() is None:
+        shown = json.loads(wires.run("a", "tc", "-s", "-j", "qdisc", "show", "dev", "data0"))
+        leaf = next(one for one in shown if one["handle"] == "fb01:")
+        if leaf["qlen"]:
+            most = max(most, leaf["backlog"] / leaf["qlen"])
+    server.wait(timeout=60)
+    return most
+
+
+def look(wires: Wires) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+    both = [link("a", "b", 15, 3, 0.24), link("b", "a", 15, 3, 0.24), link("a", "c", 1.25, 0.25)]
+    seen["before"] = wires.tc("a")
+    wires.baseline([link("a", "b", 1), link("b", "a", 1), link("a", "c", 1)])
+    applied = wires.links("a", "present", both)
+    wires.links("b", "present", both)
+    seen["backend"] = applied["backend"]
+    seen["shaped"] = wires.tc("a")
+    seen["again"] = wires.links("a", "present", both)["changed"]
+    seen["verdicts"] = wires.verdicts(both, probes=500)
+    seen["largest_draw"] = largest_draw(wires)
+    changed = [*both[:2], link("a", "c", 2.5, 0.25, 1, reorder=False)]
+    seen["check"] = wires.links("a", "present", changed, check=True)["diff"]
+    seen["change"] = wires.links("a", "present", changed)["changed"]
+    seen["changed"] = wires.tc("a")
+    seen["ordered"] = wires.verdicts([changed[2]], probes=500)
+    seen["lied"] = wires.verdicts([both[2]], probes=300)
+    seen["removed"] = wires.links("a", "absent")["changed"]
+    seen["after"] = wires.tc("a")
+    seen["removed_again"] = wires.links("a", "absent")["changed"]
+    wires.run("c", "tc", *"qdisc add dev data0 root handle 5: tbf rate 500mbit burst 64kb latency 50ms".split())
+    seen["own_before"] = wires.tc("c")
+    wires.links("c", "present", [link("c", "a", 5)])
+    wires.links("c", "absent")
+    seen["own_after"] = wires.tc("c")
+    wires.run("c", "tc", "qdisc", "replace", "dev", "data0", "root", "handle", "7:", "htb")
+    wires.run("c", "tc", "class", "add", "dev", "data0", "parent", "7:", "classid", "7:1", "htb", "rate", "1gbit")
+    wires.run("c", "tc", "qdisc", "add", "dev", "data0", "parent", "7:1", "handle", "8:", "netem", "delay", "1ms")
+    try:
+        wires.links("c", "present", [link("c", "a", 5)])
+    except ModuleFailedError as error:
+        seen["refusal"] = str(error)
+    return seen
+
+
+def main() -> None:
+    seen: dict[str, Any] = {}
+    try:
+        prepare()
+        wires = Wires("uml", ("a", "b", "c"), Path("/tmp/state"))
+        wires.up()
+        seen = look(wires)
+    except BaseException:  # noqa: BLE001  (whatever it is, the machine has to go off and the test has to show it)
+        seen["error"] = traceback.format_exc()
+    print(MARK + json.dumps(seen), flush=True)
+    ctypes.CDLL(None).reboot(POWER_OFF)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Nodes that are network namespaces on a bridge, on which the role's modules run as Ansible would run them.
+
+Standard library and Ansible's own module code only: the guest in user-mode Linux uses it, too.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ROLE = Path(__file__).resolve().parents[3] / "roles" / "netem"
+NETWORK = "198.19.128"
+NETWORK6 = "2001:db8:6"
+# What AnsiballZ does on a node: the role's module_utils belong to ansible.module_utils, the options come as JSON.
+RUN_MODULE = f"""
+import json, runpy, sys
+import ansible.module_utils, ansible.module_utils.basic as basic
+ansible.module_utils.__path__.append({str(ROLE / "module_utils")!r})
+basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = sys.argv[2].encode(), "legacy"
+runpy.run_path({str(ROLE / "library")!r} + "/" + sys.argv[1] + ".py", run_name="__main__")
+"""
+
+
+def call(*command: str, check: bool = True) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+class ModuleFailedError(AssertionError):
+    """A module said no; its message is the exception's."""
+
+
+@dataclass(frozen=True)
+class Wires:
+    """Namespaces `<prefix>-<node>` with an interface data0 each, joined by a bridge in `<prefix>-wires`."""
+
+    prefix: str
+    nodes: tuple[str, ...]
+    folder: Path
+
+    def up(self) -> None:
+        call("ip", "netns", "add", f"{self.prefix}-wires")
+        call("ip", "-n", f"{self.prefix}-wires", "link", "add", "br0", "type", "bridge")
+        call("ip", "-n", f"{self.prefix}-wires", "link", "set", "br0", "up")
+        for node in self.nodes:
+            space = f"{self.prefix}-{node}"
+            call("ip", "netns", "add", space)
+            call("ip", "-n", space, "link", "set", "lo", "up")
+            call(
+                "ip", "-n", f"{self.prefix}-wires", "link", "add", f"p-{node}", "type", "veth",
+                "peer", "name", "data0", "netns", space,
+            )  # fmt: skip
+            call("ip", "-n", f"{self.prefix}-wires", "link", "set", f"p-{node}", "master", "br0", "up")
+            call("ip", "-n", space, "addr", "add", f"{self.address(node)}/24", "dev", "data0")
+            call("ip", "-n", space, "addr", "add", f"{self.address6(node)}/64", "dev", "data0", "nodad")
+            call("ip", "-n", space, "link", "set", "data0", "up")
+
+    def down(self) -> None:
+        for node in (*self.nodes, "wires"):
+            call("ip", "netns", "del", f"{self.prefix}-{node}", check=False)
+
+    def address(self, node: str) -> str:
+        return f"{NETWORK}.{self.nodes.index(node) + 10}"
+
+    def address6(self, node: str) -> str:
+        return f"{NETWORK6}::{self.nodes.index(node) + 10}"
+
+    def inside(self, node: str, *command: str) -> list[str]:
+        return ["ip", "netns", "exec", f"{self.prefix}-{node}", *command]
+
+    def run(self, node: str, *command: str) -> str:
+        return call(*self.inside(node, *command))
+
+    def module(self, node: str, name: str, **options: Any) -> dict[str, Any]:
+        """Run a module of the role on a node and return its result."""
+        check = options.pop("check", False)
+        arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {**options, "node": node, "_ansible_check_mode": check}})
+        said = call(*self.inside(node, sys.executable, "-c", RUN_MODULE, name, arguments), check=False)
+        result: dict[str, Any] = json.loads(said)
+        if result.get("failed"):
+            raise ModuleFailedError(result["msg"])
+        return result
+
+    def links(self, node: str, state: str, links: Iterable[dict[str, Any]] = (), **options: Any) -> dict[str, Any]:
+        values = {
+            "state": state,
+            "links": list(links),
+            "addresses": {one: [self.address(one), self.address6(one)] for one in self.nodes},
+            "interface": "data0",
+            "folder": str(self.folder / node),
+            "emulator": str(ROLE / "files" / "emulator.py"),
+        }
+        return self.module(node, "netem_links", **(values | options))
+
+    def probes(self, node: str, state: str, links: Iterable[dict[str, Any]] = (), **options: Any) -> dict[str, Any]:
+        values = {
+            "state": state,
+            "links": list(links),
+            "addresses": {one: self.address(one) for one in self.nodes},
+            "folder": str(self.folder / node),
+        }
+        return self.module(node, "netem_probes", **(values | options))
+
+    def baseline(self, links: list[dict[str, Any]]) -> None:
+        self._probe("baseline", links, probes=300)
+
+    def verdicts(self, links: list[dict[str, Any]], probes: int = 1000) -> list[dict[str, Any]]:
+        """Measure the links, each from its source, and return their entries of the report."""
+        return [entry for result in self._probe("judged", links, probes=probes) for entry in result["links"]]
+
+    def _probe(self, state: str, links: list[dict[str, Any]], probes: int) -> list[dict[str, Any]]:
+        ends = sorted({link["source"] for link in links} | {link["target"] for link in links})
+        try:
+            for node in ends:
+                self.probes(node, "responding")
+            return [self.probes(node, state, links, probes=probes) for node in sorted({one["source"] for one in links})]
+        finally:
+            for node in ends:
+                self.probes(node, "silent")
+
+    def tc(self, node: str) -> str:
+        """Return everything `tc` and `ip` say about a node's interfaces, without counters."""
+        shown = [self.run(node, "tc", what, "show", "dev", "data0") for what in ("qdisc", "class", "filter")]
+        if "clsact" in shown[0]:
+            shown.append(self.run(node, "tc", "filter", "show", "dev", "data0", "egress"))
+        return "".join([*shown, self.run(node, "ip", "-d", "link", "show")])
+
+
+def link(source: str, target: str, delay_ms: float, jitter_ms: float = 0, loss_percent: float = 0, **more: Any) -> dict[str, Any]:
+    return {
+        "source": source, "target": target, "delay_ms": delay_ms, "jitter_ms": jitter_ms, "loss_percent": loss_percent,
+        **more,
+    }  # fmt: skip
