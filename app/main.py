@@ -1,0 +1,184 @@
+"""The function on HTTP: one request trains at a time, in a thread, and the event loop always answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from app.body import check_headers, read_body
+from app.client import Client, ClientGoneError
+from app.errors import Cancelled
+from app.metrics import MEDIA_TYPE, Metrics
+from app.queue import Queue
+from app.refusal import Refusal
+from app.schema import describe
+from app.versions import VERSION, versions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from app.served import Outcome, Served
+    from app.settings import Settings
+
+Result = TypeVar("Result")
+
+CLIENT_GONE = 499  # nginx's word for a client that closed the request; nobody reads it but the metrics
+
+log = logging.getLogger("uvicorn.error")
+
+
+class Service:
+    """One replica: the function, its queue, its thread and its figures."""
+
+    def __init__(self, settings: Settings, function: Served) -> None:
+        self.settings = settings
+        self.function = function
+        self.queue = Queue(settings.queue_limit, settings.max_held_bytes)
+        self.metrics = Metrics(self.queue)
+        self.warm = False
+        self.identity = {"replica": settings.replica, "node": settings.node, "versions": versions()}
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="function")
+
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Warm up beside the event loop, so that health is answered from the start."""
+        warming = asyncio.create_task(self._warm_up())
+        yield
+        await warming
+        self._thread.shutdown()
+
+    async def _warm_up(self) -> None:
+        started = time.perf_counter()
+        try:
+            await self._in_thread(self.function.warm_up)
+        except Exception:
+            log.exception("The function could not be warmed up; this replica stays unready.")
+            return
+        self.warm = True
+        log.info("Ready after %.1f s of warming up", time.perf_counter() - started)
+
+    async def answer(self, request: Request) -> Response:
+        """Serve one request; whatever happens becomes a status and one sentence."""
+        client = Client(request.receive)
+        try:
+            response = await self._serve(request, client)
+        except Refusal as refusal:
+            response = refusal.response(unread=not client.sent_all)
+        except (ClientGoneError, Cancelled):
+            response = Response(status_code=CLIENT_GONE)
+        except Exception:
+            log.exception("The function failed")
+            response = Refusal(500, "The function failed; its log says why.").response()
+        self.metrics.count(response.status_code)
+        response.headers["X-Replica"] = self.settings.replica
+        return response
+
+    async def _serve(self, request: Request, client: Client) -> Response:
+        settings = self.settings
+        encoding = check_headers(request.headers, settings.max_body_bytes)
+        with self.queue.place() as place:
+            body = await read_body(
+                client,
+                encoding,
+                largest=settings.max_body_bytes,
+                timeout_s=settings.read_timeout_s,
+                hold=place.hold,
+            )
+            read_ms = body.read_ms
+            gone = asyncio.create_task(client.leave())
+            arrived = time.perf_counter()
+            try:
+                async with self.queue.turn(gone):
+                    queue_ms = (time.perf_counter() - arrived) * 1e3
+                    task, parse_ms = await self._in_thread(self.function.parse, body, settings.max_body_bytes)
+                    del body  # the task holds all that is needed; a search lasts long
+                    place.release()
+                    outcome = await self._search(task, gone)
+            finally:
+                gone.cancel()
+        phases_ms = {"read": read_ms, "queue": queue_ms, "parse": parse_ms, **outcome.phases_ms}
+        self.metrics.observe(phases_ms)
+        timing = ", ".join(f"{phase};dur={duration_ms:.3f}" for phase, duration_ms in phases_ms.items())
+        content = msgspec.json.encode({**outcome.reply, **self.identity})
+        return Response(content, headers={"Server-Timing": timing}, media_type="application/json")
+
+    async def _search(self, task: Any, gone: asyncio.Future[None]) -> Outcome:
+        """Run the function in its thread; ``gone`` cancels it, and its end is waited for, as there is one thread."""
+        cancelled = threading.Event()
+        search = asyncio.ensure_future(self._in_thread(self.function.call, task, cancelled.is_set))
+        try:
+            either: set[asyncio.Future[Any]] = {search, gone}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                cancelled.set()
+            outcome = await search
+        finally:
+            cancelled.set()
+        if gone.done():
+            raise ClientGoneError
+        return outcome
+
+    async def _in_thread(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+
+def create_app(settings: Settings, function: Served) -> FastAPI:
+    """The ASGI application that serves ``function`` under ``settings``; its Service is ``app.state.service``."""
+    service = Service(settings, function)
+    app = FastAPI(
+        title=f"faasbed: {settings.module}",
+        description=(import_module(settings.module).__doc__ or "").strip(),
+        version=VERSION,
+        lifespan=service.lifespan,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.service = service
+
+    @app.post("/", summary="Run the function")
+    async def run(request: Request) -> Response:
+        return await service.answer(request)
+
+    @app.get("/healthz", summary="Whether the process answers")
+    async def healthz() -> Response:
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/readyz", summary="Whether requests are welcome")
+    async def readyz() -> Response:
+        if service.queue.closing:
+            return JSONResponse({"detail": "This replica is shutting down."}, HTTPStatus.SERVICE_UNAVAILABLE)
+        if not service.warm:
+            return JSONResponse({"detail": "The function is still warming up."}, HTTPStatus.SERVICE_UNAVAILABLE)
+        return JSONResponse({"status": "ready"})
+
+    @app.get("/metrics", summary="Figures for Prometheus")
+    async def metrics() -> Response:
+        return Response(service.metrics.render(), media_type=MEDIA_TYPE)
+
+    app.add_exception_handler(HTTPException, _say_what_is_here)
+    app.openapi_schema = describe(app, function.request_type)
+    return app
+
+
+async def _say_what_is_here(request: Request, error: Exception) -> Response:
+    """One sentence for a path or a method that is not offered."""
+    if not isinstance(error, HTTPException):
+        raise error
+    sentence = f"There is nothing at {request.url.path!r:.80}; requests go to POST /, and GET /docs says more."
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        sentence = (
+            f"{request.url.path} does not take {request.method:.20}; requests go to POST /, and GET /docs says more."
+        )
+    return JSONResponse({"detail": sentence}, error.status_code, error.headers)

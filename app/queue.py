@@ -1,0 +1,123 @@
+"""One request runs, a few wait in order, and the bodies of all of them stay under one bound."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.client import ClientGoneError
+from app.refusal import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+@dataclass(slots=True)
+class Place:
+    """One request's place in the queue and the bytes of its body that are held."""
+
+    queue: Queue
+    held_bytes: int = 0
+
+    def hold(self, size: int) -> None:
+        """Count ``size`` more bytes; raises Refusal (503) where all places together would hold too many."""
+        if self.queue.held_bytes + size > self.queue.max_held_bytes:
+            raise self.queue.refusal("Too much is waiting here already")
+        self.held_bytes += size
+        self.queue.held_bytes += size
+
+    def release(self) -> None:
+        """The body is no longer kept."""
+        self.queue.held_bytes -= self.held_bytes
+        self.held_bytes = 0
+
+
+class Queue:
+    """Gives places to requests and turns to places.
+
+    A body is read while its request waits: its upload then costs nobody time, and a client that goes away is noticed.
+    So at most ``waiting_limit`` + 1 bodies are held, and never more than ``max_held_bytes`` of them together. The turn
+    goes to whoever's body is there first: a slow sender does not hold up the others. To be used on one event loop.
+    """
+
+    def __init__(self, waiting_limit: int, max_held_bytes: int) -> None:
+        self.waiting_limit = waiting_limit
+        self.max_held_bytes = max_held_bytes
+        self.held_bytes = 0
+        self.last_run_s = 1.0
+        self._places = 0
+        self._turn = asyncio.Lock()
+        self._closing = asyncio.Event()
+
+    @property
+    def running(self) -> int:
+        """How many requests have the turn: 0 or 1."""
+        return int(self._turn.locked())
+
+    @property
+    def waiting(self) -> int:
+        """How many have a place but not the turn: they send their body or wait for the one that runs."""
+        return max(0, self._places - self.running)
+
+    @property
+    def closing(self) -> bool:
+        """Whether no more turns are given."""
+        return self._closing.is_set()
+
+    def close(self) -> None:
+        """Give no more turns: whoever runs may finish, whoever waits is refused (503)."""
+        self._closing.set()
+
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """A place for one request; raises Refusal (503) where there is none."""
+        if self.closing:
+            raise self._going()
+        if self._places > self.waiting_limit:
+            raise self.refusal(f"One request runs and {self.waiting_limit} wait")
+        place = Place(self)
+        self._places += 1
+        try:
+            yield place
+        finally:
+            self._places -= 1
+            place.release()
+
+    @asynccontextmanager
+    async def turn(self, gone: asyncio.Future[None]) -> AsyncIterator[None]:
+        """Wait for the turn, in order, and have it.
+
+        Raises:
+            ClientGoneError: ``gone`` was done first.
+            Refusal: 503, the queue was closed first.
+        """
+        loop = asyncio.get_running_loop()
+        turn = asyncio.ensure_future(self._turn.acquire())
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            any_of: set[asyncio.Future[Any]] = {turn, gone, closing}
+            await asyncio.wait(any_of, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                raise ClientGoneError
+            if self.closing:
+                raise self._going()
+            started = loop.time()
+            yield
+            self.last_run_s = loop.time() - started
+        finally:
+            closing.cancel()
+            if turn.done() and not turn.cancelled():
+                self._turn.release()
+            else:
+                turn.cancel()
+
+    def refusal(self, reason: str) -> Refusal:
+        """A 503 that says why and when to come back: after about one more search."""
+        seconds = max(1, round(self.last_run_s))
+        return Refusal(503, f"{reason}; try again in {seconds} s.", headers={"Retry-After": str(seconds)})
+
+    def _going(self) -> Refusal:
+        headers = {"Retry-After": "1"}
+        return Refusal(503, "This replica is shutting down; send the request again.", headers=headers)

@@ -1,0 +1,55 @@
+"""A request that is not served: its status, one clear sentence, and an answer that reaches the client."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+LINGER_S = 2.0
+
+
+class Refusal(Exception):  # noqa: N818 - the server is fine; it is the request that is not served
+    """Why a request is not served."""
+
+    def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+        self.headers = dict(headers or {})
+
+    def response(self, *, unread: bool = False) -> Response:
+        """The answer, ``{"detail": sentence}``; ``unread`` says that the client may still be sending its body."""
+        body = msgspec.json.encode({"detail": self.sentence})
+        if not unread:
+            return Response(body, self.status, self.headers, media_type="application/json")
+        headers = {**self.headers, "Connection": "close"}
+        return LingeringResponse(body, self.status, headers, media_type="application/json")
+
+
+class LingeringResponse(Response):
+    """An answer to a client that may still be sending.
+
+    Closing a socket with unread bytes makes the kernel send a reset, which can overtake the answer and lose it. So the
+    answer goes out whole, what still arrives is thrown away for up to LINGER_S seconds, and only then the connection is
+    closed (what nginx calls lingering_close).
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI calls it so
+        """Send the answer, then discard what arrives until the client has sent all, has gone, or time is up."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        try:
+            async with asyncio.timeout(LINGER_S):
+                while (await receive()).get("more_body", False):
+                    continue
+        except TimeoutError:
+            pass  # the client has had its time; closing is all that is left
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

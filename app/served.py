@@ -1,0 +1,87 @@
+"""The function that is served: a module with a request model and ``run``, found by name."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from app.body import Body, decompress
+from app.errors import InputError
+from app.refusal import Refusal
+from app.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Outcome(Protocol):
+    """What ``run`` returns: a reply that JSON can say, and the milliseconds each of its phases took."""
+
+    @property
+    def reply(self) -> dict[str, Any]:
+        """The function's own keys of the reply."""
+
+    @property
+    def phases_ms(self) -> dict[str, float]:
+        """Phases by name (a word without spaces), in the order of Server-Timing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A function: ``Request`` (a type msgspec decodes), ``run(request, cancelled)`` and, if it has one, ``warm_up``."""
+
+    request_type: Any
+    run: Callable[[Any, Callable[[], bool]], Outcome]
+    warm_up: Callable[[], object]
+    decoder: msgspec.json.Decoder[Any]
+
+    def parse(self, body: Body, largest: int) -> tuple[Any, float]:
+        """The request in a body, and the milliseconds it took to decompress and decode it.
+
+        Raises:
+            Refusal: 413 a bomb, 400 broken compression or no JSON, 422 JSON that is no such request.
+        """
+        started = time.perf_counter()
+        plain = decompress(body, largest)
+        try:
+            request = self.decoder.decode(plain)
+        except msgspec.ValidationError as error:
+            raise Refusal(422, f"The request does not fit: {_sentence(error)}.") from None
+        except UnicodeDecodeError as error:
+            raise Refusal(400, f"The body is not UTF-8: {error.reason}.") from None
+        except msgspec.DecodeError as error:
+            raise Refusal(400, f"The body is not JSON: {_sentence(error)}.") from None
+        except RecursionError:
+            raise Refusal(400, "The body nests too deeply; send plain texts.") from None
+        return request, (time.perf_counter() - started) * 1e3
+
+    def call(self, request: Any, cancelled: Callable[[], bool]) -> Outcome:
+        """Run the function; raises Refusal (422) where it says that the request cannot be served."""
+        try:
+            return self.run(request, cancelled)
+        except InputError as error:
+            raise Refusal(422, str(error)) from None
+
+
+def load(name: str) -> Served:
+    """The function in the module of this name; raises SettingsError where there is none."""
+    try:
+        module = import_module(name)
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"FUNCTION_MODULE is {name!r}, but there is no module {error.name!r}.") from error
+    for word in ("Request", "run"):
+        if not hasattr(module, word):
+            raise SettingsError(f"FUNCTION_MODULE is {name!r}, but that module has no {word!r}.")
+    warm_up = getattr(module, "warm_up", lambda: None)
+    return Served(module.Request, module.run, warm_up, msgspec.json.Decoder(module.Request))
+
+
+def _sentence(error: msgspec.DecodeError) -> str:
+    """The decoder's words as the end of a sentence, cut where a client's own long key stands in them."""
+    words = str(error).replace(" - at `$.", ", at `").replace(" - at `$", ", at `").rstrip(".")
+    words = words.replace("Input data was truncated", "it ends too early")
+    return words if len(words) <= 200 else words[:200] + "…`"  # noqa: PLR2004

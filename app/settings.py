@@ -1,0 +1,94 @@
+"""What the environment says about where and within which limits the function is served."""
+
+from __future__ import annotations
+
+import math
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MIB = 2**20
+PORTS = 65535
+
+
+class SettingsError(ValueError):
+    """A variable of the environment has a value that cannot be meant; the message says which and what it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the function listens, who it says it is, and the limits it keeps."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    node: str = field(default_factory=socket.gethostname)
+    replica: str = field(default_factory=socket.gethostname)
+    module: str = "app.function"
+    max_body_bytes: int = 64 * MIB
+    queue_limit: int = 10
+    max_held_bytes: int = 256 * MIB
+    read_timeout_s: float = 30.0
+
+
+DOCUMENTATION = {
+    "FUNCTION_HOST": "address to listen on (default 127.0.0.1)",
+    "FUNCTION_PORT": "port to listen on; 0 takes a free one and logs it (default 8080)",
+    "FUNCTION_NODE": "name of the node, in every reply (default: the host name)",
+    "FUNCTION_REPLICA": "name of this replica, in every reply (default: the host name; a pod has its own)",
+    "FUNCTION_MODULE": "module of the function that is served (default app.function)",
+    "FUNCTION_MAX_BODY_BYTES": "largest body, as sent and decompressed; beyond it 413 (default 67108864)",
+    "FUNCTION_QUEUE_LIMIT": "requests that may wait while one runs; beyond it 503 (default 10)",
+    "FUNCTION_MAX_HELD_BYTES": "bodies held at once by running and waiting requests; beyond it 503 "
+    "(default: 4 x FUNCTION_MAX_BODY_BYTES)",
+    "FUNCTION_READ_TIMEOUT_S": "seconds a sender may be silent, and a tenth of what a whole body may take; "
+    "beyond it 408 (default 30)",
+}
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Settings from ``FUNCTION_*`` variables; an empty variable counts as absent.
+
+    Raises:
+        SettingsError: a value out of its range.
+    """
+    given = {name: value for name, value in environment.items() if name in DOCUMENTATION and value}
+    default = Settings()
+    largest = _whole(given, "FUNCTION_MAX_BODY_BYTES", default.max_body_bytes, low=1)
+    return Settings(
+        host=given.get("FUNCTION_HOST", default.host),
+        port=_whole(given, "FUNCTION_PORT", default.port, low=0, high=PORTS),
+        node=given.get("FUNCTION_NODE", default.node),
+        replica=given.get("FUNCTION_REPLICA", default.replica),
+        module=given.get("FUNCTION_MODULE", default.module),
+        max_body_bytes=largest,
+        queue_limit=_whole(given, "FUNCTION_QUEUE_LIMIT", default.queue_limit, low=0),
+        max_held_bytes=_whole(given, "FUNCTION_MAX_HELD_BYTES", 4 * largest, low=largest),
+        read_timeout_s=_seconds(given, "FUNCTION_READ_TIMEOUT_S", default.read_timeout_s),
+    )
+
+
+def _whole(given: Mapping[str, str], name: str, default: int, *, low: int, high: int | None = None) -> int:
+    text = given.get(name)
+    if text is None:
+        return default
+    number = int(text) if text.isascii() and text.isdigit() else -1
+    if number < low or (high is not None and number > high):
+        limits = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise SettingsError(f"{name} is {text!r}; it takes a whole number {limits}.")
+    return number
+
+
+def _seconds(given: Mapping[str, str], name: str, default: float) -> float:
+    text = given.get(name)
+    if text is None:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise SettingsError(f"{name} is {text!r}; it takes a number of seconds above 0.")
+    return seconds
