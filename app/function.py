@@ -7,14 +7,16 @@ Pure: no web, no files. Whoever serves it uses ``Request``, ``run``, ``Outcome``
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from app.dataset import read_dataset
 from app.errors import Cancelled, InputError
 from app.grids import peer_grid, read_grid
 from app.plain import PlainSearch, search_apart
-from app.request import Request
+from app.request import Model, Request
+from app.search import search
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,11 +48,21 @@ def run(request: Request, cancelled: Callable[[], bool] = lambda: False) -> Outc
     if request.grid is not None:
         grid = read_grid(request.model, request.grid)
     prepared_ms = (time.perf_counter() - started) * 1e3
-    return _run_plain(request, dataset, grid, prepared_ms, cancelled)
+    if request.engine == "plain":
+        return _run_plain(request, dataset, grid, prepared_ms, cancelled)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a fit that ends unconverged is a point of the grid like any other
+        found = search(dataset, request.model, grid, request.model_seed, cancelled)
+    phases_ms = found.phases_ms | {"vectorise": prepared_ms + found.phases_ms["vectorise"]}
+    return Outcome(_reply(found.parameters, found.validation, found.test), phases_ms)
 
 
 def warm_up() -> None:
-    """Load and compile what the first request would otherwise wait for."""
+    """Load and compile what the first request would otherwise wait for: a few seconds at the very first start."""
+    texts = {str(number): f"word{number % 7} term{number % 5} thing{number % 3}" for number in range(40)}
+    labels = {key: "FAKE" if int(key) % 2 else "REAL" for key in texts}
+    for model in get_args(Model):
+        run(Request(x_dict=texts, y_dict=labels, model=model, repeats=1))
 
 
 def _run_plain(

@@ -11,6 +11,9 @@ from app.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+Point = dict[str, object]
+"""One point of a grid: parameter name to value."""
+
 Grid = dict[str, list[object]]
 """Parameter name to the values to try."""
 
@@ -147,7 +150,7 @@ def peer_grid(model: str, texts: int, classes: int) -> Grid:
     return grids[model]
 
 
-def read_parameters(model: str, parameters: Mapping[str, object]) -> dict[str, object]:
+def read_parameters(model: str, parameters: Mapping[str, object]) -> Point:
     """One point as scikit-learn takes it; raises InputError for an unknown name or value."""
     read = read_grid(model, {name: [value] for name, value in parameters.items()})
     return {name: values[0] for name, values in read.items()}
