@@ -1,0 +1,63 @@
+# Each target is a line; the variables are the same for every target that takes them.
+INVENTORY ?= local
+SCENARIO ?= paper
+REPETITIONS ?=
+DATASET ?= synthetic
+SEED ?= 1
+RESULTS ?= results
+RUN ?=
+
+PYTHON := .venv/bin/python
+NODES := --inventory $(INVENTORY)
+WHAT := --scenario $(SCENARIO)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup provision verify experiment collect report reset test lint bench image lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Variables: INVENTORY=$(INVENTORY) SCENARIO=$(SCENARIO) REPETITIONS=$(or $(REPETITIONS),20) DATASET=$(DATASET) SEED=$(SEED) RESULTS=$(RESULTS) RUN=<run id>"
+
+setup: ## install what is missing: .venv, Debian packages
+	@sh setup.sh testbed
+
+provision: setup ## make the nodes and deploy the function
+	@$(PYTHON) -m experiments provision $(NODES) $(WHAT)
+
+verify: setup ## shape the links, measure them, clear them
+	@$(PYTHON) -m experiments verify $(NODES) $(WHAT)
+
+experiment: setup ## run the whole experiment and write report.html
+	@$(PYTHON) -m experiments experiment $(NODES) $(WHAT) --dataset "$(DATASET)" --seed $(SEED) --results "$(RESULTS)" $(if $(REPETITIONS),--repetitions $(REPETITIONS)) $(if $(RUN),--run "$(RUN)")
+
+collect: setup ## fetch a run's raw records from the base stations
+	@$(PYTHON) -m collect pull $(RUN) --results "$(RESULTS)"
+
+report: setup ## analyse a run's records and write report.html
+	@$(PYTHON) -m collect report $(RUN) --results "$(RESULTS)"
+
+reset: setup ## leave nothing of ours on the nodes
+	@$(PYTHON) -m experiments reset $(NODES)
+
+test: ## test everything that this machine can test
+	@sh setup.sh dev
+	@$(PYTHON) -m pytest
+
+lint: ## ruff, mypy, import-linter, ansible-lint, yamllint
+	@sh setup.sh dev
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy app collect experiments benchmarks
+	@.venv/bin/lint-imports
+	@.venv/bin/yamllint --strict .
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint
+
+bench: ## measure the function against plain scikit-learn, as a ratio
+	@sh setup.sh dev
+	@$(PYTHON) -m benchmarks.function
+
+lock: ## lock the requirements anew, with hashes
+	@sh setup.sh dev
+	@for name in app/requirements requirements/node requirements/testbed requirements/dev requirements/bbc; do \
+	  CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file $$name.txt $$name.in || exit 1; done
