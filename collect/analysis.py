@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from collect import claims, phases, statistics
+from collect import claims, phases, statistics, wording
 from collect.errors import CollectError
 from collect.repetitions import paired
 from collect.rescaling import rescale
@@ -217,8 +217,8 @@ def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> 
         accuracy = f", its median test accuracy {only.accuracy.median:.3f}" if only.accuracy else ""
         times = f"{only.repetitions} repetition{'s' * (only.repetitions > 1)}"
         return (
-            f"The median response time of {only.name} was {only.response_s.median:.3g} s{accuracy} ({times}). With one "
-            "scenario there is nothing to compare it with."
+            f"The median response time of {only.name} was {wording.number(only.response_s.median)} s{accuracy} "
+            f"({times}). With one scenario there is nothing to compare it with."
         )
     first = compared[0]
     by_name = {scenario.name: scenario for scenario in scenarios}
@@ -226,13 +226,11 @@ def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> 
     ratio = first.response_ratio
     interval = ""
     if ratio.low is not None and ratio.high is not None:
-        interval = f", 95 % interval: {claims.lower_by(ratio.low)} to {claims.lower_by(ratio.high)}"
+        interval = f", 95 % interval: {claims.lower_span(ratio.low, ratio.high)}"
     lower = claims.lower_by(ratio.value) if ratio.value is not None else "not comparable"
-    said = (
-        f"The median response time of {subject.name} was {lower}"
-        f"{' than' if lower != 'the same' else ' as'} that of {reference.name} ({subject.response_s.median:.3g} s against "
-        f"{reference.response_s.median:.3g} s{interval})"
-    )
+    than = "as" if lower == "the same" else "than"
+    times = f"{wording.number(subject.response_s.median)} s against {wording.number(reference.response_s.median)} s"
+    said = f"The median response time of {subject.name} was {lower} {than} that of {reference.name} ({times}{interval})"
     if subject.accuracy is None or reference.accuracy is None:
         return said + "."
     accuracy = f"{subject.accuracy.median:.3f} against {reference.accuracy.median:.3f}"

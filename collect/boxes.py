@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from collect import wording
 from collect.drawing import COLOURS, GREY, INK, Picture
 from collect.repetitions import ordered
 
@@ -29,13 +30,13 @@ def figure_5a(analysis: Analysis, measurements: Measurements) -> Picture:
     """Return Fig. 5a: the response times in seconds, from zero."""
     values = {name: [r.response_s for r in measurements.scenarios[name]] for name in _names(analysis)}
     summaries = {scenario.name: scenario.response_s for scenario in analysis.scenarios}
-    said = "; ".join(f"{name}: median {summary.median:.3g} s" for name, summary in summaries.items())
+    said = "; ".join(f"{name}: median {wording.number(summary.median)} s" for name, summary in summaries.items())
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        _boxes(axes, values, summaries)
+        _boxes(axes, values, summaries, _names(analysis))
         axes.set_ylabel("response time (s)")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.06 * max(summary.maximum for summary in summaries.values()))
 
     return Picture(
         "fig5a", f"Box plots of the response time. {said}.", f"Fig. 5a: response time. {READING}", _size(values), draw
@@ -55,7 +56,7 @@ def figure_5b(analysis: Analysis, measurements: Measurements) -> Picture | None:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        _boxes(axes, values, summaries)
+        _boxes(axes, values, summaries, _names(analysis))
         axes.set_ylabel("test accuracy (share of texts)")
 
     return Picture(
@@ -65,7 +66,7 @@ def figure_5b(analysis: Analysis, measurements: Measurements) -> Picture | None:
 
 def colour_of(name: str, names: Sequence[str]) -> str:
     """Return the colour of a scenario: the same in all figures of a run."""
-    return COLOURS[list(names).index(name) % len(COLOURS)]
+    return COLOURS[names.index(name) % len(COLOURS)]
 
 
 def _names(analysis: Analysis) -> list[str]:
@@ -76,9 +77,9 @@ def _size(values: dict[str, list[float]]) -> tuple[float, float]:
     return (max(3.9, 1.2 + 1.1 * len(values)), 3.6)
 
 
-def _boxes(axes: Axes, values: dict[str, list[float]], summaries: dict[str, Summary]) -> None:
+def _boxes(axes: Axes, values: dict[str, list[float]], summaries: dict[str, Summary], names: Sequence[str]) -> None:
     for place, (name, points) in enumerate(values.items()):
-        colour = colour_of(name, list(values))
+        colour = colour_of(name, names)
         line = {"color": colour, "linewidth": 1.2}
         axes.boxplot(
             points,
@@ -107,7 +108,7 @@ def _boxes(axes: Axes, values: dict[str, list[float]], summaries: dict[str, Summ
 
 
 def _van_der_corput(index: int) -> float:
-    """Return a number between 0 and 1, far from those of the indices before it (the van der Corput sequence, base 2)."""
+    """Return a number between 0 and 1, far from those of earlier indices (van der Corput's sequence, base 2)."""
     number, share = 0.0, 0.5
     while index:
         number += share * (index & 1)

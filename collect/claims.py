@@ -25,6 +25,8 @@ MUCH_LARGER = 2.0
 # One repetition's accuracy over 630 test texts near 0.9 has a standard error of 0.012, so no reader of one repetition
 # could see a difference of 0.01.
 SAME_ACCURACY = 0.01
+# Below it a percentage is written with a place, or all would be "100 % lower".
+SMALL_RATIO = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def faster(subject: str, reference: str, ratio: Estimate) -> Claim:
     )
     if ratio.value is None or ratio.low is None or ratio.high is None:
         return Claim(claim, rule, "undecided", _without_interval(ratio, lower_by))
-    seen = f"the median is {lower_by(ratio.value)} (95 % interval: {lower_by(ratio.low)} to {lower_by(ratio.high)})"
+    seen = f"the median is {lower_by(ratio.value)} (95 % interval: {lower_span(ratio.low, ratio.high)})"
     if low_end <= ratio.low and ratio.high <= high_end:
         return Claim(claim, rule, "holds", f"In this run {seen}.")
     if ratio.high < low_end:
@@ -65,14 +67,14 @@ def more_spread(subject: str, reference: str, ratio: Estimate, medians: tuple[Su
     """Judge "its spread is much larger" by the ratio of the interquartile ranges of the response times."""
     claim = f"The response times of {subject} spread much more than those of {reference}."
     rule = (
-        f"Holds when the interquartile range (IQR) is at least {MUCH_LARGER:g} times as large and the whole interval of "
-        f"the ratio lies above 1, does not hold when the whole interval lies below {MUCH_LARGER:g}."
+        f"Holds when the interquartile range (IQR) is at least {MUCH_LARGER:g} times as large and the whole interval "
+        f"of the ratio lies above 1, does not hold when the whole interval lies below {MUCH_LARGER:g}."
     )
     if ratio.value is None or ratio.low is None or ratio.high is None:
         return Claim(claim, rule, "undecided", _without_interval(ratio, _times))
     seen = f"the IQR is {_times(ratio.value)} that of {reference} (95 % interval: {ratio.low:.2f} to {ratio.high:.2f})"
     shares = [
-        f"{summary.iqr / summary.median:.0%} of its median in {name}"
+        f"{100 * summary.iqr / summary.median:.0f} % of its median in {name}"
         for summary, name in zip(medians, (subject, reference), strict=True)
         if summary.median > 0
     ]
@@ -99,7 +101,7 @@ def same_accuracy(subject: str, reference: str, difference: Estimate, test_texts
         return Claim(claim, rule, "undecided", _without_interval(difference, _points))
     low, high = difference.low, difference.high
     seen = f"the difference of the medians is {difference.value:+.4f} (95 % interval: {low:+.4f} to {high:+.4f})"
-    if -SAME_ACCURACY <= low and high <= SAME_ACCURACY:
+    if low >= -SAME_ACCURACY and high <= SAME_ACCURACY:
         return Claim(claim, rule, "holds", f"In this run {seen}.")
     if low > SAME_ACCURACY or high < -SAME_ACCURACY:
         return Claim(claim, rule, "does not hold", f"It is {'higher' if low > 0 else 'lower'}: {seen}.")
@@ -110,8 +112,19 @@ def same_accuracy(subject: str, reference: str, difference: Estimate, test_texts
 
 def lower_by(ratio: float) -> str:
     """Return a ratio of times in words: ``25 % lower``, ``4 % higher``, ``the same``."""
-    percent = round(100 * (1 - ratio))
+    percent = round(100 * (1 - ratio)) if ratio > SMALL_RATIO else round(100 * (1 - ratio), 1)
     return f"{percent} % lower" if percent > 0 else f"{-percent} % higher" if percent < 0 else "the same"
+
+
+def lower_span(low: float, high: float) -> str:
+    """Return an interval of a ratio of times in words: ``20 % to 30 % lower``, ``5 % lower to 3 % higher``."""
+    ends = [lower_by(high), lower_by(low)]
+    words = {end.rpartition(" ")[2] for end in ends}
+    if words == {"lower"}:
+        return f"{ends[0].removesuffix(' lower')} to {ends[1]}"
+    if words == {"higher"}:
+        return f"{ends[1].removesuffix(' higher')} to {ends[0]}"
+    return f"{ends[1]} to {ends[0]}"
 
 
 def _times(ratio: float) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 from scipy import stats
 
 from collect import phases
-from collect.boxes import colour_of
 from collect.claims import PAPER_RATIO
 from collect.drawing import COLOURS, GREY, INK, Picture
 
@@ -25,6 +24,7 @@ PHASE_COLOURS = {
     "upload": "#08519C",
     "wait": "#4292C6",
     "read": "#9ECAE1",
+    "queue": "#6BAED6",
     "parse": "#7F2704",
     "vectorise": "#D94801",
     "search": "#F78B2D",
@@ -34,6 +34,8 @@ PHASE_COLOURS = {
 OTHER_COLOUR = "#8C6D31"
 # A label is written into a bar that takes at least this share of the longest one.
 LABEL_SHARE = 0.07
+# Of 255, as the eye weighs the three colours.
+HALF_BRIGHT = 140
 PANELS = 12
 COLUMNS = 4
 
@@ -110,7 +112,12 @@ def figure_ratio(comparison: Comparison, name: str) -> Picture | None:
         for factor in rescaling.paper_at:
             axes.plot([factor], [PAPER_RATIO], "D", color=COLOURS[1], markersize=5, zorder=4)
             axes.annotate(
-                f"{factor:.2g}×", (factor, PAPER_RATIO), (0, 6), textcoords="offset points", ha="center", fontsize=8.5
+                f"k = {factor:.2g}",
+                (factor, PAPER_RATIO),
+                (0, 6),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8.5,
             )
         axes.set_xscale("log")
         axes.set_xticks([0.1, 1, 10, 100], ["1/10", "1", "10", "100"])
@@ -122,11 +129,11 @@ def figure_ratio(comparison: Comparison, name: str) -> Picture | None:
         axes.grid(axis="y", color=GREY, alpha=0.3, linewidth=0.6)
 
     caption = (
-        "The ratio of the median response times if compute were k times as slow and the network as measured; the band is "
-        "the 95 % bootstrap interval."
+        "The ratio of the median response times if compute were k times as slow and the network as measured; the band "
+        "is the 95 % bootstrap interval."
     )
     said = _meets(comparison)
-    return Picture(name, f"Line of the ratio against k. {said}", f"{caption} {said}", (6.4, 3.5), draw)
+    return Picture(name, f"Line of the ratio against k. {said}", f"{caption} {said}", (5.0, 3.4), draw)
 
 
 def figure_links(before: LinkReport | None, after: LinkReport | None) -> Picture | None:
@@ -134,7 +141,7 @@ def figure_links(before: LinkReport | None, after: LinkReport | None) -> Picture
     found: dict[str, list[tuple[str, LinkCheck, Histogram]]] = {}
     for moment, report in (("before", before), ("after", after)):
         for link in report.links if report is not None else ():
-            if link.histogram is not None and sum(link.histogram.counts):
+            if link.histogram is not None and any(link.histogram.counts):
                 found.setdefault(link.name, []).append((moment, link, link.histogram))
     if not found:
         return None
@@ -155,30 +162,31 @@ def figure_links(before: LinkReport | None, after: LinkReport | None) -> Picture
         figure.supylabel("density (1/ms)", fontsize=9.5)
 
     left_out = f" {len(found) - len(shown)} more links are left out here." if len(found) > len(shown) else ""
-    caption = f"Delays of the probes on each link, before and after measuring, against the target normal distribution.{left_out}"
-    said = (
-        f"Histograms of the delays of {len(shown)} links before and after measuring, each with its target distribution."
+    caption = (
+        "Delays of the probes on each link, before and after measuring, against the normal distribution they should "
+        f"have: the link's own on top of what the path takes without it.{left_out}"
     )
+    said = f"Histograms of the delays of {len(shown)} links before and after measuring, each with its target."
     return Picture("links", said, caption, (2.15 * columns + 0.5, 1.55 * rows + 0.9), draw)
 
 
 def _histograms(axes: Axes, checks: list[tuple[str, LinkCheck, Histogram]]) -> None:
     for moment, _, histogram in checks:
         edges = np.asarray(histogram.edges_ms)
-        density = np.asarray(histogram.counts) / sum(histogram.counts) / np.diff(edges)
+        counts = np.asarray(histogram.counts)
+        density = counts / counts.sum() / np.diff(edges)
         if moment == "before":
             axes.stairs(density, edges, fill=True, color=COLOURS[0], alpha=0.35, label="before")
         else:
             axes.stairs(density, edges, color=INK, linewidth=0.9, label="after")
     link = checks[0][1]
-    if link.jitter_ms > 0:
-        reach = 4 * link.jitter_ms
-        delays = np.linspace(max(0.0, link.delay_ms - reach), link.delay_ms + reach, 121)
-        target = stats.norm.pdf(delays, link.delay_ms, link.jitter_ms)
-        axes.plot(delays, target, color=COLOURS[1], linewidth=1.2, label="target")
+    delay_ms, sigma_ms = link.aim_ms
+    if sigma_ms > 0:
+        delays = np.linspace(max(0.0, delay_ms - 4 * sigma_ms), delay_ms + 4 * sigma_ms, 121)
+        axes.plot(delays, stats.norm.pdf(delays, delay_ms, sigma_ms), color=COLOURS[1], linewidth=1.2, label="target")
     else:
-        axes.axvline(link.delay_ms, color=COLOURS[1], linewidth=1.2, label="target")
-    axes.set_title(link.name, fontsize=8.5, fontweight="normal")
+        axes.axvline(delay_ms, color=COLOURS[1], linewidth=1.2, label="target")
+    axes.set_title(link.name + ("" if link.clock == "shared" else " and back"), fontsize=8.5, fontweight="normal")
     axes.tick_params(labelsize=8)
     axes.locator_params(nbins=4)
 
@@ -192,4 +200,4 @@ def _meets(comparison: Comparison) -> str:
 
 def _is_dark(colour: str) -> bool:
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return 0.299 * red + 0.587 * green + 0.114 * blue < 140
+    return 0.299 * red + 0.587 * green + 0.114 * blue < HALF_BRIGHT

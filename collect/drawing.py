@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 from collect import run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 # Okabe and Ito's colours, told apart with any kind of colour vision; in the order of the scenarios.
@@ -22,7 +22,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK = "#24292F"
 # Seen on white and on a dark page alike, so it is not turned with the page.
 GREY = "#8C959F"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the same on every machine
     "font.size": 9.5,
     "axes.titlesize": 10,
@@ -86,12 +86,9 @@ class Picture:
     def inline(self) -> str:
         """Return the figure as an SVG element for a page: scaled by the page, in its ink, with ids of its own."""
         text = self.render("svg", background="none").decode()
-        text = text[text.index("<svg") :]
-        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-        text = re.sub(
-            r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
-        )
+        head, body = text[text.index("<svg") :].split(">", 1)
+        head = re.sub(r' (?:width|height)="[^"]*"', "", head)
+        text = head + ">" + re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
         text = re.sub(r'\bid="', f'id="{self.name}-', text)
-        text = re.sub(r'href="#', f'href="#{self.name}-', text)
-        text = text.replace("url(#", f"url(#{self.name}-")
+        text = text.replace('href="#', f'href="#{self.name}-').replace("url(#", f"url(#{self.name}-")
         return text.replace(INK.lower(), "currentColor")

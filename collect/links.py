@@ -17,8 +17,9 @@ class Histogram(BaseModel):
 class LinkCheck(BaseModel):
     """One ordered pair: its target, what the probes measured with 95 % intervals, and whether it is within bounds.
 
-    With ``clock`` ``shared`` a delay is one way on one machine's clock, with ``round-trip`` it is derived from round
-    trips. ``baseline_*`` is what the path has without the link.
+    With ``clock`` ``shared`` a delay is one way on one machine's clock, with ``round-trip`` it is a round trip, of this
+    link and the one back. ``baseline_*`` is what the path has without the link, ``expected_*`` what the two together
+    should give.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,6 +39,8 @@ class LinkCheck(BaseModel):
     mean_ms: float | None = None
     mean_low_ms: float | None = None
     mean_high_ms: float | None = None
+    expected_median_ms: float | None = None
+    expected_sigma_ms: float | None = None
     sigma_ms: float | None = None
     sigma_low_ms: float | None = None
     sigma_high_ms: float | None = None
@@ -49,6 +52,14 @@ class LinkCheck(BaseModel):
     histogram: Histogram | None = None
     ok: bool
     problems: tuple[str, ...] = ()
+
+    @property
+    def aim_ms(self) -> tuple[float, float]:
+        """The median and the sigma that the probes should have, in ms."""
+        return (
+            self.delay_ms if self.expected_median_ms is None else self.expected_median_ms,
+            self.jitter_ms if self.expected_sigma_ms is None else self.expected_sigma_ms,
+        )
 
     @property
     def name(self) -> str:

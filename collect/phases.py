@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collect.repetitions import Repetition
 
 # In the order of time. What the function reports beside these stands before the download and counts as compute.
-BEFORE = ("upload", "wait", "read")
+BEFORE = ("upload", "wait", "read", "queue")
 COMPUTE = ("parse", "vectorise", "search", "fit")
 AFTER = ("download",)
 NETWORK = (*BEFORE, *AFTER)
@@ -70,8 +70,9 @@ def split(requests: Sequence[RequestRecord]) -> tuple[Request, ...] | None:
 
     ``upload`` runs from sending to the last byte handed to TCP, ``download`` from the first byte to the last. Between
     the two lie the function's own phases, taken from its ``Server-Timing``; the function reads while the base station
-    still sends, so of ``read`` only what fits beside the other phases counts. The rest is ``wait``: the links, the
-    gateway and its queue. The phases of a request add up to its response time exactly.
+    still sends, so of ``read`` only what fits beside the other phases counts. ``queue`` is the wait for a free place
+    inside the function. The rest is ``wait``: the links and the gateway. The phases of a request add up to its response
+    time exactly.
     """
     sent = [request.sent_ns for request in requests if request.sent_ns is not None]
     found = [_split_one(request, min(sent)) if sent else None for request in requests]
@@ -86,18 +87,19 @@ def _split_one(request: RequestRecord, first_sent_ns: int) -> Request | None:
     own = {name: milliseconds / MS_PER_S for name, milliseconds in request.phases_ms.items()}
     read = own.pop("read", 0.0)
     until_reply = (first - sent) / NS_PER_S
-    compute = sum(own.values())
-    if compute > until_reply:
+    inside = sum(own.values())
+    if inside > until_reply:
         # Rounding of the two clocks on a request that did next to nothing: never more than there was.
-        own = {name: seconds * until_reply / compute for name, seconds in own.items()}
-        compute = until_reply
-    upload = min((uploaded - sent) / NS_PER_S, until_reply - compute)
-    between = until_reply - compute - upload
+        own = {name: seconds * until_reply / inside for name, seconds in own.items()}
+        inside = until_reply
+    upload = min((uploaded - sent) / NS_PER_S, until_reply - inside)
+    between = until_reply - inside - upload
     read = min(read, between)
     phases = {
         "upload": upload,
         "wait": between - read,
         "read": read,
+        "queue": own.pop("queue", 0.0),
         **{name: own[name] for name in COMPUTE if name in own},
         **{name: own[name] for name in sorted(own) if name not in COMPUTE},
         "download": (last - first) / NS_PER_S,
@@ -117,6 +119,7 @@ def regime(repetitions: Sequence[Repetition]) -> Regime | None:
 
 
 def names(regimes: Iterable[Regime]) -> list[str]:
-    """Return the phases that any of the regimes has, in the order of time."""
-    seen = list(dict.fromkeys(name for regime in regimes for name in regime.phases_s))
+    """Return the phases that take time in any of the regimes, in the order of time."""
+    seen = list(dict.fromkeys(name for regime in regimes for name, seconds in regime.phases_s.items() if seconds > 0))
+    seen.sort(key=lambda name: BEFORE.index(name) if name in BEFORE else len(BEFORE))
     return [name for name in seen if name not in AFTER] + [name for name in seen if name in AFTER]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 PLAYBOOK = Path("playbooks") / "collect.yml"
 TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[(?P<name>[^\]]*)\]")
-TROUBLE = re.compile(r"^(?:fatal|failed|ERROR|\[ERROR\])")
+FAILED = re.compile(r"^fatal: \[(?P<host>[^\]]*)\]: \w+! => (?P<result>{.*})$")
+ERROR = re.compile(r"^\[?ERROR\b.*$")
+# One JSON object a failure, whatever the user's configuration says.
+OUTPUT = {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_STDOUT_CALLBACK": "default", "ANSIBLE_NOCOLOR": "1"}
 # How much of Ansible's own words an error repeats.
 LONGEST_REASON = 400
 
@@ -36,15 +41,31 @@ def pull(folder: Path, inventory: str, told: Callable[[str], None], root: Path =
         raise CollectError(f"{playbook} is not there: the environment is not set up. Run make setup.")
     variables = ["-e", f"collect_run={folder.name}", "-e", f"collect_into={(folder / 'raw').resolve()}"]
     command = [str(playbook), "-i", str(hosts.relative_to(root)), str(PLAYBOOK), *variables]
-    trouble: list[str] = []
+    failures: list[str] = []
+    errors: list[str] = []
     with subprocess.Popen(
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        cwd=root,
+        env={**os.environ, **OUTPUT},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     ) as process:
         for line in process.stdout or ():
             if task := TASK.match(line):
                 told(task["name"])
-            elif TROUBLE.match(line):
-                trouble.append(line.strip())
+            elif failed := FAILED.match(line):
+                failures.append(_reason(failed["host"], failed["result"]))
+            elif ERROR.match(line):
+                errors.append(line.strip())
     if process.returncode:
-        reason = trouble[-1][:LONGEST_REASON] if trouble else f"ansible-playbook ended with code {process.returncode}"
-        raise CollectError(f"The records of {folder.name} could not be fetched from inventory {inventory}: {reason}")
+        reason = next(iter([*failures, *errors]), f"ansible-playbook ended with code {process.returncode}")
+        what = f"The records of {folder.name} could not be fetched from inventory {inventory}"
+        raise CollectError(f"{what}: {reason[:LONGEST_REASON]}")
+
+
+def _reason(host: str, result: str) -> str:
+    """Return a failure in Ansible's words: the host and its message, without the result around it."""
+    message = str(json.loads(result).get("msg", "no message"))
+    return f"{host}: {' '.join(message.split())}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
 from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin, get_type_hints
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA_VERSION = 1
+# What is left over of a number that was cut off before its next digit.
+CUT_NUMBER = re.compile(r"-|\.|e[+-]?")
 
 
 class RecordError(ValueError):
@@ -203,7 +206,9 @@ def _is_torn(line: str) -> bool:
         json.loads(line)
     except json.JSONDecodeError as error:
         rest = line[error.pos :]
-        cut_word = any(word.startswith(rest) for word in ("true", "false", "null", "-"))
-        cut_escape = error.msg.startswith("Invalid \\uXXXX") and len(rest) < len("uXXXX")
-        return cut_word or cut_escape or error.msg.startswith("Unterminated string")
+        if error.msg.startswith("Unterminated string") or CUT_NUMBER.fullmatch(rest):
+            return True
+        if error.msg.startswith("Invalid \\uXXXX"):
+            return len(rest) <= len("uXXXX")
+        return any(word.startswith(rest) for word in ("true", "false", "null"))
     return False

@@ -67,6 +67,7 @@ def render(run: Run, analysis: Analysis, pictures: Pictures) -> str:
     environment.globals.update(
         wording=wording, statistics=statistics, estimates=table.estimates, regime_sentence=table.regime_sentence
     )
+    environment.filters["unbroken"] = wording.unbroken
     return environment.get_template("report.html.j2").render(
         run=run,
         analysis=analysis,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -82,5 +83,5 @@ def _crossings(subject: Sample, reference: Sample) -> tuple[float, ...]:
         return median(_times(subject, slower)) - PAPER_RATIO * median(_times(reference, slower))
 
     signs = [(slower, above(slower)) for slower in LINE]
-    neighbours = zip(signs, signs[1:], strict=False)
+    neighbours = pairwise(signs)
     return tuple(optimize.brentq(above, left, right) for (left, a), (right, b) in neighbours if (a < 0) != (b < 0))

@@ -160,8 +160,8 @@ def _measurements(folder: Path) -> tuple[Measurements, int]:
         failures = measurements.failures
         why = f" Last failure: {failures[-1].error}." if failures else ""
         raise CollectError(
-            f"No repetition of run {folder.name} has finished: {len(failures)} failed, {measurements.warmups} warm-ups, "
-            f"nothing to analyse.{why}"
+            f"No repetition of {folder.name} has finished ({len(failures)} failed, {measurements.warmups} warm-ups): "
+            f"there is nothing to analyse.{why}"
         )
     return measurements, found.count(None)
 

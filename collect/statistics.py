@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -135,16 +136,19 @@ def compare(
     if fewest < SMALLEST_SAMPLE:
         reason = f"only {fewest} repetition{'s' * (fewest > 1)}: a 95 % interval needs {SMALLEST_SAMPLE} or more"
         return Estimate(statistic, value, None, None, pairs, reason)
-    interval = stats.bootstrap(
-        (subject, reference),
-        function,
-        n_resamples=resamples,
-        paired=paired,
-        vectorized=True,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(SEED),
-    ).confidence_interval
+    with warnings.catch_warnings():
+        # Resamples in which the reference is zero; the interval is then NaN, and that is said below.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        interval = stats.bootstrap(
+            (subject, reference),
+            function,
+            n_resamples=resamples,
+            paired=paired,
+            vectorized=True,
+            confidence_level=CONFIDENCE,
+            method="percentile",
+            rng=np.random.default_rng(SEED),
+        ).confidence_interval
     low, high = float(interval.low), float(interval.high)
     if not (np.isfinite(low) and np.isfinite(high)):
         return Estimate(statistic, value, None, None, pairs, "the reference is zero in some resamples")

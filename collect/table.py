@@ -39,8 +39,8 @@ def regime_sentence(scenario: Scenario) -> str:
     if regime is None:
         return f"{scenario.name}: the phases of its requests are not recorded, so its regime is not known."
     return (
-        f"{scenario.name} was {regime.word}: of its response time {wording.percent(regime.network_share)} was network and "
-        f"gateway, {wording.percent(regime.compute_share)} compute."
+        f"{scenario.name} was {regime.word}: of its response time {wording.percent(regime.network_share)} was network "
+        f"and gateway, {wording.percent(regime.compute_share)} compute."
     )
 
 

@@ -9,8 +9,9 @@ from collect.statistics import SMALLEST_SAMPLE
 if TYPE_CHECKING:
     from collect.statistics import Estimate, MedianInterval, Summary
 
-NOTHING = "–"
-RATIO_DIGITS = 3
+NOTHING = "\N{EN DASH}"
+# Below it trailing zeros are noise.
+TINY = 1e-2
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -22,7 +23,7 @@ def number(value: float | None, digits: int = 3) -> str:
     rounded = float(f"{value:.{digits}g}")
     if abs(rounded) >= 10 ** (digits - 1):
         return f"{value:.0f}"
-    return f"{rounded:.12f}".rstrip("0").rstrip(".") if abs(rounded) < 1e-3 else _padded(rounded, digits)
+    return f"{rounded:.12f}".rstrip("0").rstrip(".") if abs(rounded) < TINY else _padded(rounded, digits)
 
 
 def accuracy(value: float | None) -> str:
@@ -33,6 +34,11 @@ def accuracy(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """Return a share as a percentage without places."""
     return NOTHING if value is None else f"{100 * value:.0f} %"
+
+
+def unbroken(sentence: str) -> str:
+    """Return a sentence in which no line ends between a number and its percent sign."""
+    return sentence.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def ranks(interval: MedianInterval) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scipy import stats
 
 from collect import records
 from collect.records import ModelRecord, RequestRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MS = 1_000_000
 RUN = "generated-numbers"

@@ -1,0 +1,125 @@
+"""A run in numbers: comparison, headline, transport, and the summary as a file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from generated_run import RUN, all_records
+from scipy import stats
+
+from collect import analysis, statistics
+from collect.errors import CollectError
+from collect.records import ModelRecord, RequestRecord
+from collect.repetitions import gather
+
+if TYPE_CHECKING:
+    from collect.analysis import Analysis
+    from collect.records import Record
+
+
+def analysed(found: list[Record], reference: str | None = None) -> Analysis:
+    return analysis.analyse(RUN, gather(found), reference)
+
+
+def test_the_ratio_is_that_of_the_medians_and_its_interval_is_scipys_over_the_pairs() -> None:
+    found = analysed(all_records()).comparisons[0]
+    measured = gather(all_records()).scenarios
+    ours, theirs = ([one.response_s for one in measured[name]] for name in ("edge", "cloud"))
+
+    def ratio(a: np.ndarray, b: np.ndarray, axis: int) -> Any:
+        return np.median(a, axis=axis) / np.median(b, axis=axis)
+
+    expected = stats.bootstrap(
+        (ours, theirs), ratio, paired=True, method="percentile", rng=np.random.default_rng(statistics.SEED)
+    ).confidence_interval
+    assert (found.subject, found.reference, found.pairs, found.paired) == ("edge", "cloud", 20, True)
+    assert found.response_ratio.value == pytest.approx(np.median(ours) / np.median(theirs))
+    assert found.response_ratio.low == pytest.approx(expected.low)
+    assert found.response_ratio.high == pytest.approx(expected.high)
+
+
+def test_a_run_that_is_62_percent_lower_is_not_called_25_percent_lower() -> None:
+    found = analysed(all_records())
+    verdicts = [claim.verdict for claim in found.comparisons[0].claims]
+    assert verdicts == ["does not hold", "does not hold", "holds"]
+    assert "62 % lower than that of cloud" in found.headline
+
+
+def test_a_repetition_that_failed_in_one_scenario_costs_its_pair_only() -> None:
+    kept = [r for r in all_records() if (r.scenario, r.repetition) != ("cloud", 7)]
+    found = analysed(kept)
+    assert [scenario.repetitions for scenario in found.scenarios] == [20, 19]
+    assert (found.comparisons[0].pairs, found.comparisons[0].paired) == (19, True)
+
+
+def test_repetitions_that_do_not_pair_up_are_compared_as_independent_samples() -> None:
+    moved = [
+        replace(r, repetition=r.repetition + 100) if r.scenario == "cloud" and not r.warmup else r
+        for r in all_records()
+    ]
+    found = analysed(moved).comparisons[0]
+    assert (found.pairs, found.paired) == (0, False)
+    assert found.response_ratio.low is not None
+    assert found.rescaling is not None
+
+
+def test_one_scenario_is_reported_without_a_comparison_and_says_so() -> None:
+    found = analysed(all_records(("edge",)))
+    assert found.comparisons == ()
+    assert "nothing to compare it with" in found.headline
+
+
+def test_three_repetitions_decide_nothing() -> None:
+    found = analysed(all_records(repetitions=3))
+    assert {claim.verdict for claim in found.comparisons[0].claims} == {"undecided"}
+    assert "interval" not in found.headline
+
+
+def test_a_scenario_without_a_finished_repetition_is_named_and_left_out() -> None:
+    failed = [replace(r, error="no reply") if r.scenario == "cloud" else r for r in all_records(repetitions=4)]
+    found = analysed(failed)
+    assert [scenario.name for scenario in found.scenarios] == ["edge"]
+    assert found.without_repetitions == ("cloud",)
+    assert len(found.failures) == 5
+
+
+def test_other_scenarios_are_compared_with_the_reference_that_was_asked_for() -> None:
+    three = all_records(("edge", "cloud", "edge-bbr"), repetitions=6)
+    assert [c.subject for c in analysed(three).comparisons] == ["edge", "edge-bbr"]
+    assert [(c.subject, c.reference) for c in analysed(three, "edge").comparisons] == [
+        ("cloud", "edge"),
+        ("edge-bbr", "edge"),
+    ]
+    with pytest.raises(CollectError, match="There are: edge, cloud, edge-bbr"):
+        analysed(three, "fog")
+
+
+def test_without_accuracies_the_accuracy_is_not_judged() -> None:
+    blind = [replace(r, accuracy_test=None) if isinstance(r, ModelRecord) else r for r in all_records(repetitions=8)]
+    found = analysed(blind).comparisons[0]
+    assert found.accuracy_difference is None
+    assert len(found.claims) == 2
+
+
+def test_parallel_requests_that_met_one_replica_are_counted() -> None:
+    shared = [
+        replace(r, replica="edge-1/0") if isinstance(r, RequestRecord) and r.repetition == 3 else r
+        for r in all_records()
+    ]
+    edge, cloud = analysed(shared).scenarios
+    assert (edge.transport.sharing_a_replica, cloud.transport.sharing_a_replica) == (1, 0)
+    assert edge.transport.congestion_control == ("cubic",)
+    assert edge.transport.requests == 2
+
+
+def test_the_summary_is_the_same_bytes_for_the_same_records_and_valid_json() -> None:
+    first = analysis.to_json(analysed(all_records()))
+    assert first == analysis.to_json(analysed(all_records()))
+    data = json.loads(first)
+    assert data["comparisons"][0]["claims"][0]["verdict"] == "does not hold"
+    assert data["method"]["bootstrap"] == {"method": "percentile", "confidence": 0.95, "resamples": 9999, "seed": 6}
+    assert data["scenarios"][0]["response_s"]["interval"]["low_rank"] == 6

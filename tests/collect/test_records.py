@@ -1,0 +1,157 @@
+"""The record format: what is written is read again, torn lines are passed over, damaged ones are named."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from generated_run import all_records, model, request
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from collect import records
+from collect.records import ModelRecord, RequestRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+nanoseconds = st.none() | st.integers(0, 2**62)
+number = st.floats(allow_nan=False, allow_infinity=False)
+parameters = st.none() | st.dictionaries(st.text(max_size=8), st.none() | st.booleans() | number | st.text(max_size=8))
+requests = st.builds(
+    request,
+    scenario=st.text(max_size=12),
+    repetition=st.integers(0, 10_000),
+    warmup=st.booleans(),
+    sent_ns=nanoseconds,
+    last_byte_ns=nanoseconds,
+    error=st.none() | st.text(max_size=30),
+    parameters=parameters,
+    accuracy_validation=st.none() | number,
+    phases_ms=st.dictionaries(st.text(max_size=8), number, max_size=4),
+)
+models = st.builds(
+    model,
+    base_station=st.text(max_size=12),
+    response_time_ms=st.none() | number,
+    parameters=parameters,
+    error=st.none() | st.text(),
+)
+anything = requests | models
+
+
+@given(anything)
+def test_a_record_is_read_as_it_was_written(record: records.Record) -> None:
+    line = records.dump(record)
+    assert "\n" not in line
+    assert records.load(line) == record
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    before=st.lists(anything, max_size=3),
+    torn=anything,
+    after=st.lists(anything, min_size=1, max_size=3),
+    data=st.data(),
+)
+def test_a_torn_line_costs_itself_and_nothing_else(
+    tmp_path: Path, before: list[records.Record], torn: records.Record, after: list[records.Record], data: st.DataObject
+) -> None:
+    path = tmp_path / "samples.jsonl"
+    path.unlink(missing_ok=True)
+    records.append(path, before)
+    whole = records.dump(torn).encode()
+    cut = data.draw(st.integers(1, len(whole) - 1))
+    with path.open("ab") as file:
+        file.write(whole[:cut])
+    assert list(records.read(path)) == before
+    records.append(path, after)
+    assert list(records.read(path)) == [*before, *after]
+    assert list(records.scan(path)).count(None) == 1
+
+
+def test_a_line_cut_anywhere_is_torn_and_never_damaged(tmp_path: Path) -> None:
+    whole = records.dump(request(error='caf\xe9 \U00010348 "}', phases_ms={"a": -1.5e-9, "b": 2e300}, cold=True))
+    path = tmp_path / "samples.jsonl"
+    for cut in range(1, len(whole)):
+        path.write_text(whole[:cut] + "\n")
+        assert list(records.scan(path)) == [None], whole[:cut]
+
+
+def test_a_whole_line_that_only_lacks_its_newline_counts(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    path.write_text(records.dump(model()))
+    records.append(path, [request()])
+    assert list(records.read(path)) == [model(), request()]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "said"),
+    [
+        ("garbage", "not JSON"),
+        ('{"a":1}}', "not JSON"),
+        ("[1]", "not a JSON object"),
+        ('{"schema":2,"kind":"model"}', "schema version 2"),
+        ('{"schema":1,"kind":"other"}', "unknown kind 'other'"),
+        ('{"schema":1,"kind":["x"]}', "unknown kind"),
+        ('{"schema":1,"kind":"model"}', "other fields than a model record"),
+    ],
+)
+def test_a_damaged_line_is_named_by_file_and_line(tmp_path: Path, damaged: str, said: str) -> None:
+    path = tmp_path / "samples.jsonl"
+    path.write_text(f"{records.dump(request())}\n{damaged}\n{records.dump(model())}\n")
+    with pytest.raises(records.RecordError, match=r"samples\.jsonl, line 2: ") as caught:
+        list(records.read(path))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("response_time_ms", "fast"),
+        ("response_time_ms", True),
+        ("response_time_ms", float("nan")),
+        ("repetition", 1.5),
+        ("repetition", None),
+        ("warmup", 0),
+        ("parameters", [1]),
+        ("scenario", 3),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_name(name: str, value: Any) -> None:
+    entries = json.loads(records.dump(model()))
+    with pytest.raises(records.RecordError, match=f"{name} is|NaN is"):
+        records.load(json.dumps({**entries, name: value}))
+
+
+def test_a_number_too_large_for_a_float_is_refused() -> None:
+    with pytest.raises(records.RecordError, match="fit_ms is inf"):
+        records.load(records.dump(model()).replace('"fit_ms":12.0', '"fit_ms":1e999'))
+
+
+def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    path.write_bytes(b'{"\xff":1}\n')
+    with pytest.raises(records.RecordError, match="line 1"):
+        list(records.read(path))
+
+
+def test_a_number_that_is_not_one_is_never_written() -> None:
+    with pytest.raises(ValueError, match="Out of range"):
+        records.dump(model(accuracy_test=float("nan")))
+
+
+@pytest.mark.parametrize("kind", [RequestRecord, ModelRecord])
+def test_every_time_says_its_unit(kind: type) -> None:
+    timed = [entry.name for entry in fields(kind) if "time" in entry.name or entry.name.endswith(("byte", "sent"))]
+    assert all(name.endswith(("_ns", "_ms", "_bytes")) for name in timed)
+
+
+def test_a_run_of_both_scenarios_fits_into_a_megabyte(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    found = all_records()
+    records.append(path, found)
+    assert list(records.read(path)) == found
+    assert path.stat().st_size < 1_000_000
