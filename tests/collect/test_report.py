@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from collect.records import Record
 
+# A browser that hangs must not hang the suite.
+pytestmark = pytest.mark.timeout(180)
 ATTACK = "<script>window.hacked = 1</script><img src=x onerror=alert(1)>"
 
 
