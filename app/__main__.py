@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from app.main import create_app
+from app.protocol import ImpatientProtocol
 from app.served import load
 from app.settings import DOCUMENTATION, SettingsError, read_settings
 
@@ -53,11 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
     except SettingsError as error:
         print(f"python -m app: {error}", file=sys.stderr)
         return 2
+    ImpatientProtocol.head_timeout_s = settings.read_timeout_s
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http="h11",
+        http=ImpatientProtocol,
         ws="none",
         lifespan="on",
         access_log=False,

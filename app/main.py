@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from app.body import check_headers, read_body
@@ -23,7 +23,7 @@ from app.errors import Cancelled
 from app.metrics import MEDIA_TYPE, Metrics
 from app.queue import Queue
 from app.refusal import Refusal
-from app.schema import describe
+from app.schema import describe, render
 from app.versions import VERSION, versions
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Service:
         self.function = function
         self.queue = Queue(settings.queue_limit, settings.max_held_bytes)
         self.metrics = Metrics(self.queue)
-        self.warm = False
+        self.unready: str | None = "The function is still warming up."
         self.identity = {"replica": settings.replica, "node": settings.node, "versions": versions()}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="function")
 
@@ -64,9 +64,10 @@ class Service:
         try:
             await self._in_thread(self.function.warm_up)
         except Exception:
-            log.exception("The function could not be warmed up; this replica stays unready.")
+            log.exception("The function could not be warmed up; this replica stays unready")
+            self.unready = "The function could not be warmed up; its log says why."
             return
-        self.warm = True
+        self.unready = None
         log.info("Ready after %.1f s of warming up", time.perf_counter() - started)
 
     async def answer(self, request: Request) -> Response:
@@ -89,12 +90,14 @@ class Service:
         settings = self.settings
         encoding = check_headers(request.headers, settings.max_body_bytes)
         with self.queue.place() as place:
-            body = await read_body(
-                client,
-                encoding,
-                largest=settings.max_body_bytes,
-                timeout_s=settings.read_timeout_s,
-                hold=place.hold,
+            body = await self.queue.while_open(
+                read_body(
+                    client,
+                    encoding,
+                    largest=settings.max_body_bytes,
+                    timeout_s=settings.read_timeout_s,
+                    hold=place.hold,
+                )
             )
             read_ms = body.read_ms
             gone = asyncio.create_task(client.leave())
@@ -142,6 +145,8 @@ def create_app(settings: Settings, function: Served) -> FastAPI:
         description=(import_module(settings.module).__doc__ or "").strip(),
         version=VERSION,
         lifespan=service.lifespan,
+        openapi_url=None,  # described below: FastAPI does not see into a body that msgspec decodes
+        docs_url=None,  # FastAPI's own pages load their scripts from the internet; a testbed often has none
         redoc_url=None,
         separate_input_output_schemas=False,
     )
@@ -159,16 +164,25 @@ def create_app(settings: Settings, function: Served) -> FastAPI:
     async def readyz() -> Response:
         if service.queue.closing:
             return JSONResponse({"detail": "This replica is shutting down."}, HTTPStatus.SERVICE_UNAVAILABLE)
-        if not service.warm:
-            return JSONResponse({"detail": "The function is still warming up."}, HTTPStatus.SERVICE_UNAVAILABLE)
+        if service.unready:
+            return JSONResponse({"detail": service.unready}, HTTPStatus.SERVICE_UNAVAILABLE)
         return JSONResponse({"status": "ready"})
 
     @app.get("/metrics", summary="Figures for Prometheus")
     async def metrics() -> Response:
         return Response(service.metrics.render(), media_type=MEDIA_TYPE)
 
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return JSONResponse(description)
+
+    @app.get("/docs", summary="This description, for people")
+    async def docs() -> Response:
+        return HTMLResponse(page)
+
     app.add_exception_handler(HTTPException, _say_what_is_here)
-    app.openapi_schema = describe(app, function.request_type)
+    description = describe(app, function.request_type)
+    page = render(description)
     return app
 
 

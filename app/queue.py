@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.client import ClientGoneError
 from app.refusal import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
+
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -84,6 +86,19 @@ class Queue:
         finally:
             self._places -= 1
             place.release()
+
+    async def while_open(self, work: Coroutine[None, None, Result]) -> Result:
+        """What ``work`` returns; raises Refusal (503) where the queue is closed before it does."""
+        task = asyncio.ensure_future(work)
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait({task, closing}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise self._going()
+        finally:
+            closing.cancel()
+            task.cancel()
 
     @asynccontextmanager
     async def turn(self, gone: asyncio.Future[None]) -> AsyncIterator[None]:

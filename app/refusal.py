@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -46,10 +47,8 @@ class LingeringResponse(Response):
         """Send the answer, then discard what arrives until the client has sent all, has gone, or time is up."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
                 while (await receive()).get("more_body", False):
                     continue
-        except TimeoutError:
-            pass  # the client has had its time; closing is all that is left
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -62,3 +64,29 @@ def describe(app: FastAPI, request_type: Any) -> dict[str, Any]:
         status: {"description": sentence, "content": refusal} for status, sentence in REFUSALS.items()
     }
     return description
+
+
+def render(description: dict[str, Any]) -> str:
+    """An OpenAPI description as one page of HTML that needs nothing else."""
+    title, text = escape(description["info"]["title"]), escape(description["info"].get("description", ""))
+    paths = "".join(
+        f"<tr><td><code>{method.upper()} {escape(path)}</code></td><td>{escape(operation['summary'])}</td></tr>"
+        for path, operations in description["paths"].items()
+        for method, operation in operations.items()
+    )
+    refusals = "".join(f"<tr><td>{status}</td><td>{sentence}</td></tr>" for status, sentence in REFUSALS.items())
+    schemas = "".join(
+        f"<h3>{escape(name)}</h3><p>{escape(schema.get('description', ''))}</p>"
+        f"<pre>{escape(json.dumps(schema.get('properties', schema), indent=2))}</pre>"
+        for name, schema in description["components"]["schemas"].items()
+    )
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        "<style>body{font:1rem/1.5 sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}"
+        "p{white-space:pre-line}pre{overflow:auto;background:#f4f4f4;padding:1rem}td{padding-right:2rem}</style>"
+        f"<h1>{title}</h1><p>{text}</p><table>{paths}</table>"
+        "<pre>curl --data-binary @request.json http://HOST:PORT/</pre>"
+        f"<h2>When a request is not served</h2><table>{refusals}</table>"
+        '<h2>Schemas</h2><p>As JSON: <a href="openapi.json">openapi.json</a></p>'
+        f"{schemas}</html>"
+    )

@@ -17,6 +17,11 @@ from app.settings import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# A value of JSON costs at least one quote or comma, and 64 bytes of memory at most. With one in 16 bytes of the largest
+# body, and texts that Python stores in up to four bytes a character, a decoded body is at most 10 times the limit.
+BYTES_PER_VALUE = 16
+FEWEST_VALUES = 1000
+
 
 class Outcome(Protocol):
     """What ``run`` returns: a reply that JSON can say, and the milliseconds each of its phases took."""
@@ -43,10 +48,14 @@ class Served:
         """The request in a body, and the milliseconds it took to decompress and decode it.
 
         Raises:
-            Refusal: 413 a bomb, 400 broken compression or no JSON, 422 JSON that is no such request.
+            Refusal: 413 a bomb or more values than memory holds, 400 broken compression or no JSON, 422 JSON that is no
+                such request.
         """
         started = time.perf_counter()
         plain = decompress(body, largest)
+        most = max(largest // BYTES_PER_VALUE, FEWEST_VALUES)
+        if plain.count(b'"') + plain.count(b",") > most:
+            raise Refusal(413, f"The body has more than {most} quotes and commas, the limit here.")
         try:
             request = self.decoder.decode(plain)
         except msgspec.ValidationError as error:
@@ -55,6 +64,8 @@ class Served:
             raise Refusal(400, f"The body is not UTF-8: {error.reason}.") from None
         except msgspec.DecodeError as error:
             raise Refusal(400, f"The body is not JSON: {_sentence(error)}.") from None
+        except MemoryError:
+            raise Refusal(413, "The body needs more memory than there is here; send less.") from None
         except RecursionError:
             raise Refusal(400, "The body nests too deeply; send plain texts.") from None
         return request, (time.perf_counter() - started) * 1e3
@@ -65,6 +76,8 @@ class Served:
             return self.run(request, cancelled)
         except InputError as error:
             raise Refusal(422, str(error)) from None
+        except MemoryError:
+            raise Refusal(413, "The request needs more memory than there is here; send less.") from None
 
 
 def load(name: str) -> Served:

@@ -55,6 +55,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         SettingsError: a value out of its range.
     """
     given = {name: value for name, value in environment.items() if name in DOCUMENTATION and value}
+    for name, value in given.items():
+        if not (value.isascii() and value.isprintable()):  # names travel in headers
+            raise SettingsError(f"{name} is {value!r}; it takes printable ASCII only.")
     default = Settings()
     largest = _whole(given, "FUNCTION_MAX_BODY_BYTES", default.max_body_bytes, low=1)
     return Settings(

@@ -1,0 +1,87 @@
+"""A real `python -m app` on a free port of the loopback, and ways to wait for what it does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parents[1]
+DEADLINE_S = 30.0
+
+
+def eventually(condition: Callable[[], bool], what: str, within_s: float = DEADLINE_S) -> float:
+    """Wait until ``condition`` holds; returns the seconds it took, fails with ``what`` after ``within_s``."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < within_s, f"{what} did not happen within {within_s:g} s"
+        time.sleep(0.01)
+    return time.monotonic() - started
+
+
+class Replica:
+    """A function's process; a context manager that ends it."""
+
+    def __init__(self, module: str = "other_function", *, path: Path = TESTS, **settings: object) -> None:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join((str(ROOT), str(path))),
+            "FUNCTION_MODULE": module,
+            "FUNCTION_PORT": "0",
+            "FUNCTION_NODE": "edge-1",
+            "FUNCTION_REPLICA": "edge-1-a",
+            **{f"FUNCTION_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app"], env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True
+        )
+        self.log: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        self.log.extend(iter(self.process.stderr.readline, ""))
+        self.process.stderr.close()
+
+    def __enter__(self) -> Self:
+        eventually(lambda: bool(self._listening()) or self.process.poll() is not None, "listening")
+        assert self.process.poll() is None, "".join(self.log)
+        self.port = int(self._listening().rpartition(":")[2].split()[0])
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.client = httpx.Client(base_url=self.url, timeout=DEADLINE_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+
+    def _listening(self) -> str:
+        return next((line for line in list(self.log) if "running on" in line), "")
+
+    def figure(self, name: str) -> float:
+        """One figure of /metrics; 0 where it is not there yet."""
+        for line in self.client.get("/metrics").text.splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.rpartition(" ")[2])
+        return 0.0
+
+    def warm(self) -> None:
+        """Wait for the end of the warming up, well or badly."""
+        eventually(lambda: "warming up" not in self.client.get("/readyz").text, "the end of the warming up", 120)
+
+    def running(self) -> bool:
+        """Whether a request runs."""
+        return self.figure("function_in_flight") == 1
