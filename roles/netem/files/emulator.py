@@ -103,7 +103,12 @@ class Ring:
         high, low = struct.unpack("!IH", address)
         # What the kernel itself says on the TAP (IPv6 listeners' reports) has the TAP's own source address: not ours.
         program, code = fprog(
-            (0x20, 0, 0, 6), (0x15, 0, 2, high), (0x28, 0, 0, 10), (0x15, 1, 0, low), (0x06, 0, 0, 1 << 18), (0x06, 0, 0, 0)
+            (0x20, 0, 0, 6),
+            (0x15, 0, 2, high),
+            (0x28, 0, 0, 10),
+            (0x15, 1, 0, low),
+            (0x06, 0, 0, 1 << 18),
+            (0x06, 0, 0, 0),
         )
         self.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
         del code
@@ -226,7 +231,9 @@ class Link:
 def main() -> None:
     """Set the process up for punctuality and run the link that the argument names."""
     os.sched_setaffinity(0, range(os.cpu_count() or 1))  # a link is no part of the node, which may be pinned to a core
-    with contextlib.suppress(PermissionError):  # allowed to root nearly everywhere; else the status says "realtime": false
+    with contextlib.suppress(
+        PermissionError
+    ):  # allowed to root nearly everywhere; else the status says "realtime": false
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     with contextlib.suppress(OSError):  # matters only without SCHED_FIFO: the default slack is 50 us
         Path("/proc/self/timerslack_ns").write_text("1")

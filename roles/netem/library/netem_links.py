@@ -69,7 +69,10 @@ def act(module: AnsibleModule) -> dict[str, object]:
 
 def result(outcome: Outcome) -> dict[str, object]:
     """Return an outcome in Ansible's words."""
-    lines = {"before": "".join(f"{line}\n" for line in outcome.before), "after": "".join(f"{line}\n" for line in outcome.after)}
+    lines = {
+        "before": "".join(f"{line}\n" for line in outcome.before),
+        "after": "".join(f"{line}\n" for line in outcome.after),
+    }
     return {"changed": outcome.changed, "diff": lines}
 
 

@@ -64,7 +64,7 @@ class Link:
                 f"{self.path}: jitter_ms is {self.jitter_ms:g}, more than a quarter of delay_ms ({self.delay_ms:g}): "
                 f"draws below zero would shift the mean. Set it to at most {self.delay_ms / 4:g}."
             )
-        if self.loss_percent > 100:  # noqa: PLR2004
+        if self.loss_percent > 100:
             raise LinkError(f"{self.path}: loss_percent is {self.loss_percent:g}, more than 100.")
         if self.rate_mbit == 0:
             raise LinkError(f"{self.path}: rate_mbit is 0: nothing would pass. Leave it out for no limit.")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.netem_tc import NodeError, in_scratch, qdiscs, run, tc
+from ansible.module_utils.netem_tc import NodeError, in_scratch, qdiscs, tc
 
 if TYPE_CHECKING:
     from ansible.module_utils.netem_shaping import Shaped
@@ -156,14 +155,14 @@ class Emulator:
         if not any(qdisc.kind == "clsact" for qdisc in qdiscs(self.interface)):
             return []
         words = tc("filter", "show", "dev", self.interface, "egress").split()
-        numbers = {int(after) for word, after in zip(words, words[1:]) if word == "pref"}  # noqa: B905, RUF007
+        numbers = {int(after) for word, after in zip(words, words[1:]) if word == "pref"}  # noqa: B905
         return sorted(n for n in numbers if PREFERENCE[4] < n < PREFERENCE[6] + 500)
 
     def _path(self, shaped: Shaped) -> Path:
         return self.folder / f"{self.interface}-{shaped.link.target}.json"
 
     def _filter(self, shaped: Shaped, family: int) -> list[str]:
-        protocol = "ip" if family == 4 else "ipv6"  # noqa: PLR2004
+        protocol = "ip" if family == 4 else "ipv6"
         return [
             "dev", self.interface, "egress", "protocol", protocol,
             "pref", str(PREFERENCE[family] + shaped.number),

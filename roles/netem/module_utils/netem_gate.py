@@ -89,7 +89,9 @@ def loss_interval(lost: int, sent: int, confidence: float = 0.95) -> tuple[float
 
 def noticed_loss(target: float, sent: int) -> float:
     """Return the smallest loss probability that this many probes tell from the target 19 times in 20: the gate's power."""
-    refused = next((lost for lost in range(1, sent + 1) if loss_interval(lost, sent, LOSS_CONFIDENCE)[0] > target), sent)
+    refused = next(
+        (lost for lost in range(1, sent + 1) if loss_interval(lost, sent, LOSS_CONFIDENCE)[0] > target), sent
+    )
     return _bisect(lambda p: 0.05 - _at_most(refused - 1, sent, p))
 
 
@@ -214,9 +216,7 @@ def judge(
     found = estimate(delays_ms)
     clear = estimate([delay / 1e6 for delay in baseline[key]]) if baseline and len(baseline[key]) >= ENOUGH else None
     expected = _expected([link] if shared or back is None else [link, back], clear, measured)
-    stalled = sum(
-        delay > expected.median_ms + STALL_FLOOR_MS + STALL_SIGMAS * expected.sigma_ms for delay in delays_ms
-    )
+    stalled = sum(delay > expected.median_ms + STALL_FLOOR_MS + STALL_SIGMAS * expected.sigma_ms for delay in delays_ms)
     problems += _off(link, found, expected)
     # Where all are late, the delay is wrong and has been named; where some are, it is the machine.
     if not problems and stalled > STALLED_SHARE_MAX * len(delays_ms):

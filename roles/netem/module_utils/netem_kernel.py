@@ -9,11 +9,11 @@ from ansible.module_utils.netem_tc import (
     Qdisc,
     in_scratch,
     lacks_netem,
-    offloads,
     qdiscs,
     restore_arguments,
     run,
-    set_offloads,
+    segments,
+    set_segments,
     tc,
 )
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = "fb00:"
 PREFERENCE = {4: 64000, 6: 64500}  # of the filters; a link's own number is added
+SEGMENTS_DEFAULT = 65535
 AUTOMATIC = ("0:", "ffff:")  # handles of what the kernel attaches by itself, and of ingress
 
 
@@ -77,11 +78,11 @@ class Kernel:
         """Return what close() needs to put back."""
         root = self.root()
         restore = None if root.handle in AUTOMATIC else restore_arguments(root)
-        return {"root": restore, "offloads": {name: on for name, on in offloads(self.interface).items() if on}}
+        return {"root": restore, "segments": segments(self.interface)}
 
     def open(self, before: dict[str, Any]) -> None:
-        """Attach the root, and turn off the offloads that would let netem lose 64 kB at one draw."""
-        set_offloads(self.interface, dict.fromkeys(before["offloads"], False))
+        """Attach the root, and have senders hand over segments one by one, or netem would lose 64 kB at one draw."""
+        set_segments(self.interface, 1)
         tc("qdisc", "replace", "dev", self.interface, "root", "handle", ROOT, "htb", "direct_qlen", "1000")
 
     def close(self, before: dict[str, Any]) -> None:
@@ -90,11 +91,22 @@ class Kernel:
             tc("qdisc", "del", "dev", self.interface, "root")
             if before.get("root"):
                 tc("qdisc", "add", "dev", self.interface, *before["root"])
-        set_offloads(self.interface, before.get("offloads", {}))
+            # What is remembered can be lost; then the kernel's default is the best guess.
+            set_segments(self.interface, before.get("segments", SEGMENTS_DEFAULT))
 
     def add(self, shaped: Shaped) -> None:
         """Make a link: its class, its leaf, then the filters that send frames there."""
-        tc("class", "add", "dev", self.interface, "parent", ROOT, "classid", self._class(shaped), *shaped.link.tc_class())
+        tc(
+            "class",
+            "add",
+            "dev",
+            self.interface,
+            "parent",
+            ROOT,
+            "classid",
+            self._class(shaped),
+            *shaped.link.tc_class(),
+        )
         tc("qdisc", "add", *self._leaf(shaped), *shaped.link.tc_netem(seeds=self.seeds))
         for family, match, address in shaped.matches():
             tc("filter", "add", *self._filter(shaped, family), "u32", *match, address, "flowid", self._class(shaped))
@@ -106,7 +118,17 @@ class Kernel:
         its rate is made anew; that drops what is on its way.
         """
         if old.link.tc_class() != new.link.tc_class():
-            tc("class", "change", "dev", self.interface, "parent", ROOT, "classid", self._class(new), *new.link.tc_class())
+            tc(
+                "class",
+                "change",
+                "dev",
+                self.interface,
+                "parent",
+                ROOT,
+                "classid",
+                self._class(new),
+                *new.link.tc_class(),
+            )
         values = new.link.tc_netem(seeds=self.seeds)
         if "rate" in old.link.tc_netem() and "rate" not in values:
             tc("qdisc", "del", *self._leaf(new))
@@ -127,7 +149,7 @@ class Kernel:
         return ["dev", self.interface, "parent", self._class(shaped), "handle", f"{0xFB00 + shaped.number:x}:"]
 
     def _filter(self, shaped: Shaped, family: int) -> list[str]:
-        protocol = "ip" if family == 4 else "ipv6"  # noqa: PLR2004
+        protocol = "ip" if family == 4 else "ipv6"
         return [
             "dev", self.interface, "parent", ROOT, "protocol", protocol,
             "pref", str(PREFERENCE[family] + shaped.number),

@@ -51,7 +51,9 @@ def open_socket(address: str, port: int) -> socket.socket:
         opened.bind((address, port))
     except OSError as error:
         opened.close()
-        raise NodeError(f"cannot listen on {address} port {port}/udp: {error.strerror}. Set netem_probe_port.") from error
+        raise NodeError(
+            f"cannot listen on {address} port {port}/udp: {error.strerror}. Set netem_probe_port."
+        ) from error
     opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     opened.setblocking(False)
     return opened

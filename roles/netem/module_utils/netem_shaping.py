@@ -33,7 +33,7 @@ class Shaped:
         """Yield, for each address, its family, u32's words for it and the address with its length."""
         for address in self.addresses:
             parsed = ipaddress.ip_address(address)
-            words = ("match", "ip" if parsed.version == 4 else "ip6", "dst")  # noqa: PLR2004
+            words = ("match", "ip" if parsed.version == 4 else "ip6", "dst")
             yield parsed.version, words, f"{parsed}/{parsed.max_prefixlen}"
 
 
@@ -111,7 +111,9 @@ class Shaping:
         """Return whether the interface is not as we left it: a dead emulator, a filter gone, a reboot."""
         return bool(state["dump"] != dump(self.interface))
 
-    def apply(self, links: Sequence[Link], addresses: Mapping[str, Sequence[str]], backend: Backend, *, dry: bool) -> Outcome:
+    def apply(
+        self, links: Sequence[Link], addresses: Mapping[str, Sequence[str]], backend: Backend, *, dry: bool
+    ) -> Outcome:
         """Bring the interface to exactly these links; only what differs is touched.
 
         Args:
@@ -186,7 +188,10 @@ class Shaping:
     def _read(self) -> dict[str, Any] | None:
         try:
             state: dict[str, Any] = json.loads(self.file.read_text())
-        except (FileNotFoundError, ValueError):  # nothing applied, or cut off while it was written: clear() finds it all
+        except (
+            FileNotFoundError,
+            ValueError,
+        ):  # nothing applied, or cut off while it was written: clear() finds it all
             return None
         return state
 
@@ -208,4 +213,6 @@ def check_node(interface: str) -> None:
     if shutil.which("tc") is None:
         raise NodeError("there is no tc on the node: install iproute2.")
     if not exists(interface):
-        raise NodeError(f"there is no interface {interface!r}: set netem_interface (or the host's data_interface) to its name.")
+        raise NodeError(
+            f"there is no interface {interface!r}: set netem_interface (or the host's data_interface) to its name."
+        )

@@ -1,19 +1,13 @@
-"""The programs and files through which a node's kernel is asked and told: `tc`, sysfs, the offload ioctls."""
+"""The programs through which a node's kernel is asked and told: `tc` and `ip`."""
 
 from __future__ import annotations
 
-import array
-import fcntl
+import json
 import re
 import shutil
 import socket
-import struct
 import subprocess
 from typing import NamedTuple
-
-SIOCETHTOOL = 0x8946
-# ETHTOOL_G*/S* of linux/ethtool.h. ethtool itself is often not installed.
-OFFLOADS = {"tso": (0x1E, 0x1F), "gso": (0x23, 0x24)}
 
 
 class NodeError(RuntimeError):
@@ -48,7 +42,7 @@ def qdiscs(interface: str) -> list[Qdisc]:
     found = []
     for line in tc("qdisc", "show", "dev", interface).splitlines():
         words = line.split()
-        if len(words) < 4 or words[0] != "qdisc":  # noqa: PLR2004
+        if len(words) < 4 or words[0] != "qdisc":
             continue
         kind, handle, rest = words[1], words[2], words[3:]
         parent, rest = ("root", rest[1:]) if rest[0] == "root" else (rest[1], rest[2:])
@@ -71,7 +65,7 @@ def dump(interface: str) -> str:
     """Return everything `tc` knows about an interface, without counters: equal dumps mean equal shaping."""
     # HTB shows how much it let through unshaped even where no statistics were asked for.
     shown = re.sub(r" direct_packets_stat \d+", "", tc("qdisc", "show", "dev", interface))
-    parts = [shown, tc("class", "show", "dev", interface)]
+    parts = [f"gso_max_segs {segments(interface)}\n", shown, tc("class", "show", "dev", interface)]
     parts.append(tc("filter", "show", "dev", interface))
     if any(qdisc.kind == "clsact" for qdisc in qdiscs(interface)):
         parts.append(tc("filter", "show", "dev", interface, "egress"))
@@ -95,32 +89,19 @@ def lacks_netem() -> str | None:
     return in_scratch("qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms", "0.1ms", "distribution", "normal")
 
 
-def offloads(interface: str) -> dict[str, bool]:
-    """Return which segmentation offloads of an interface are on; an interface that does not say has none to name."""
-    found = {}
-    for name, (get, _) in OFFLOADS.items():
-        value = _ethtool(interface, get, 0)
-        if value is not None:
-            found[name] = bool(value)
-    return found
+def segments(interface: str) -> int:
+    """Return how many TCP segments a sender may hand to this interface as one packet."""
+    shown = json.loads(run("ip", "-details", "-json", "link", "show", "dev", interface).stdout)
+    return int(shown[0]["gso_max_segs"])
 
 
-def set_offloads(interface: str, wanted: dict[str, bool]) -> None:
-    """Turn segmentation offloads on or off."""
-    for name, on in wanted.items():
-        if _ethtool(interface, OFFLOADS[name][1], int(on)) is None:
-            raise NodeError(f"{interface}: cannot turn {name} {'on' if on else 'off'}.")
+def set_segments(interface: str, count: int) -> None:
+    """Set how many TCP segments a sender may hand to this interface as one packet.
 
-
-def _ethtool(interface: str, command: int, value: int) -> int | None:
-    request = array.array("I", [command, value])
-    pointer = struct.pack("16sP16x", interface.encode(), request.buffer_info()[0])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        try:
-            fcntl.ioctl(control, SIOCETHTOOL, pointer)
-        except OSError:
-            return None
-    return request[1]
+    What netem delays and loses as one is this, not what the driver segments: since Linux 4.17 TCP builds large packets
+    whether or not the interface has TSO and GSO (`sk_setup_caps`), and they are cut behind the queueing disciplines.
+    """
+    run("ip", "link", "set", "dev", interface, "gso_max_segs", str(count))
 
 
 def exists(interface: str) -> bool:

@@ -48,16 +48,16 @@ def load_modules(folder: Path) -> None:
                 loaded.add(path)
 
 
-
 def largest_draw(wires: Wires) -> float:
     """Send by TCP to the other node and return the most bytes that one of netem's draws decides on.
 
     Neither its counters nor a packet socket show that (they see segments); what waits in it does.
     """
+    wires.links("a", "present", [link("a", "b", 400)])  # long enough to be looked at
     script = (
         "import socket\nwith socket.create_server((%r, 7000)) as s:\n c, _ = s.accept()\n while c.recv(1 << 16): pass"
     )
-    sender = "import socket\ns = socket.create_connection((%r, 7000))\ns.sendall(bytes(1 << 20))"
+    sender = "import socket\ns = socket.create_connection((%r, 7000))\ns.sendall(bytes(1 << 18))"
     server = subprocess.Popen(wires.inside("b", sys.executable, "-c", script % wires.address("b")))
     deadline = time.monotonic() + 30
     while ":7000" not in wires.run("b", "ss", "-ltn"):
@@ -85,17 +85,17 @@ def look(wires: Wires) -> dict[str, Any]:
     seen["shaped"] = wires.tc("a")
     seen["again"] = wires.links("a", "present", both)["changed"]
     seen["verdicts"] = wires.verdicts(both, probes=500)
-    seen["largest_draw"] = largest_draw(wires)
     changed = [*both[:2], link("a", "c", 2.5, 0.25, 1, reorder=False)]
     seen["check"] = wires.links("a", "present", changed, check=True)["diff"]
     seen["change"] = wires.links("a", "present", changed)["changed"]
     seen["changed"] = wires.tc("a")
     seen["ordered"] = wires.verdicts([changed[2]], probes=500)
     seen["lied"] = wires.verdicts([both[2]], probes=300)
+    seen["largest_draw"] = largest_draw(wires)
     seen["removed"] = wires.links("a", "absent")["changed"]
     seen["after"] = wires.tc("a")
     seen["removed_again"] = wires.links("a", "absent")["changed"]
-    wires.run("c", "tc", *"qdisc add dev data0 root handle 5: tbf rate 500mbit burst 64kb latency 50ms".split())
+    wires.run("c", "tc", *["qdisc", "add", "dev", "data0", "root", "handle", "5:", "tbf", "rate", "500mbit", "burst", "64kb", "latency", "50ms"])
     seen["own_before"] = wires.tc("c")
     wires.links("c", "present", [link("c", "a", 5)])
     wires.links("c", "absent")

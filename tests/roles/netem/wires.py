@@ -135,7 +135,9 @@ class Wires:
         return "".join([*shown, self.run(node, "ip", "-d", "link", "show")])
 
 
-def link(source: str, target: str, delay_ms: float, jitter_ms: float = 0, loss_percent: float = 0, **more: Any) -> dict[str, Any]:
+def link(
+    source: str, target: str, delay_ms: float, jitter_ms: float = 0, loss_percent: float = 0, **more: Any
+) -> dict[str, Any]:
     return {
         "source": source, "target": target, "delay_ms": delay_ms, "jitter_ms": jitter_ms, "loss_percent": loss_percent,
         **more,
