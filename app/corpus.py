@@ -52,7 +52,8 @@ def read_corpus(texts: Sequence[str]) -> Corpus:
     kept.sort(key=words.__getitem__)
     number_of = np.full(max(len(words), 1), -1, np.int32)
     number_of[kept] = np.arange(len(kept), dtype=np.int32)
-    return Corpus(*_drop_stop_words(starts, terms, counts, number_of), len(kept))
+    starts, terms, counts = _drop_stop_words(starts, terms, counts, number_of)
+    return Corpus(starts, terms, counts, len(kept))
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:

@@ -68,7 +68,9 @@ class Evaluator:
             raise InputError(f"The order names row {highest}, but there are {len(self._labels)} texts, from row 0 on.")
         classes = sorted({self._labels[row] for row in order.train})
         if len(classes) < 2:  # noqa: PLR2004 - a classifier needs two
-            raise InputError(f"All training rows have the label {classes[0]!r:.60}; training needs at least two labels.")
+            raise InputError(
+                f"All training rows have the label {classes[0]!r:.60}; training needs at least two labels."
+            )
         place = {label: number for number, label in enumerate(classes)}
         point = read_parameters(order.model, order.parameters)
         train, test = fold_matrices(self._corpus, np.array(order.train), np.array(order.test))

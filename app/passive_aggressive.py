@@ -57,14 +57,14 @@ def predict_all(
         signs = np.where(target == positive, 1.0, -1.0)
         decisions.append(_decide_all(points, train, signs, other, shuffle_seed, cancelled))
     if len(decisions) == 1:
-        return (decisions[0] > 0).astype(np.int64)
-    return np.stack(decisions).argmax(axis=0)
+        return np.asarray(decisions[0] > 0, np.int64)
+    return np.asarray(np.stack(decisions).argmax(axis=0), np.int64)
 
 
 def _binary_problems(classes: int, seed: int) -> list[tuple[int, int]]:
     """The positive class and the shuffle's seed of each binary problem, drawn as scikit-learn draws them."""
     most = np.iinfo(np.int32).max
-    if classes == 2:  # noqa: PLR2004
+    if classes == 2:
         seeds = [(1, seed)]
     else:
         drawn = np.random.RandomState(seed).randint(most, size=classes)
@@ -216,8 +216,7 @@ def _run_epochs(  # type: ignore[no-untyped-def]
                 stale[point] += 1
             else:
                 stale[point] = 0
-            if mean < best[point]:
-                best[point] = mean
+            best[point] = min(best[point], mean)
             if stale[point] >= PATIENCE_EPOCHS:
                 done[k] = True
                 stopped = True

@@ -60,7 +60,7 @@ def search(dataset: Dataset, model: str, grid: Grid, seed: int, cancelled: Calla
             model, points, train, dataset.target[fit], others,
             classes=len(dataset.classes), seed=seed, cancelled=stop,
         )  # fmt: skip
-        return predicted == dataset.target[other]
+        return np.asarray(predicted == dataset.target[other])
 
     accuracies = np.empty((len(points), len(dataset.folds)))
     with ThreadPoolExecutor(max_workers=min(cores(), len(dataset.folds))) as pool:

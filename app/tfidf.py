@@ -56,8 +56,10 @@ def fold_matrices(corpus: Corpus, train: NDArray[np.int64], other: NDArray[np.in
     np.log(idf, out=idf)
     idf += 1.0
     source = (corpus.starts, corpus.terms, corpus.counts)
-    fitted = Matrix(*_weigh(*source, train, first_met, column_of, idf), len(present))
-    return fitted, Matrix(*_weigh(*source, other, column_of, column_of, idf), len(present))
+    starts, columns, values = _weigh(*source, train, first_met, column_of, idf)
+    fitted = Matrix(starts, columns, values, len(present))
+    starts, columns, values = _weigh(*source, other, column_of, column_of, idf)
+    return fitted, Matrix(starts, columns, values, len(present))
 
 
 @njit(nogil=True, cache=True)

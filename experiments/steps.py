@@ -174,7 +174,7 @@ STEPS: tuple[Callable[[Context], None], ...] = (
     analyse,
 )
 # What still has to be done for a run whose repetitions are all on record and whose links were verified afterwards.
-AFTER_MEASURING = (preflight, analyse)
+AFTER_MEASURING: tuple[Callable[[Context], None], ...] = (preflight, analyse)
 
 
 def carry_out(context: Context) -> None:
