@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from app import passive_aggressive
 from app.errors import Cancelled
@@ -20,9 +19,12 @@ if TYPE_CHECKING:
     from app.grids import Point
     from app.tfidf import Matrix
 
+UNFITTED = -1
+"""The "class" of every row for a point that scikit-learn refuses to fit, such as more neighbours than texts."""
+
 
 class PredictAll(Protocol):
-    """Fit every point on training rows, predict other rows: class numbers of shape (points, other rows)."""
+    """How a model fits every point of its grid on training rows and predicts other rows."""
 
     def __call__(
         self,
@@ -35,7 +37,13 @@ class PredictAll(Protocol):
         seed: int,
         cancelled: Callable[[], bool],
     ) -> NDArray[np.int64]:
-        """Fit and predict; raises Cancelled."""
+        """Class numbers of shape (points, other rows); raises Cancelled where ``cancelled`` says so."""
+
+
+OWN: dict[str, PredictAll] = {
+    "pac": passive_aggressive.predict_all,
+}
+"""Models whose grids share work; each is equal to scikit-learn's estimator fitted point by point (tests/app)."""
 
 
 def predict_all(
@@ -49,19 +57,21 @@ def predict_all(
     seed: int,
     cancelled: Callable[[], bool],
 ) -> NDArray[np.int64]:
-    """The class numbers each point of the grid predicts for the other rows, of shape (points, other rows)."""
-    if model == "pac":
-        return passive_aggressive.predict_all(
-            points, train, target, other, classes=classes, seed=seed, cancelled=cancelled
-        )
+    """The class numbers each point of a grid predicts for the other rows, of shape (points, other rows).
+
+    UNFITTED stands for a point that scikit-learn refuses.
+
+    Raises:
+        Cancelled: ``cancelled`` said so.
+    """
+    if model in OWN:
+        return OWN[model](points, train, target, other, classes=classes, seed=seed, cancelled=cancelled)
     fitted, others = train.scipy(), other.scipy()
-    predicted = np.empty((len(points), len(other.starts) - 1), np.int64)
+    predicted = np.full((len(points), len(other.starts) - 1), UNFITTED)
     for index, point in enumerate(points):
         if cancelled():
             raise Cancelled
         classifier = estimator(model, seed).set_params(**sklearn_parameters(model, point))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            classifier.fit(fitted, target)
-        predicted[index] = classifier.predict(others)
+        with suppress(ValueError):
+            predicted[index] = classifier.fit(fitted, target).predict(others)
     return predicted

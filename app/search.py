@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.model_selection import ParameterGrid
 
-from app.classifier import predict_all
+from app.classifier import UNFITTED, predict_all
 from app.corpus import read_corpus
-from app.errors import Cancelled
+from app.errors import Cancelled, InputError
 from app.tfidf import fold_matrices
 from app.threads import cores
 
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from app.dataset import Dataset
     from app.grids import Grid, Point
 
+POLL_S = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best point of a grid, its mean accuracy over the folds and its accuracy on the test texts."""
+    """The best point of a grid, its mean accuracy over the folds, its accuracy on the test texts, and phase times."""
 
     parameters: Point
     validation: float
@@ -36,43 +39,46 @@ class Found:
 
 
 def search(dataset: Dataset, model: str, grid: Grid, seed: int, cancelled: Callable[[], bool]) -> Found:
-    """Search the grid.
+    """What ``GridSearchCV`` over ``Pipeline(TfidfVectorizer, model)`` finds, and its refitted estimator's accuracy.
 
-    The best point is ``GridSearchCV``'s: the highest mean accuracy over the folds, and among equals the first in
-    ``ParameterGrid``'s order.
+    The points are tried in the order of ``ParameterGrid``: names sorted, the last one changing fastest. Folds run in
+    threads, one a core.
 
     Raises:
-        InputError: the training texts of a fold hold no term.
-        Cancelled: ``cancelled`` said so.
+        InputError: the training texts of a fold hold only stop words, or no point of the grid can be fitted.
+        Cancelled: ``cancelled`` returned True; it is asked every POLL_S seconds. A thread in the middle of a fit ends
+            it by itself, unheeded.
     """
     started = time.perf_counter()
     corpus = read_corpus(dataset.texts)
     read = time.perf_counter()
     points: list[Point] = list(ParameterGrid(grid))
-    stop = _Stop(cancelled)
+    stop = Event()
 
-    def predict(points: list[Point], fit: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether each point, trained on the rows of ``fit``, is right on each row of ``other``."""
-        if stop():
+    def accuracies(points: list[Point], fit: NDArray[np.int64], score: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The accuracy of each point, trained on some rows, on other rows; NaN for a point that cannot be fitted."""
+        if stop.is_set():
             raise Cancelled
-        train, others = fold_matrices(corpus, fit, other)
+        train, other = fold_matrices(corpus, fit, score)
         predicted = predict_all(
-            model, points, train, dataset.target[fit], others,
-            classes=len(dataset.classes), seed=seed, cancelled=stop,
+            model, points, train, dataset.target[fit], other,
+            classes=len(dataset.classes), seed=seed, cancelled=stop.is_set,
         )  # fmt: skip
-        return np.asarray(predicted == dataset.target[other])
+        right: NDArray[np.float64] = np.average(predicted == dataset.target[score], axis=1)
+        right[(predicted == UNFITTED).any(axis=1)] = np.nan
+        return right
 
-    accuracies = np.empty((len(points), len(dataset.folds)))
-    with ThreadPoolExecutor(max_workers=min(cores(), len(dataset.folds))) as pool:
-        futures = [pool.submit(predict, points, *fold) for fold in dataset.folds]
-        wait(futures, return_when=FIRST_EXCEPTION)
-        stop.now = any(future.done() and future.exception() is not None for future in futures)
-    for index, future in enumerate(futures):
-        accuracies[:, index] = future.result().mean(axis=1)
-    means = accuracies.mean(axis=1)
-    best = int(np.argmax(means))
-    searched = time.perf_counter()
-    test = float(predict([points[best]], dataset.train, dataset.test)[0].mean())
+    pool = ThreadPoolExecutor(max_workers=cores())
+    try:
+        folds = [pool.submit(accuracies, points, *fold) for fold in dataset.folds]
+        means = np.average(np.stack(_results(folds, cancelled), axis=1), axis=1)
+        best = first_best(means)
+        searched = time.perf_counter()
+        final = pool.submit(accuracies, [points[best]], dataset.train, dataset.test)
+        test = float(_results([final], cancelled)[0][0])
+    finally:
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
     return Found(
         parameters=points[best],
         validation=float(means[best]),
@@ -85,12 +91,23 @@ def search(dataset: Dataset, model: str, grid: Grid, seed: int, cancelled: Calla
     )
 
 
-class _Stop:
-    """Whether to give up: the client went away, or another fold failed."""
+def first_best(means: NDArray[np.float64]) -> int:
+    """The first of the best means, as ``GridSearchCV`` ranks them: equal floats tie, NaN is worse than any number.
 
-    def __init__(self, cancelled: Callable[[], bool]) -> None:
-        self.now = False
-        self._cancelled = cancelled
+    Raises:
+        InputError: all are NaN.
+    """
+    if np.isnan(means).all():
+        raise InputError("No point of the grid can be fitted to so few texts; send more texts or another grid.")
+    return int(np.nanargmax(means))
 
-    def __call__(self) -> bool:
-        return self.now or self._cancelled()
+
+def _results(futures: list[Future[NDArray[np.float64]]], cancelled: Callable[[], bool]) -> list[NDArray[np.float64]]:
+    going = set(futures)
+    while going:
+        done, going = wait(going, timeout=POLL_S, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+        if going and cancelled():
+            raise Cancelled
+    return [future.result() for future in futures]
