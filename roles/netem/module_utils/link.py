@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -145,7 +146,7 @@ class Link:
     def tap(self) -> str:
         """The emulator's TAP towards the target: its name if an interface can have it, else its check sum."""
         name = f"fb-{self.target}"
-        fits = len(name) <= INTERFACE_NAME_MAX and name.isascii() and not set(name) & set("/: \t\n")
+        fits = len(name) <= INTERFACE_NAME_MAX and re.fullmatch(r"[A-Za-z0-9_.-]+", name)
         return name if fits else f"fb-{zlib.crc32(self.target.encode()):08x}"
 
 

@@ -16,6 +16,7 @@ import math
 import random
 import statistics
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def estimate(delays_ms: Sequence[float]) -> Estimate:
     )
 
 
+@cache
 def loss_interval(lost: int, sent: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the exact interval of a loss probability (Clopper and Pearson 1934), as shares of one."""
     tail = (1 - confidence) / 2
@@ -87,6 +89,7 @@ def loss_interval(lost: int, sent: int, confidence: float = 0.95) -> tuple[float
     return low, high
 
 
+@cache
 def noticed_loss(target: float, sent: int) -> float:
     """Return the smallest loss probability that this many probes tell from the target 19 times in 20: the gate's power."""
     refused = next(

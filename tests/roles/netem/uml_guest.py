@@ -95,7 +95,26 @@ def look(wires: Wires) -> dict[str, Any]:
     seen["removed"] = wires.links("a", "absent")["changed"]
     seen["after"] = wires.tc("a")
     seen["removed_again"] = wires.links("a", "absent")["changed"]
-    wires.run("c", "tc", *["qdisc", "add", "dev", "data0", "root", "handle", "5:", "tbf", "rate", "500mbit", "burst", "64kb", "latency", "50ms"])
+    wires.run(
+        "c",
+        "tc",
+        *[
+            "qdisc",
+            "add",
+            "dev",
+            "data0",
+            "root",
+            "handle",
+            "5:",
+            "tbf",
+            "rate",
+            "500mbit",
+            "burst",
+            "64kb",
+            "latency",
+            "50ms",
+        ],
+    )
     seen["own_before"] = wires.tc("c")
     wires.links("c", "present", [link("c", "a", 5)])
     wires.links("c", "absent")

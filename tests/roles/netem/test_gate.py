@@ -1,0 +1,155 @@
+"""The gate passes right links, refuses wrong ones, and its intervals are those of the text books."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+from ansible.module_utils import netem_gate as gate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+EDGE = {
+    "source": "bs", "target": "edge-1", "delay_ms": 1.25, "jitter_ms": 0.25, "loss_percent": 0.02, "rate_mbit": None,
+    "reorder": True, "seed": None,
+}  # fmt: skip
+CLOUD = EDGE | {"target": "cloud-1", "delay_ms": 15, "jitter_ms": 3, "loss_percent": 0.24}
+
+
+def measured(delays_ms: list[float], sent: int | None = None, **more: Any) -> dict[str, Any]:
+    nanoseconds = [int(delay * 1e6) for delay in delays_ms]
+    return {
+        "sent": sent or len(delays_ms), "arrived": len(delays_ms), "answered": len(delays_ms), "interval_ms": 2,
+        "forward_ns": nanoseconds, "backward_ns": nanoseconds, "round_trip_ns": [2 * one for one in nanoseconds],
+        "forward_reordered": 0, "backward_reordered": 0, "shared_clock": True, **more,
+    }  # fmt: skip
+
+
+def probes(delay_ms: float, jitter_ms: float, count: int = 1000, seed: int = 1, stalls: float = 0.0) -> list[float]:
+    """Draw delays over a path that takes 0.03 ms itself; a share of them waits up to 20 ms for a CPU."""
+    draw = random.Random(seed)
+    return [
+        0.03 + draw.gauss(delay_ms, jitter_ms) + abs(draw.gauss(0, 0.01))
+        + (draw.uniform(0, 20) if draw.random() < stalls else 0)
+        for _ in range(count)
+    ]  # fmt: skip
+
+
+BASELINE = measured(probes(0, 0, 300))
+
+
+def verdict(link: dict[str, Any], delays_ms: list[float], **more: Any) -> dict[str, Any]:
+    return gate.judge(link, None, measured(delays_ms, **more), BASELINE)
+
+
+@pytest.mark.parametrize(("lost", "sent"), [(0, 200), (1, 1000), (3, 1000), (24, 10_000), (500, 1000), (1000, 1000)])
+def test_the_loss_interval_is_scipys_exact_one(lost: int, sent: int):
+    for confidence in (0.95, 0.999):
+        theirs = stats.binomtest(lost, sent).proportion_ci(confidence, method="exact")
+        assert gate.loss_interval(lost, sent, confidence) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_the_mean_and_sigma_and_their_intervals_are_scipys():
+    delays = probes(15, 3, 1000)
+    found = gate.estimate(delays)
+    theirs = stats.norm.interval(0.95, stats.tmean(delays), stats.sem(delays))
+    assert (found.mean_low_ms, found.mean_high_ms) == pytest.approx(theirs, rel=1e-6)
+    low, high = (math.sqrt(999 * stats.tvar(delays) / stats.chi2.ppf(q, 999)) for q in (0.975, 0.025))
+    assert (found.sigma_low_ms, found.sigma_high_ms) == pytest.approx((low, high), rel=0.01)
+    assert found.quartile_sigma_ms == pytest.approx(stats.iqr(delays) / (2 * stats.norm.ppf(0.75)), rel=0.01)
+
+
+def test_the_errors_of_median_and_quartile_sigma_are_those_of_their_sampling():
+    estimates = [gate.estimate(probes(15, 3, 200, seed)) for seed in range(400)]
+    expected = gate.expect(15, 3, 200)
+    assert 1.96 * stats.tstd([one.median_ms for one in estimates]) == pytest.approx(expected.median_half_ms, rel=0.15)
+    sigmas = [one.quartile_sigma_ms for one in estimates]
+    assert 1.96 * stats.tstd(sigmas) == pytest.approx(expected.sigma_half_ms, rel=0.15)
+
+
+@pytest.mark.parametrize("link", [EDGE, CLOUD])
+def test_a_right_link_passes_nearly_always(link: dict[str, Any]):
+    draw = random.Random(5)
+    refused = 0
+    for seed in range(200):
+        delays = probes(link["delay_ms"], link["jitter_ms"], seed=seed)
+        kept = [one for one in delays if draw.random() >= link["loss_percent"] / 100]
+        refused += not verdict(link, kept, sent=1000)["ok"]
+    assert refused <= 2
+
+
+def test_a_busy_machine_does_not_fail_a_right_link_but_is_counted():
+    entry = verdict(EDGE, probes(1.25, 0.25, stalls=0.01))
+    assert entry["ok"], entry["problems"]
+    assert entry["stalled"] > 0
+    assert entry["mean_ms"] > entry["median_ms"] + 0.05
+
+
+def test_a_machine_that_stalls_often_fails_by_that_name():
+    entry = verdict(EDGE, probes(1.25, 0.25, stalls=0.05))
+    assert not entry["ok"]
+    assert any("stalls" in problem for problem in entry["problems"])
+
+
+@pytest.mark.parametrize(
+    ("delay_ms", "jitter_ms", "word"),
+    [(2.5, 0.25, "delay"), (1.25, 0, "jitter"), (1.25, 0.5, "jitter"), (0, 0, "delay"), (1.35, 0.25, "delay")],
+)
+def test_a_wrong_link_fails_with_the_numbers(delay_ms: float, jitter_ms: float, word: str):
+    entry = verdict(EDGE, probes(delay_ms, jitter_ms))
+    assert not entry["ok"]
+    assert any(problem.startswith(word) and "expected" in problem for problem in entry["problems"])
+
+
+def test_loss_that_is_not_the_links_fails_and_the_power_says_from_where_on():
+    assert not verdict(EDGE, probes(1.25, 0.25, 980), sent=1000)["ok"]
+    entry = verdict(EDGE, probes(1.25, 0.25))
+    noticed = entry["loss_noticed_from_percent"] / 100
+    refused = [k for k in range(30) if gate.loss_interval(k, 1000, gate.LOSS_CONFIDENCE)[0] > 0.0002]
+    assert stats.binom.sf(min(refused) - 1, 1000, noticed) == pytest.approx(0.95, abs=1e-6)
+
+
+def test_order_kept_moves_what_is_expected_by_what_it_costs():
+    ordered = CLOUD | {"reorder": False, "loss_percent": 0}
+    for seed in range(10):
+        draw = random.Random(100 + seed)
+        latest, delays = 0.0, []
+        for number in range(1000):
+            latest = max(latest, 2 * number + draw.gauss(15, 3))
+            delays.append(latest - 2 * number + 0.03)
+        entry = verdict(ordered, delays)
+        assert entry["ok"], entry["problems"]
+    assert entry["expected_median_ms"] == pytest.approx(16.04, abs=0.1)
+    assert any("overtook" in one for one in verdict(ordered, delays, forward_reordered=3)["problems"])
+    assert not verdict(ordered, probes(15, 3))["ok"]
+
+
+def test_without_a_shared_clock_the_round_trip_is_held_against_both_links():
+    there = {"shared_clock": False}
+    rounds = [int(1e6 * (a + b)) for a, b in zip(probes(15, 3, seed=1), probes(1.25, 0.25, seed=2), strict=True)]
+    back = EDGE | {"source": "cloud-1", "target": "bs"}
+    entry = gate.judge(
+        CLOUD | {"loss_percent": 0}, back, measured([1e6] * 1000, round_trip_ns=rounds, **there), BASELINE
+    )
+    assert entry["clock"] == "round-trip"
+    assert entry["ok"], entry["problems"]
+
+
+def test_a_dead_link_is_off_and_has_every_key_of_a_living_one():
+    living, dead = verdict(EDGE, probes(1.25, 0.25)), verdict(EDGE, [], sent=1000)
+    assert not dead["ok"]
+    assert dead["problems"][-1] == "only 0 of 1000 probes were answered"
+    assert dead.keys() == living.keys()
+    assert "OFF" in gate.sentence(dead)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(0, 1e4), min_size=4, max_size=300))
+def test_the_histogram_counts_every_delay_once(delays_ms: list[float]):
+    shown = gate.histogram(delays_ms)
+    assert sum(shown["counts"]) == len(delays_ms)
+    assert len(shown["edges_ms"]) == len(shown["counts"]) + 1
+    assert shown["edges_ms"] == sorted(shown["edges_ms"])
