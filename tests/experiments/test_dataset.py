@@ -75,8 +75,8 @@ def test_fewer_texts_than_a_source_has_are_a_sample_that_the_seed_decides(news: 
     assert len(sample.texts) == len(sample.labels) == 100
     assert sample == load(str(news), texts=100, seed=1)
     assert sample.texts != load(str(news), texts=100, seed=2).texts
-    positions = [everything.index(text) for text in sample.texts]
-    assert positions == sorted(positions)
+    rest = iter(everything)
+    assert all(text in rest for text in sample.texts)  # the order of the source
     assert "100 of 315 texts, seed 1" in sample.source
 
 
@@ -145,10 +145,11 @@ rows_of_any_text = st.lists(st.tuples(anything, anything), min_size=COUNT, max_s
 
 
 @settings(max_examples=60, deadline=None)
-@given(pairs=rows_of_any_text, terminator=st.sampled_from(["\n", "\r\n"]))
-def test_whatever_a_csv_writer_writes_is_read_back(pairs: list[tuple[str, str]], terminator: str) -> None:
+@given(pairs=rows_of_any_text, unix=st.booleans())
+def test_whatever_a_csv_writer_writes_is_read_back(pairs: list[tuple[str, str]], unix: bool) -> None:
     lines = io.StringIO(newline="")
-    writer = csv.writer(lines, lineterminator=terminator)
+    # The excel dialect quotes what needs it; the unix dialect everything, and ends lines as Linux does.
+    writer = csv.writer(lines, dialect="unix" if unix else "excel")
     writer.writerow(("title", "text", "label"))
     writer.writerows((title, text, LABELS[index]) for index, (title, text) in enumerate(pairs))
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import SGDClassifier
 
 from experiments import dataset, synthetic
@@ -35,18 +35,29 @@ def tokens(text: str) -> list[str]:
     return re.findall(r"(?u)\b\w\w+\b", text.lower())
 
 
-def pac_accuracy(corpus: Corpus, share: float, seed: int, aggressiveness: float = 1.0) -> float:
-    """Return the accuracy on a fifth of the texts of the peer's procedure, trained with another ``share`` of them."""
-    texts, labels = np.array(corpus[0], dtype=object), np.array(corpus[1])
-    order = np.random.default_rng(seed).permutation(len(texts))
-    fifth = len(texts) // 5
-    test, train = order[:fifth], order[fifth : fifth + int(share * len(texts))]
-    vectoriser = TfidfVectorizer(stop_words="english")
-    model = SGDClassifier(
-        loss="hinge", penalty=None, learning_rate="pa1", eta0=aggressiveness, max_iter=100_000, random_state=seed
-    )
-    model.fit(vectoriser.fit_transform(texts[train]), labels[train])
-    return float(model.score(vectoriser.transform(texts[test]), labels[test]))
+class Peer:
+    """The peer's procedure on a corpus: TF-IDF without stop words, then PAC; texts are counted once for all trials."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.counts = CountVectorizer(stop_words="english").fit_transform(corpus[0])
+        self.labels = np.array(corpus[1])
+
+    def accuracy(self, share: float, seed: int) -> float:
+        """Return the accuracy on a fifth of the texts of a model that was trained with another ``share`` of them."""
+        order = np.random.default_rng(seed).permutation(len(self.labels))
+        fifth = len(order) // 5
+        test, train = order[:fifth], order[fifth : fifth + int(share * len(order))]
+        known = np.flatnonzero(self.counts[train].sum(axis=0))
+        tfidf = TfidfTransformer().fit(self.counts[train][:, known])
+        # What scikit-learn's passive aggressive classifier is since it is deprecated, with C = 1.
+        model = SGDClassifier(loss="hinge", penalty=None, learning_rate="pa1", eta0=1.0, random_state=seed)
+        model.fit(tfidf.transform(self.counts[train][:, known]), self.labels[train])
+        return float(model.score(tfidf.transform(self.counts[test][:, known]), self.labels[test]))
+
+
+@pytest.fixture(scope="module")
+def peer(corpus: Corpus) -> Peer:
+    return Peer(corpus)
 
 
 def test_a_seed_gives_the_same_corpus_on_every_machine() -> None:
@@ -82,29 +93,29 @@ def test_half_of_the_texts_carry_each_label(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("share", [0.4, 0.8])
-def test_pac_is_right_about_as_often_as_on_real_news(corpus: Corpus, share: float) -> None:
-    scores = [pac_accuracy(corpus, share, seed) for seed in range(2)]
-    assert all(0.85 < score < 0.965 for score in scores)
+def test_pac_is_right_about_as_often_as_on_real_news(peer: Peer, share: float) -> None:
+    scores = [peer.accuracy(share, seed) for seed in range(6)]
+    assert all(0.88 < score < 0.97 for score in scores)
     assert 0.90 < np.mean(scores) < 0.95
 
 
-def test_twice_the_training_texts_help_a_little(corpus: Corpus) -> None:
-    less, more = (np.mean([pac_accuracy(corpus, share, seed) for seed in range(6)]) for share in (0.4, 0.8))
+def test_twice_the_training_texts_help_a_little(peer: Peer) -> None:
+    less, more = (np.mean([peer.accuracy(share, seed) for seed in range(6)]) for share in (0.4, 0.8))
     assert 0.0 < more - less < 0.03
 
 
 def test_the_difficulty_does_not_hang_on_the_seed() -> None:
-    assert 0.89 < np.mean([pac_accuracy(synthetic.generate(TEXTS, 4), 0.4, seed) for seed in range(3)]) < 0.955
+    other = Peer(synthetic.generate(TEXTS, 4))
+    assert 0.90 < np.mean([other.accuracy(0.4, seed) for seed in range(6)]) < 0.95
 
 
 def test_no_single_word_tells_the_labels_apart(corpus: Corpus) -> None:
     fake = np.array([label == "FAKE" for label in corpus[1]])
-    vectoriser = TfidfVectorizer(min_df=20, binary=True, use_idf=False, norm=None)
-    present = vectoriser.fit_transform(corpus[0])
-    hits = present[fake].sum(axis=0).A1 if hasattr(present, "A1") else np.asarray(present[fake].sum(axis=0)).ravel()
-    misses = np.asarray(present[~fake].sum(axis=0)).ravel()
-    best = 0.5 + np.abs(hits / fake.sum() - misses / (~fake).sum()).max() / 2
-    assert 0.5 < best < 0.6
+    present = CountVectorizer(binary=True).fit_transform(corpus[0])
+    in_fake, in_real = (np.asarray(present[rows].sum(axis=0)).ravel() / rows.sum() for rows in (fake, ~fake))
+    # A rule "this word is there" or "it is not there" is right for so many of two equal halves.
+    best = 0.5 + np.abs(in_fake - in_real).max() / 2
+    assert 0.5 < best < 0.65
 
 
 def test_words_are_spread_over_texts_as_in_real_news(corpus: Corpus, news: Path) -> None:
