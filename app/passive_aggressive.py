@@ -238,9 +238,16 @@ def _dot(columns, values, begin, end, weights, lanes, products):  # type: ignore
         _dot_2(columns, values, begin, end, weights, lanes, np.uint64(0), products)
     elif lanes == 4:
         _dot_4(columns, values, begin, end, weights, lanes, np.uint64(0), products)
-    else:
-        for lane in range(np.uint64(0), lanes, np.uint64(8)):
-            _dot_8(columns, values, begin, end, weights, lanes, lane, products)
+    elif lanes == 8:
+        _dot_8(columns, values, begin, end, weights, lanes, np.uint64(0), products)
+    else:  # so many that sums in memory, which the compiler can do several at a time, beat sums in registers
+        for lane in range(lanes):
+            products[lane] = 0.0
+        for entry in range(begin, end):
+            value = values[entry]
+            place = np.uint64(columns[entry]) * lanes
+            for lane in range(lanes):
+                products[lane] += weights[place + lane] * value
 
 
 @njit(nogil=True, cache=True)
