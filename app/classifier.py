@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from app import passive_aggressive
+from app import naive_bayes, neighbours, passive_aggressive, support_vectors, trees
 from app.errors import Cancelled
 from app.models import estimator, sklearn_parameters
 
@@ -42,6 +42,11 @@ class PredictAll(Protocol):
 
 OWN: dict[str, PredictAll] = {
     "pac": passive_aggressive.predict_all,
+    "mnb": naive_bayes.predict_all,
+    "svc": support_vectors.predict_all,
+    "dt": trees.predict_all_trees,
+    "kn": neighbours.predict_all,
+    "rf": trees.predict_all_forests,
 }
 """Models whose grids share work; each is equal to scikit-learn's estimator fitted point by point (tests/app)."""
 
@@ -68,10 +73,15 @@ def predict_all(
         return OWN[model](points, train, target, other, classes=classes, seed=seed, cancelled=cancelled)
     fitted, others = train.scipy(), other.scipy()
     predicted = np.full((len(points), len(other.starts) - 1), UNFITTED)
+    done: dict[str, int] = {}
     for index, point in enumerate(points):
         if cancelled():
             raise Cancelled
-        classifier = estimator(model, seed).set_params(**sklearn_parameters(model, point))
+        parameters = sklearn_parameters(model, point)
+        same = done.setdefault(str(parameters), index)  # log's elasticnet is its l2 under another name
+        if same != index:
+            predicted[index] = predicted[same]
+            continue
         with suppress(ValueError):
-            predicted[index] = classifier.fit(fitted, target).predict(others)
+            predicted[index] = estimator(model, seed).set_params(**parameters).fit(fitted, target).predict(others)
     return predicted
