@@ -1,0 +1,78 @@
+"""The whole way on the lab: from a scenario's name to a report, on real texts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from collect import records
+from collect.records import ModelRecord, RequestRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")]
+REPETITIONS = 3
+
+
+def experiments(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "experiments", *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=1200)
+
+
+@pytest.fixture(scope="module")
+def run(root: Path, news: Path, tmp_path_factory: pytest.TempPathFactory):
+    results = tmp_path_factory.mktemp("results")
+    options = ["--repetitions", str(REPETITIONS), "--dataset", str(news), "--results", str(results)]
+    done = experiments(root, "experiment", *options)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    yield next(results.iterdir())
+    assert experiments(root, "reset").returncode == 0
+
+
+def test_an_experiment_leaves_every_repetition_a_report_and_clear_links(run: Path):
+    found = list(records.read(run / "raw" / "samples.jsonl"))
+    models = [one for one in found if isinstance(one, ModelRecord) and not one.warmup]
+    assert sorted((one.scenario, one.repetition) for one in models) == [
+        (name, index) for name in ("cloud", "edge") for index in range(REPETITIONS)
+    ]
+    assert all(one.error is None and one.accuracy_test is not None and one.accuracy_test > 0.5 for one in models)
+    requests = [one for one in found if isinstance(one, RequestRecord)]
+    assert {one.congestion_control for one in requests} == {"cubic"}
+    for index in range(REPETITIONS):
+        pair = [one for one in requests if one.scenario == "edge" and one.repetition == index and not one.warmup]
+        assert {one.node for one in pair} == {"edge-1", "edge-2"}
+    assert (run / "report.html").stat().st_size > 50_000
+    for when in ("before", "after"):
+        assert all(link["ok"] for link in json.loads((run / "links" / f"{when}.json").read_text())["links"])
+    shaped = subprocess.run(["ip", "netns", "exec", "fb-bs", "tc", "qdisc"], capture_output=True, text=True, check=True)
+    assert "clsact" not in shaped.stdout
+    assert "netem" not in shaped.stdout
+
+
+def test_a_finished_run_goes_on_without_measuring_anything_again(run: Path, root: Path):
+    before = (run / "raw" / "samples.jsonl").read_bytes()
+    done = experiments(root, "experiment", "--run", run.name, "--results", str(run.parent))
+    assert done.returncode == 0, done.stderr
+    assert (run / "raw" / "samples.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--scenario", "egde"], "scenario 'egde': there is no file"),
+        (["--inventory", "moon"], "inventory 'moon': there is no"),
+        (["--dataset", "/nowhere.json"], "/nowhere.json"),
+        (["--run", "no-such-run"], "there is no run 'no-such-run'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_an_exit_code(arguments: list[str], sentence: str, root: Path, tmp_path: Path):
+    done = experiments(root, "experiment", *arguments, "--results", str(tmp_path))
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
