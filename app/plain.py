@@ -8,6 +8,7 @@ cannot be interrupted: when the client goes away the process is ended, and its w
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +50,11 @@ class PlainSearch:
 
 
 def search(task: PlainSearch) -> dict[str, Any]:
-    """Search, fit twice and score, one plain scikit-learn call after the other; returns the reply and its times."""
+    """Search, fit twice and score, one plain scikit-learn call after the other; returns the reply and its times.
+
+    Raises:
+        ValueError: scikit-learn refuses the texts or each point of the grid.
+    """
     started = time.perf_counter()
     pipeline = Pipeline(
         [("tfidf", TfidfVectorizer(stop_words="english")), ("model", estimator(task.model, task.model_seed))]
@@ -57,6 +63,8 @@ def search(task: PlainSearch) -> dict[str, Any]:
     folds = RepeatedStratifiedKFold(n_splits=task.folds, n_repeats=task.repeats, random_state=task.folds_seed)
     searching = GridSearchCV(pipeline, grid, scoring="accuracy", cv=folds, n_jobs=-1)
     searching.fit(task.train_texts, task.train_target)
+    if math.isnan(searching.best_score_):
+        raise InputError("no point of the grid can be fitted to so few texts")
     searched = time.perf_counter()
     searching.fit(task.train_texts, task.train_target)
     accuracy = searching.score(task.test_texts, task.test_target)
@@ -73,27 +81,35 @@ def search_apart(task: PlainSearch, cancelled: Callable[[], bool]) -> dict[str, 
 
     Raises:
         Cancelled: ``cancelled`` said so.
-        InputError: scikit-learn refused the texts.
+        InputError: scikit-learn refused the texts, or fitted no point of the grid.
         RuntimeError: the process ended without a result; the message holds its last words.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app.plain"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    # The last words go to memory, not to a pipe: scikit-learn's workers inherit them, and a pipe would only end when
+    # the last of the workers does, which may be minutes after the result.
+    with (
+        os.fdopen(os.memfd_create("last words"), "w+", encoding="utf-8", errors="replace") as last_words,
+        ThreadPoolExecutor(max_workers=1) as pool,
+    ):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app.plain"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=last_words,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
         talk = pool.submit(process.communicate, json.dumps(asdict(task)))
         try:
             while not wait([talk], timeout=POLL_S).done:
                 if cancelled():
                     raise Cancelled
         finally:
-            if process.poll() is None:
+            with suppress(ProcessLookupError):  # nobody of them is left
                 os.killpg(process.pid, signal.SIGKILL)
-        out, error = talk.result()
+        out, _ = talk.result()
+        last_words.seek(0)
+        error = last_words.read()
     if process.returncode != 0:
         raise RuntimeError(f"The plain search ended with status {process.returncode}: {error.strip()[-300:]}")
     result: dict[str, Any] = json.loads(out)
@@ -106,6 +122,8 @@ def main() -> None:
     """Read one task from standard input, search, and print the result."""
     warnings.simplefilter("ignore")
     os.environ["PYTHONWARNINGS"] = "ignore"  # for the workers
+    answer = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")  # a descriptor the workers do not inherit
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     task = json.load(sys.stdin)
     if "hidden_layer_sizes" in task["grid"]:
         task["grid"]["hidden_layer_sizes"] = [tuple(sizes) for sizes in task["grid"]["hidden_layer_sizes"]]
@@ -113,7 +131,8 @@ def main() -> None:
         result = search(PlainSearch(**task))
     except ValueError as error:
         result = {"refused": str(error).strip().splitlines()[-1].strip().rstrip(".")}
-    print(json.dumps(result))
+    with answer:
+        json.dump(result, answer)
 
 
 if __name__ == "__main__":
