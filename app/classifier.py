@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from app import naive_bayes, neighbours, passive_aggressive, support_vectors, trees
+from app import logistic, naive_bayes, neighbours, passive_aggressive, support_vectors, trees
 from app.errors import Cancelled
 from app.models import estimator, sklearn_parameters
 
@@ -42,6 +42,7 @@ class PredictAll(Protocol):
 
 OWN: dict[str, PredictAll] = {
     "pac": passive_aggressive.predict_all,
+    "log": logistic.predict_all,
     "mnb": naive_bayes.predict_all,
     "svc": support_vectors.predict_all,
     "dt": trees.predict_all_trees,
