@@ -47,7 +47,7 @@ lint: ## ruff, mypy, import-linter, ansible-lint, yamllint
 	@sh setup.sh dev
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
-	@$(PYTHON) -m mypy app collect experiments benchmarks
+	@$(PYTHON) -m mypy app collect experiments
 	@.venv/bin/lint-imports
 	@.venv/bin/yamllint --strict .
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint
