@@ -96,7 +96,7 @@ def main() -> None:
             "interval_ms": {"type": "float", "default": 2},
             "folder": {"type": "path", "required": True},
         },
-        supports_check_mode=False,
+        supports_check_mode=True,  # it measures; nothing stays
     )
     try:
         module.exit_json(changed=False, **act(module.params))

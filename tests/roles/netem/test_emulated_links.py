@@ -1,0 +1,239 @@
+"""The emulator on real namespaces: links are what was asked for, wrong ones are noticed, and nothing stays behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wires import ModuleFailedError, Wires, link
+
+pytestmark = pytest.mark.lab
+
+RECEIVE = """
+import hashlib, socket, sys, time
+with socket.create_server((sys.argv[1], 7000), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET) as server:
+    print("listening", flush=True)
+    taken, _ = server.accept()
+    read, size, start = hashlib.sha256(), 0, time.monotonic()
+    while part := taken.recv(1 << 16):
+        read.update(part)
+        size += len(part)
+    print(read.hexdigest(), size * 8 / 1e6 / (time.monotonic() - start))
+"""
+SEND = """
+import random, socket, sys
+with socket.create_connection((sys.argv[1], 7000)) as sender:
+    sender.sendall(random.Random(1).randbytes(int(sys.argv[2])))
+"""
+
+
+def counters(wires: Wires, node: str, target: str) -> dict[str, Any]:
+    path = wires.folder / node / f"data0-{target}.status"
+    seen: dict[str, Any] = json.loads(path.read_text())
+    return seen
+
+
+def upload(wires: Wires, source: str, address: str, target: str, size: int) -> tuple[str, float]:
+    """Send bytes by TCP; return the receiver's digest of them and the rate in Mbit/s."""
+    receiver = subprocess.Popen(
+        wires.inside(target, sys.executable, "-c", RECEIVE, address), stdout=subprocess.PIPE, text=True
+    )
+    assert receiver.stdout is not None
+    assert receiver.stdout.readline() == "listening\n"
+    wires.run(source, sys.executable, "-c", SEND, address, str(size))
+    said, _ = receiver.communicate(timeout=60)
+    digest, rate_mbit = said.split()
+    return digest, float(rate_mbit)
+
+
+@pytest.mark.parametrize(
+    ("delay_ms", "jitter_ms", "loss_percent"), [(1.25, 0.25, 0.02), (15, 3, 0.24), (0.1, 0, 0), (50, 0, 0)]
+)
+def test_a_link_is_what_was_asked_for(wires: Wires, delay_ms: float, jitter_ms: float, loss_percent: float):
+    links = [link("a", "b", delay_ms, jitter_ms, loss_percent), link("b", "a", delay_ms, jitter_ms, loss_percent)]
+    wires.baseline(links)
+    for node in ("a", "b"):
+        result = wires.links(node, "present", links, backend="emulator")
+        assert (result["changed"], result["backend"]) == (True, "emulator")
+    entries = wires.verdicts(links)
+    assert [entry["problems"] for entry in entries] == [[], []]
+    assert all(entry["clock"] == "shared" for entry in entries)
+
+
+def test_a_second_run_changes_nothing_and_a_changed_value_that_link_only(wires: Wires):
+    first = [link("a", "b", 5, 1), link("a", "c", 2), link("b", "a", 5)]
+    assert wires.links("a", "present", first, backend="emulator")["changed"]
+    assert not wires.links("a", "present", first, backend="emulator")["changed"]
+    before = {target: counters(wires, "a", target)["pid"] for target in ("b", "c")}
+    shown = wires.tc("a")
+    changed = [link("a", "b", 7, 1), *first[1:]]
+    trial = wires.links("a", "present", changed, backend="emulator", check=True)
+    assert trial["changed"]
+    assert trial["diff"]["before"].splitlines()[0] == "a -> b: 5 ms ± 1 ms, 0 % loss"
+    assert trial["diff"]["after"].splitlines()[0] == "a -> b: 7 ms ± 1 ms, 0 % loss"
+    assert wires.links("a", "present", first, backend="emulator")["changed"] is False, "the trial changed something"
+    assert wires.links("a", "present", changed, backend="emulator")["changed"]
+    assert {target: counters(wires, "a", target)["pid"] for target in ("b", "c")} == before
+    assert wires.tc("a") == shown
+    entry = wires.verdicts([changed[0]], probes=300)[0]
+    assert entry["median_ms"] == pytest.approx(7, abs=0.3)
+
+
+def test_a_link_that_is_gone_from_the_list_is_cleared(wires: Wires):
+    wires.links("a", "present", [link("a", "b", 5), link("a", "c", 5)], backend="emulator")
+    wires.links("a", "present", [link("a", "c", 5)], backend="emulator")
+    assert wires.verdicts([link("a", "b", 0), link("a", "c", 5)], probes=200)[0]["median_ms"] < 0.5
+    assert not (wires.folder / "a" / "data0-b.json").exists()
+
+
+def test_order_is_kept_where_the_link_says_so(wires: Wires):
+    ordered = [link("a", "b", 15, 3, reorder=False), link("a", "c", 15, 3)]
+    wires.baseline(ordered)
+    wires.links("a", "present", ordered, backend="emulator")
+    kept, free = wires.verdicts(ordered)
+    assert kept["problems"] == []
+    assert kept["reordered"] == 0
+    assert free["reordered"] > 50
+
+
+@pytest.mark.parametrize(
+    ("applied", "word"),
+    [
+        (link("a", "b", 2.5, 0.25, 0.02), "delay"),
+        (link("a", "b", 1.25, 0, 0.02), "jitter"),
+        (link("a", "b", 1.25, 0.25, 5), "loss"),
+        (link("c", "b", 1.25, 0.25, 0.02), "delay"),
+    ],
+    ids=["double delay", "lost jitter", "more loss", "this direction missing"],
+)
+def test_a_wrong_link_fails_the_gate_with_the_numbers(wires: Wires, applied: dict[str, Any], word: str):
+    asked = [link("a", "b", 1.25, 0.25, 0.02)]
+    wires.baseline(asked)
+    wires.links(applied["source"], "present", [applied], backend="emulator")
+    entry = wires.verdicts(asked)[0]
+    assert not entry["ok"]
+    assert any(problem.startswith(word) and "expected" in problem for problem in entry["problems"]), entry["problems"]
+
+
+def test_a_killed_emulator_lets_nothing_through_and_is_noticed_and_mended(wires: Wires):
+    asked = [link("a", "b", 1.25, 0.25)]
+    wires.links("a", "present", asked, backend="emulator")
+    os.kill(counters(wires, "a", "b")["pid"], signal.SIGKILL)
+    entry = wires.verdicts(asked, probes=200)[0]
+    assert entry["received"] == 0
+    assert entry["problems"][-1] == "only 0 of 200 probes were answered"
+    trial = wires.links("a", "present", asked, backend="emulator", check=True)
+    assert trial["changed"]
+    assert "not in force as recorded" in trial["diff"]["before"]
+    assert wires.links("a", "present", asked, backend="emulator")["changed"]
+    assert wires.verdicts(asked, probes=200)[0]["received"] == 200
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["running", "killed"])
+def test_removal_leaves_everything_as_it_was(wires: Wires, killed: bool):
+    before = wires.tc("a")
+    wires.links("a", "present", [link("a", "b", 5), link("a", "c", 5)], backend="emulator")
+    pids = [counters(wires, "a", target)["pid"] for target in ("b", "c")]
+    if killed:
+        os.kill(pids[0], signal.SIGKILL)
+        (wires.folder / "a" / "data0.state").unlink()
+    assert wires.links("a", "absent", check=True)["changed"]
+    assert wires.links("a", "absent")["changed"]
+    assert wires.tc("a") == before
+    assert not any(Path(f"/proc/{pid}/fd").exists() and os.listdir(f"/proc/{pid}/fd") for pid in pids)
+    assert list((wires.folder / "a").iterdir()) == []
+    assert not wires.links("a", "absent")["changed"]
+
+
+def test_a_hook_and_a_filter_of_somebody_else_stay(wires: Wires):
+    wires.run("a", "tc", "qdisc", "add", "dev", "data0", "clsact")
+    theirs = "protocol ip pref 7 u32 match ip dst 192.0.2.1/32 action mirred egress redirect dev lo"
+    wires.run("a", "tc", "filter", "add", "dev", "data0", "egress", *theirs.split())
+    before = wires.tc("a")
+    wires.links("a", "present", [link("a", "b", 5)], backend="emulator")
+    wires.links("a", "absent")
+    assert wires.tc("a") == before
+
+
+def test_what_arrives_over_a_lossy_link_is_what_was_sent(wires: Wires):
+    size = 3_000_000
+    import random
+
+    wires.links("a", "present", [link("a", "b", 2, 0.5, 1)], backend="emulator")
+    for address in (wires.address("b"), wires.address6("b")):
+        digest, _ = upload(wires, "a", address, "b", size)
+        assert digest == hashlib.sha256(random.Random(1).randbytes(size)).hexdigest()
+    seen = counters(wires, "a", "b")
+    assert seen["in"] > 2 * size / 1448, "TCP handed the link larger frames than the wire takes"
+    assert seen["lost"] > 0
+
+
+def test_only_the_targets_own_addresses_are_shaped(wires: Wires):
+    wires.run("b", "ip", "addr", "add", "198.19.128.200/24", "dev", "data0")
+    wires.links("a", "present", [link("a", "b", 50)], backend="emulator")
+    timing = (
+        "import socket, sys, time; s = time.monotonic()\n"
+        "try: socket.create_connection((sys.argv[1], 9))\n"
+        "except ConnectionRefusedError: print(1000 * (time.monotonic() - s))"
+    )
+    assert float(wires.run("a", sys.executable, "-c", timing, wires.address("b"))) > 50
+    assert float(wires.run("a", sys.executable, "-c", timing, wires.address6("b"))) > 50
+    assert float(wires.run("a", sys.executable, "-c", timing, "198.19.128.200")) < 25
+
+
+def test_a_rate_is_kept(wires: Wires):
+    wires.links("a", "present", [link("a", "b", 2, rate_mbit=20)], backend="emulator")
+    _, rate_mbit = upload(wires, "a", wires.address("b"), "b", 5_000_000)
+    assert 17 < rate_mbit < 20.5
+
+
+def test_the_same_seed_loses_the_same_frames(wires: Wires):
+    seen = []
+    for _ in range(2):
+        wires.links("a", "present", [link("a", "b", 1, 0.2, 30, seed=11)], backend="emulator")
+        wires.verdicts([link("a", "b", 1, 0.2, 30)], probes=200)
+        deadline = time.monotonic() + 5
+        while (now := counters(wires, "a", "b"))["in"] < 220 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        seen.append((now["in"], now["lost"]))
+        wires.links("a", "absent")
+    assert seen[0] == seen[1]
+
+
+def test_no_responder_stays(wires: Wires):
+    wires.verdicts([link("a", "b", 0)], probes=200)
+    spaces = {os.readlink(f"/proc/{pid}/ns/net") for pid in wires.run("a", "ip", "netns", "pids", f"{wires.prefix}-b").split()}
+    assert spaces == set()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"interface": "data7"}, "there is no interface 'data7': set netem_interface"),
+        ({"links": [link("a", "z", 5)]}, "the inventory has no host 'z' with a data_address; it has a, b, c"),
+        ({"links": [link("b", "c", 1, 1)]}, "b -> c: jitter_ms is 1, more than a quarter"),
+    ],
+)
+def test_what_cannot_be_applied_is_said_before_anything_is_touched(wires: Wires, options: dict[str, Any], words: str):
+    before = wires.tc("a")
+    with pytest.raises(ModuleFailedError, match=words):
+        wires.links("a", "present", **({"links": [link("a", "b", 5)]} | options))
+    assert wires.tc("a") == before
+
+
+def test_a_kernel_without_netem_is_named_where_it_was_asked_for(wires: Wires):
+    if not subprocess.run(["unshare", "-n", "tc", *"qdisc add dev lo root netem".split()], check=False, capture_output=True).returncode:
+        pytest.skip("this kernel has sch_netem")
+    with pytest.raises(ModuleFailedError, match="netem_backend is kernel, but this kernel has no sch_netem"):
+        wires.links("a", "probed", [link("a", "b", 5)], backend="kernel")
+    result = wires.links("a", "probed", [link("a", "b", 5)])
+    assert result["backend"] == "emulator"
+    assert result["reason"].startswith("emulator backend: this kernel has no sch_netem")

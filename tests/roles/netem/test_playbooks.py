@@ -1,0 +1,91 @@
+"""The role as a user runs it: plain ansible-playbook, over SSH, on a lab of four nodes."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from testbed import changed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from testbed import TrialLab
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+EDGE, CLOUD = (1.25, 0.25, 0.02), (15, 3, 0.24)
+
+
+def pairs(*nodes: str, values: tuple[float, float, float]) -> list[dict[str, Any]]:
+    keys = ("delay_ms", "jitter_ms", "loss_percent")
+    return [{"source": a, "target": b, **dict(zip(keys, values, strict=True))} for a, b in permutations(nodes, 2)]
+
+
+LINKS = pairs("bs", "edge-1", "edge-2", values=EDGE) + pairs("bs", "cloud-1", values=CLOUD)
+
+
+def given(links: list[dict[str, Any]], **more: Any) -> list[str]:
+    return ["-e", json.dumps({"netem_links": links, **more})]
+
+
+def tc(lab: TrialLab) -> dict[str, str]:
+    shown = "tc qdisc show dev data0; tc filter show dev data0 egress 2>/dev/null; ip -d link; ls -A"
+    return {node: lab.ssh(node, f"{shown} {lab.state_dir}").stdout for node in ("bs", "edge-1", "edge-2", "cloud-1")}
+
+
+@pytest.fixture
+def clear(lab: TrialLab) -> Iterator[TrialLab]:
+    """The lab without any link; and without any again."""
+    yield lab
+    changed(lab.playbook("playbooks/clear.yml"))
+
+
+def test_links_are_applied_once_verified_and_removed_without_a_trace(clear: TrialLab, tmp_path: Path):
+    before = tc(clear)
+    trial = clear.playbook("playbooks/links.yml", "--check", "--diff", *given(LINKS))
+    assert "bs -> cloud-1: 15 ms ± 3 ms, 0.24 % loss" in trial.stdout
+    assert tc(clear) == before
+    assert all(changed(clear.playbook("playbooks/links.yml", *given(LINKS))).values())
+    assert set(changed(clear.playbook("playbooks/links.yml", *given(LINKS))).values()) == {0}
+    report = tmp_path / "links.json"
+    started = time.monotonic()
+    verified = clear.playbook("playbooks/verify.yml", *given(LINKS, netem_report_file=str(report)))
+    took_s = time.monotonic() - started
+    assert set(changed(verified).values()) == {0}
+    written = json.loads(report.read_text(encoding="utf-8"))
+    assert {(one["source"], one["target"]) for one in written["links"]} == {(a["source"], a["target"]) for a in LINKS}
+    assert all(one["ok"] and one["clock"] == "shared" and one["probes"] == 1000 for one in written["links"])
+    assert len(re.findall(r"\d ms \(path alone [\d.]+\), lost \d+ of 1000: ok", verified.stdout)) == len(LINKS)
+    assert took_s < 40, "eight links take some 10 s on an idle machine"
+    assert "ok" in clear.playbook("playbooks/verify.yml").stdout, "without netem_links it verifies what is in force"
+    assert all(changed(clear.playbook("playbooks/clear.yml")).values())
+    assert tc(clear) == before
+    assert set(changed(clear.playbook("playbooks/clear.yml")).values()) == {0}
+
+
+def test_a_link_that_is_off_fails_verification_with_the_numbers_and_still_leaves_the_report(
+    clear: TrialLab, tmp_path: Path
+):
+    asked = pairs("bs", "cloud-1", values=CLOUD)
+    doubled = [{**link, "delay_ms": 30} if link["source"] == "bs" else link for link in asked]
+    changed(clear.playbook("playbooks/links.yml", *given(doubled)))
+    report = tmp_path / "links.json"
+    refused = clear.playbook("playbooks/verify.yml", *given(asked, netem_report_file=str(report)))
+    assert refused.returncode != 0
+    assert re.search(r"bs -> cloud-1: .*OFF: delay (29|30)\.\d+ ms, expected 15\.\d+ ± 0\.\d+ ms", refused.stdout)
+    found = {one["source"]: one["ok"] for one in json.loads(report.read_text(encoding="utf-8"))["links"]}
+    assert found == {"bs": False, "cloud-1": True}
+
+
+def test_a_link_to_an_unknown_node_is_refused_before_anything_is_touched(clear: TrialLab):
+    before = tc(clear)
+    refused = clear.playbook("playbooks/links.yml", *given([{"source": "bs", "target": "edge-9", "delay_ms": 1}]))
+    assert refused.returncode != 0
+    assert "bs -> edge-9: the inventory has no host 'edge-9' with a data_address" in refused.stdout
+    assert tc(clear) == before
