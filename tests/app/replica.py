@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parents[1]
-DEADLINE_S = 30.0
+DEADLINE_S = 180.0
 
 
 def eventually(condition: Callable[[], bool], what: str, within_s: float = DEADLINE_S) -> float:
