@@ -34,11 +34,17 @@ INTERCEPT_DECAY = 0.01
 WORK_BETWEEN_LOOKS = 10_000_000
 """Entries passed over between two looks at whether the client is still there: some 50 ms."""
 
+# What is kept of a term lies together, four numbers a term, because a row's terms are scattered over memory:
+WEIGHT, GRADIENT, SUM, SUM_PROX = range(4)  # the last two: the sums of steps when the term was last brought up to date
+# The solver's state between two calls:
+RANDOM, SEEN, INTERCEPT_GRADIENT, INTERCEPT = range(4)
+
 BLOCK = 16
 """Weights that make their steps abreast: two AVX-512 registers of doubles."""
 
 SMALLEST_SCALE = 1e-9
-FAILED = -1
+LOWEST_EXPONENT = -37.0
+FAILED, SETTLED = -1, 1
 
 
 def predict_all(
@@ -91,23 +97,22 @@ def _fit(
     step = 1.0 / (2 * curvature + min(2 * size * alpha_scaled, curvature))
     state = np.zeros(4)
     state[0] = np.random.RandomState(seed).randint(1, np.iinfo(np.int32).max)
-    weights = np.zeros(train.width + 1)
-    memory = np.zeros(size)
-    work = (np.zeros(train.width), memory, np.zeros(size, np.bool_), np.zeros(train.width))
+    terms = np.zeros((train.width, 4))
+    work = (np.zeros(size), np.zeros(size, np.bool_), np.zeros(train.width))
     labels = target.astype(np.float64)
     epochs_at_once = max(1, WORK_BETWEEN_LOOKS // (len(train.values) + 2 * train.width))
     for _ in range(0, MAX_EPOCHS, epochs_at_once):
         status = _run_epochs(
-            train.starts, train.columns, train.values, labels, weights, state, *work,
+            train.starts, train.columns, train.values, labels, terms.ravel(), state, *work,
             step, alpha_scaled, beta_scaled, min(epochs_at_once, MAX_EPOCHS),
         )  # fmt: skip
         if status == FAILED:
             return None
-        if status == 1:
+        if status == SETTLED:
             break
         if cancelled():
             raise Cancelled
-    return weights
+    return np.append(terms[:, WEIGHT], state[INTERCEPT])
 
 
 @njit(nogil=True, cache=True)
@@ -123,79 +128,71 @@ def _largest_square_norm(starts, values):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _unroll(weights, gradients, since, now, steps, steps_prox):  # type: ignore[no-untyped-def]
-    """Gradient and proximal steps one by one, from the latest to each weight's own ``since``, BLOCK weights abreast."""
-    first = now
-    for i in range(BLOCK):
-        first = min(first, since[i])
-    for lag in range(now - 1, first - 1, -1):
+    """Gradient and proximal steps one by one, from the latest to each weight's own ``since``, all weights abreast."""
+    for lag in range(now - 1, since.min() - 1, -1):
         step, shrinkage = steps[lag], steps_prox[lag]
-        for i in range(BLOCK):
+        for i in range(np.uint64(len(weights))):
             moved = weights[i] - gradients[i] * step
-            moved = max(moved - shrinkage, 0.0) - max(-moved - shrinkage, 0.0)
+            above, below = moved - shrinkage, -moved - shrinkage
+            moved = (above if above > 0.0 else 0.0) - (below if below > 0.0 else 0.0)
             weights[i] = moved if lag >= since[i] else weights[i]
 
 
 @njit(nogil=True, cache=True)
-def _catch_up_prox(  # type: ignore[no-untyped-def]
-    terms, weights, gradients, met, now, new_met, sums, sums_prox, steps, steps_prox
-):
+def _catch_up_prox(columns, terms, met, now, new_met, sums, sums_prox, steps, steps_prox):  # type: ignore[no-untyped-def]
     """The steps with l1's soft thresholding that were put off since each of the terms was last met.
 
     Where the gradient is weaker than the penalty they come to one step; elsewhere they are made one by one.
     """
-    block_terms = np.empty(BLOCK, np.uint64)
-    block_weights = np.zeros(BLOCK)
-    block_gradients = np.zeros(BLOCK)
-    block_since = np.full(BLOCK, now)
+    places = np.empty(BLOCK, np.uint64)
+    weights, gradients = np.zeros(BLOCK), np.zeros(BLOCK)
+    since = np.full(BLOCK, now)
     waiting = 0
     latest, latest_prox = sums[now - 1], sums_prox[now - 1]
-    for entry in range(np.uint64(len(terms))):
-        term = np.uint64(terms[entry])
-        since = met[term]
-        total, total_prox = latest, latest_prox
-        if since != 0:
-            total -= sums[np.uint64(since - 1)]
-            total_prox -= sums_prox[np.uint64(since - 1)]
-        met[term] = new_met
-        gradient = gradients[term]
+    for entry in range(np.uint64(len(columns))):
+        column = np.uint64(columns[entry])
+        place = column * np.uint64(4)
+        weight, gradient = terms[place], terms[place + np.uint64(GRADIENT)]
+        total = latest - terms[place + np.uint64(SUM)]
+        total_prox = latest_prox - terms[place + np.uint64(SUM_PROX)]
+        terms[place + np.uint64(SUM)] = latest
+        terms[place + np.uint64(SUM_PROX)] = latest_prox
         if abs(gradient * total) < total_prox:
-            moved = weights[term] - total * gradient
-            weights[term] = max(moved - total_prox, 0.0) - max(-moved - total_prox, 0.0)
-            continue
-        block_terms[waiting] = term
-        block_weights[waiting] = weights[term]
-        block_gradients[waiting] = gradient
-        block_since[waiting] = since
-        waiting += 1
+            above, below = weight - total * gradient - total_prox, -(weight - total * gradient) - total_prox
+            terms[place] = max(above, 0.0) - max(below, 0.0)
+        else:
+            places[waiting] = place
+            weights[waiting] = weight
+            gradients[waiting] = gradient
+            since[waiting] = met[column]
+            waiting += 1
+        met[column] = new_met
         if waiting == BLOCK:
-            _unroll(block_weights, block_gradients, block_since, now, steps, steps_prox)
+            _unroll(weights, gradients, since, now, steps, steps_prox)
             for i in range(BLOCK):
-                weights[block_terms[i]] = block_weights[i]
+                terms[places[i]] = weights[i]
             waiting = 0
     if waiting:
-        block_since[waiting:] = now
-        _unroll(block_weights, block_gradients, block_since, now, steps, steps_prox)
+        since[waiting:] = now
+        _unroll(weights, gradients, since, now, steps, steps_prox)
         for i in range(waiting):
-            weights[block_terms[i]] = block_weights[i]
+            terms[places[i]] = weights[i]
 
 
 @njit(nogil=True, cache=True)
-def _catch_up_all(  # type: ignore[no-untyped-def]
-    every, weights, gradients, met, now, rows, sums, sums_prox, steps, steps_prox, prox, scale
-):
-    """All weights brought up to date and rescaled; False where one is not finite."""
+def _catch_up_all(every, terms, met, now, rows, sums, sums_prox, steps, steps_prox, prox, scale):  # type: ignore[no-untyped-def]
+    """All weights brought up to date and rescaled, the sums begun anew; False where a weight is not finite."""
     if prox:
-        _catch_up_prox(every, weights, gradients, met, now, now % rows, sums, sums_prox, steps, steps_prox)
-    else:
-        for term in every:
-            total = sums[now - 1]
-            if met[term] != 0:
-                total -= sums[met[term] - 1]
-            weights[term] -= total * gradients[term]
-            met[term] = now % rows
-    for term in every:
-        weights[term] *= scale
-        if not math.isfinite(weights[term]):
+        _catch_up_prox(every, terms, met, now, now % rows, sums, sums_prox, steps, steps_prox)
+    latest = sums[now - 1]
+    for column in every:
+        place = np.uint64(column) * np.uint64(4)
+        if not prox:
+            terms[place] -= (latest - terms[place + np.uint64(SUM)]) * terms[place + np.uint64(GRADIENT)]
+        terms[place] *= scale
+        terms[place + np.uint64(SUM)] = 0.0
+        terms[place + np.uint64(SUM_PROX)] = 0.0
+        if not math.isfinite(terms[place]):
             return False
     before = now - 2
     sums[now - 1] = 0.0
@@ -206,29 +203,79 @@ def _catch_up_all(  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _run_epochs(  # type: ignore[no-untyped-def]
-    starts, columns, values, labels, weights, state, gradients, memory, seen, previous,
-    step, alpha, beta, epochs,
-):  # fmt: skip
-    """Epochs until the weights hardly change (1), overflow (-1), or as many as asked for (0).
+def _product(columns, values, begin, end, terms, latest):  # type: ignore[no-untyped-def]
+    """A row's product with the weights after their put-off gradient steps, in the row's order."""
+    product = 0.0
+    for entry in range(begin, end):
+        place = np.uint64(columns[entry]) * np.uint64(4)
+        total = latest - terms[place + np.uint64(SUM)]
+        weight = terms[place] - total * terms[place + np.uint64(GRADIENT)]
+        terms[place] = weight
+        terms[place + np.uint64(SUM)] = latest
+        product += weight * values[entry]
+    return product
 
-    ``state`` is the generator's 32 bits, the rows seen so far, and the intercept's sum of gradients.
-    """
+
+@njit(nogil=True, cache=True)
+def _product_prox(columns, values, begin, end, terms):  # type: ignore[no-untyped-def]
+    """A row's product with weights that are up to date."""
+    product = 0.0
+    for entry in range(begin, end):
+        product += terms[np.uint64(columns[entry]) * np.uint64(4)] * values[entry]
+    return product
+
+
+@njit(nogil=True, cache=True)
+def _correct(columns, values, begin, end, terms, moves, change, step, seen_share, scale):  # type: ignore[no-untyped-def]
+    """A row's own step on its weights, and its change of the gradients' sums."""
+    for entry in range(end - begin):  # apart, so that the divisions are made several at once
+        moves[entry] = values[begin + entry] * change * step * seen_share / scale
+    for entry in range(end - begin):
+        place = np.uint64(columns[begin + entry]) * np.uint64(4)
+        terms[place] -= moves[entry]
+        terms[place + np.uint64(GRADIENT)] += values[begin + entry] * change
+
+
+@njit(nogil=True, cache=True)
+def _slope(decision, label):  # type: ignore[no-untyped-def]
+    """The half binomial loss's gradient, in scikit-learn's stable form."""
+    if decision > LOWEST_EXPONENT:
+        power = math.exp(-decision)
+        return ((1.0 - label) - label * power) / (1.0 + power)
+    return math.exp(decision) - label
+
+
+@njit(nogil=True, cache=True)
+def _settled(terms, previous):  # type: ignore[no-untyped-def]
+    """Whether the largest change of a weight in this epoch is small against the largest weight."""
+    largest_weight = 0.0
+    largest_change = 0.0
+    for term in range(len(previous)):
+        weight = terms[4 * term]
+        largest_weight = max(largest_weight, abs(weight))
+        largest_change = max(largest_change, abs(weight - previous[term]))
+        previous[term] = weight
+    if largest_weight == 0.0:
+        return largest_change == 0.0
+    return largest_change / largest_weight <= TOLERANCE
+
+
+@njit(nogil=True, cache=True)
+def _run_epochs(  # type: ignore[no-untyped-def]
+    starts, columns, values, labels, terms, state, memory, seen, previous, step, alpha, beta, epochs
+):
+    """Epochs until the weights hardly change (1), overflow (-1), or as many as asked for (0)."""
     rows = len(labels)
-    width = len(gradients)
-    random = np.uint32(state[0])
-    seen_count = int(state[1])
-    intercept_gradient = state[2]
-    intercept = weights[width]
+    random = np.uint32(state[RANDOM])
+    seen_count = int(state[SEEN])
     prox = beta > 0.0
     shrinkage = 1.0 - step * alpha
     sums, steps = np.zeros(rows), np.zeros(rows)
     sums_prox, steps_prox = np.zeros(rows), np.zeros(rows)
     moves = np.empty(max(1, np.max(starts[1:] - starts[:-1])))
-    every = np.arange(width)
-    met = np.zeros(width, np.int64)
+    every = np.arange(len(previous))
+    met = np.zeros(len(previous), np.int64)
     scale = 1.0
-    status = 0
     for _ in range(epochs):
         for turn in range(rows):
             random = np.uint32(random ^ np.uint32(random << np.uint32(13)))
@@ -239,46 +286,24 @@ def _run_epochs(  # type: ignore[no-untyped-def]
             if not seen[row]:
                 seen[row] = True
                 seen_count += 1
-            product = 0.0
-            if turn == 0 or prox:
+            if prox:
                 if turn > 0:
-                    _catch_up_prox(
-                        columns[begin:end], weights, gradients, met, turn, turn, sums, sums_prox, steps, steps_prox
-                    )
-                for entry in range(begin, end):
-                    product += weights[np.uint64(columns[entry])] * values[entry]
+                    _catch_up_prox(columns[begin:end], terms, met, turn, turn, sums, sums_prox, steps, steps_prox)
+                product = _product_prox(columns, values, begin, end, terms)
             else:
-                latest = sums[turn - 1]
-                for entry in range(begin, end):
-                    term = np.uint64(columns[entry])
-                    total = latest
-                    if met[term] != 0:
-                        total -= sums[np.uint64(met[term] - 1)]
-                    weight = weights[term] - total * gradients[term]
-                    weights[term] = weight
-                    met[term] = turn
-                    product += weight * values[entry]
-            decision = scale * product + intercept
-            label = labels[row]
-            if decision > -37.0:
-                power = math.exp(-decision)
-                gradient = ((1.0 - label) - label * power) / (1.0 + power)
-            else:
-                gradient = math.exp(decision) - label
+                product = _product(columns, values, begin, end, terms, sums[turn - 1] if turn > 0 else 0.0)
+            gradient = _slope(scale * product + state[INTERCEPT], labels[row])
             scale *= shrinkage
             change = gradient - memory[row]
-            seen_share = 1 - 1.0 / seen_count
-            for entry in range(end - begin):  # apart, so that the divisions are made several at once
-                moves[entry] = values[begin + entry] * change * step * seen_share / scale
-            for entry in range(end - begin):
-                term = np.uint64(columns[begin + entry])
-                weights[term] -= moves[entry]
-                gradients[term] += values[begin + entry] * change
-            intercept_gradient += change
-            intercept -= (step * intercept_gradient / seen_count * INTERCEPT_DECAY) + change * (step * seen_share)
-            if not math.isfinite(intercept):
-                return FAILED
             memory[row] = gradient
+            seen_share = 1 - 1.0 / seen_count
+            _correct(columns, values, begin, end, terms, moves, change, step, seen_share, scale)
+            state[INTERCEPT_GRADIENT] += change
+            state[INTERCEPT] -= (step * state[INTERCEPT_GRADIENT] / seen_count * INTERCEPT_DECAY) + change * (
+                step * seen_share
+            )
+            if not math.isfinite(state[INTERCEPT]):
+                return FAILED
             sums[turn] = steps[turn] = step / (scale * seen_count)
             sums_prox[turn] = steps_prox[turn] = step * beta / scale
             if turn > 0:
@@ -288,28 +313,15 @@ def _run_epochs(  # type: ignore[no-untyped-def]
                 steps_prox[turn] = sums_prox[turn] - sums_prox[turn - 1]
             if scale < SMALLEST_SCALE:
                 if not _catch_up_all(
-                    every, weights, gradients, met, turn + 1, rows, sums, sums_prox, steps, steps_prox, prox, scale
+                    every, terms, met, turn + 1, rows, sums, sums_prox, steps, steps_prox, prox, scale
                 ):
                     return FAILED
                 scale = 1.0
-        if not _catch_up_all(
-            every, weights, gradients, met, rows, rows, sums, sums_prox, steps, steps_prox, prox, scale
-        ):
+        if not _catch_up_all(every, terms, met, rows, rows, sums, sums_prox, steps, steps_prox, prox, scale):
             return FAILED
         scale = 1.0
-        largest_weight = 0.0
-        largest_change = 0.0
-        for term in range(width):
-            largest_weight = max(largest_weight, abs(weights[term]))
-            largest_change = max(largest_change, abs(weights[term] - previous[term]))
-            previous[term] = weights[term]
-        if (largest_weight != 0.0 and largest_change / largest_weight <= TOLERANCE) or (
-            largest_weight == 0.0 and largest_change == 0.0
-        ):
-            status = 1
-            break
-    state[0] = random
-    state[1] = seen_count
-    state[2] = intercept_gradient
-    weights[width] = intercept
-    return status
+        if _settled(terms, previous):
+            return SETTLED
+    state[RANDOM] = random
+    state[SEEN] = seen_count
+    return 0
