@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.lab_ledger import Ledger, alone, ledger_of, read_ledger
+from ansible.module_utils.lab_ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
 from ansible.module_utils.lab_machine import check_tools
 from ansible.module_utils.lab_network import network_changes, refuse_strangers, removal_changes
 from ansible.module_utils.lab_nodes import (
@@ -107,8 +108,9 @@ def lab_is_made(lab: Lab, ledger: Ledger | None, launcher: Path, usable_cores: i
 
 def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
     """All that is left of the lab in the folder."""
+    folder_goes = Change(f"remove {folder}", partial(remove_lab_folder, folder))
     if ledger is None:
-        return list(folder_removal(folder))
+        return [folder_goes]
     state_dir = Path(ledger.state_dir)
     homes = [folder / "nodes" / name for name in ledger.nodes]
     return [
@@ -116,33 +118,40 @@ def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
         *end_changes(state_dir, ledger.namespaces, homes),
         *removal_changes(set(ledger.namespaces), set(ledger.links)),
         *mount_point_removal(state_dir, homes),
-        *folder_removal(folder),
+        folder_goes,
     ]
 
 
-def make(module: AnsibleModule, folder: Path, ledger: Ledger | None) -> list[Change]:
+def make(module: AnsibleModule, folder: Path) -> list[Change]:
     """Bring the lab to what the parameters say."""
     cores = sorted(os.sched_getaffinity(0))
     lab = make_lab(module.params, cores)
     warning = core_warning(lab.nodes, len(cores))
     if warning:
         module.warn(warning)
+    ledger = read_ledger(folder)
     refuse_strangers(lab, ledger)
-    changes = lab_is_made(lab, ledger, Path(module.params["launcher"]), len(cores))
-    if changes and not module.check_mode:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with alone(folder):
+    launcher = Path(module.params["launcher"])
+    if module.check_mode:
+        return lab_is_made(lab, ledger, launcher, len(cores))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with alone(folder):
+        ledger = read_ledger(folder)
+        changes = lab_is_made(lab, ledger, launcher, len(cores))
+        if changes:
             (ledger.and_then(lab) if ledger else ledger_of(lab)).write(folder)
             carry_out(changes)
             ledger_of(lab).write(folder)
     return changes
 
 
-def remove(module: AnsibleModule, folder: Path, ledger: Ledger | None) -> list[Change]:
+def remove(module: AnsibleModule, folder: Path) -> list[Change]:
     """Take away all that the ledger names."""
-    changes = lab_is_gone(folder, ledger)
-    if changes and not module.check_mode:
-        with alone(folder):
+    if not folder.exists():
+        return []
+    with alone(folder):
+        changes = lab_is_gone(folder, read_ledger(folder))
+        if not module.check_mode:
             carry_out(changes)
     return changes
 
@@ -177,8 +186,7 @@ def main() -> None:
     folder = Path(module.params["folder"])
     try:
         check_tools()
-        ledger = read_ledger(folder)
-        changes = (make if module.params["state"] == "present" else remove)(module, folder, ledger)
+        changes = (make if module.params["state"] == "present" else remove)(module, folder)
     except LabError as error:
         module.fail_json(msg=str(error))
     sentences = [change.sentence for change in changes]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import stat
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+NAME = "made.json"
 SHALLOWEST = 3  # parts of the path: "/", "var", "faasbed-lab"
 
 
@@ -65,7 +67,7 @@ def read_ledger(folder: Path) -> Ledger | None:
     _check_folder(folder)
     text = read(_file(folder))
     if text is None:
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(path.name != f".{NAME}.new" for path in folder.iterdir()):
             raise LabError(f"lab_dir={folder} holds something that is not a lab: name a folder of the lab's own.")
         return None
     try:
@@ -96,8 +98,19 @@ def alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def remove_lab_folder(folder: Path) -> None:
+    """Remove the lab's folder, the ledger last: a removal that was cut off can go on."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path != _file(folder):
+            path.unlink()
+    _file(folder).unlink(missing_ok=True)
+    folder.rmdir()
+
+
 def _file(folder: Path) -> Path:
-    return folder / "made.json"
+    return folder / NAME
 
 
 def _check_folder(folder: Path) -> None:

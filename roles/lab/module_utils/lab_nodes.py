@@ -46,7 +46,7 @@ def process_changes(lab: Lab, launcher: Path) -> Iterator[Change]:
         as_now = machine.read(_started(lab, node)) == _way(lab, node, launcher)
         if as_now and at_home and set(at_home) <= set(inside):
             if not machine.greets(node.management_address, timeout_s=2.0):
-                yield Change(f"start the sshd of {node.name} again", partial(_restart, lab, node))
+                yield Change(f"start the sshd of {node.name} again", partial(_restart, lab, node, launcher))
         else:
             yield from end_changes(lab.state_dir, [lab.namespace(node)], [lab.home(node)])
             yield Change(f"start {node.name}{_pinned(node)}", partial(_start, lab, node, launcher))
@@ -112,7 +112,7 @@ def _start(lab: Lab, node: Node, launcher: Path) -> None:
     machine.write(_started(lab, node), _way(lab, node, launcher), 0o600)
 
 
-def _restart(lab: Lab, node: Node) -> None:
+def _restart(lab: Lab, node: Node, launcher: Path) -> None:
     """Start sshd anew beside whatever else runs on the node, in the mounts of one of its processes."""
     namespace = lab.namespace(node)
     living = [process.pid for process in machine.processes(lab.state_dir) if _is_inside(namespace, process)]
@@ -120,7 +120,8 @@ def _restart(lab: Lab, node: Node) -> None:
     others = [pid for pid in living if str(pid) != listener.strip()]
     machine.end([pid for pid in living if pid not in others])
     if not others:
-        raise LabError(f"The sshd of {node.name} hung and has been ended: run this again to start the node.")
+        _start(lab, node, launcher)
+        return
     enter = ["nsenter", "--target", str(others[0]), "--mount", "--uts", "--net"]
     machine.run([*enter, *_taskset(node), *_sshd(lab, node)])
     _await(lab, node)

@@ -239,12 +239,10 @@ def core_warning(nodes: tuple[Node, ...], usable_cores: int) -> str | None:
     shares: dict[tuple[int, ...], list[str]] = {}
     for node in nodes:
         shares.setdefault(node.cores, []).append(node.name)
-    parts = []
-    for cores, names in shares.items():
-        if cores and len(names) > 1:
-            parts.append(f"{' and '.join(names)} share core {cores[0]}")
-        elif not cores:
-            parts.append(f"not pinned: {' and '.join(names)}")
+    free = shares.pop((), [])
+    parts = [f"{' and '.join(names)} share core {cores[0]}" for cores, names in shares.items() if len(names) > 1]
+    if free:
+        parts.append(f"{' and '.join(free)} {'is' if len(free) == 1 else 'are'} not pinned")
     return (
         f"{usable_cores} cores for {len(nodes)} busy parts: {', '.join(parts)}; "
         "parts that are busy at the same time slow each other down."
@@ -256,7 +254,7 @@ def _network(variable: str, text: str) -> IPv4Network:
         network = ip_network(text)
     except ValueError as error:
         raise LabError(f"{variable}={text!r} is not a network: {error}. An example: 198.18.0.0/24.") from error
-    if not isinstance(network, IPv4Network) or network.prefixlen > 29 or network.prefixlen < 16:  # noqa: PLR2004 - said in the sentence
+    if not isinstance(network, IPv4Network) or network.prefixlen > 29 or network.prefixlen < 16:
         raise LabError(f"{variable}={text!r}: use an IPv4 network between /16 and /29.")
     return network
 

@@ -1,0 +1,102 @@
+"""The kernel backend on a real kernel: a user-mode Linux on this machine's own files has what this one may lack."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+GUEST = Path(__file__).resolve().parent / "uml_guest.py"
+# Its timers are coarse and its one CPU is this machine's: wake-ups alone move a delay by some 0.1 ms.
+COARSE_MS = 0.35
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, Any]:
+    """What the guest saw; it boots once for all tests here and mounts this machine's files read-only."""
+    if platform.machine() != "x86_64" or shutil.which("linux.uml") is None:
+        pytest.skip("linux.uml is not installed (Debian: apt-get install user-mode-linux)")
+    done = subprocess.run(
+        [
+            "linux.uml", "mem=384M", "rootfstype=hostfs", "rootflags=/", "ro", "quiet",
+            f"init={sys.executable}", "con=null", "con0=null,fd:1", "--", "-B", str(GUEST),
+        ],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False, timeout=480,
+    )  # fmt: skip
+    _, mark, rest = done.stdout.partition("RESULT ")
+    assert mark, f"the guest said no result:\n{done.stdout[-3000:]}"
+    result: dict[str, Any] = json.loads(rest.splitlines()[0])
+    assert "error" not in result, result["error"]
+    return result
+
+
+def lines(dump: str, word: str) -> list[str]:
+    return [" ".join(line.split()) for line in dump.splitlines() if line.startswith(word)]
+
+
+def test_the_kernels_backend_is_chosen_where_it_works(seen: dict[str, Any]):
+    assert seen["backend"] == "kernel"
+
+
+def test_each_destination_has_a_class_with_a_netem_leaf(seen: dict[str, Any]):
+    assert lines(seen["shaped"], "qdisc")[1:] == [
+        "qdisc netem fb01: parent fb00:1 limit 33750 delay 15ms 3ms loss 0.24%",
+        "qdisc netem fb02: parent fb00:2 limit 2813 delay 1.25ms 249us",
+    ]
+    assert lines(seen["shaped"], "qdisc")[0].startswith("qdisc htb fb00: root refcnt 2 r2q 10 default 0 ")
+    assert len([line for line in lines(seen["shaped"], "filter") if "flowid" in line]) == 4
+
+
+def test_a_second_run_changes_nothing_though_frames_passed(seen: dict[str, Any]):
+    assert not seen["again"]
+    assert seen["check"]["before"] == "a -> b: 15 ms ± 3 ms, 0.24 % loss\na -> c: 1.25 ms ± 0.25 ms, 0 % loss\n"
+    assert seen["check"]["after"].splitlines()[1] == "a -> c: 2.5 ms ± 0.25 ms, 1 % loss, order kept"
+
+
+def test_the_links_do_what_they_say(seen: dict[str, Any]):
+    assert len(seen["verdicts"]) == 3
+    for entry in seen["verdicts"]:
+        assert entry["median_ms"] == pytest.approx(entry["expected_median_ms"], abs=COARSE_MS + 0.03 * entry["delay_ms"])
+        assert entry["quartile_sigma_ms"] == pytest.approx(entry["expected_sigma_ms"], rel=0.15, abs=0.1)
+        assert entry["lost"] <= 8
+
+
+def test_a_changed_value_changes_its_leaf_and_no_other(seen: dict[str, Any]):
+    assert seen["change"]
+    before, after = lines(seen["shaped"], "qdisc netem"), lines(seen["changed"], "qdisc netem")
+    assert after == [before[0], "qdisc netem fb02: parent fb00:2 limit 4375 delay 2.5ms 249us loss 1% rate 100Gbit"]
+
+
+def test_a_link_that_keeps_order_does(seen: dict[str, Any]):
+    assert seen["ordered"][0]["reordered"] == 0
+
+
+def test_a_link_that_is_another_fails_the_gate(seen: dict[str, Any]):
+    assert any(problem.startswith("delay") for problem in seen["lied"][0]["problems"])
+
+
+def test_netem_draws_for_one_frame_at_a_time(seen: dict[str, Any]):
+    assert 1000 < seen["largest_draw"] <= 1514
+
+
+def test_removal_leaves_everything_as_it_was(seen: dict[str, Any]):
+    assert seen["removed"]
+    assert seen["after"] == seen["before"]
+    assert not seen["removed_again"]
+
+
+def test_a_qdisc_that_was_there_before_is_put_back(seen: dict[str, Any]):
+    assert "qdisc tbf 5: root" in seen["own_before"]
+    assert seen["own_after"] == seen["own_before"]
+
+
+def test_a_tree_that_could_not_be_put_back_is_refused(seen: dict[str, Any]):
+    assert seen["refusal"].startswith("data0 already has a htb with classes of its own")
