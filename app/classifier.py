@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
-from app import logistic, naive_bayes, neighbours, passive_aggressive, support_vectors, trees
-from app.errors import Cancelled
-from app.models import estimator, sklearn_parameters
+from app import logistic, naive_bayes, neighbours, passive_aggressive, perceptron, support_vectors, trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from app.grids import Point
@@ -44,6 +40,7 @@ OWN: dict[str, PredictAll] = {
     "pac": passive_aggressive.predict_all,
     "log": logistic.predict_all,
     "mnb": naive_bayes.predict_all,
+    "mlpc": perceptron.predict_all,
     "svc": support_vectors.predict_all,
     "dt": trees.predict_all_trees,
     "kn": neighbours.predict_all,
@@ -70,19 +67,4 @@ def predict_all(
     Raises:
         Cancelled: ``cancelled`` said so.
     """
-    if model in OWN:
-        return OWN[model](points, train, target, other, classes=classes, seed=seed, cancelled=cancelled)
-    fitted, others = train.scipy(), other.scipy()
-    predicted = np.full((len(points), len(other.starts) - 1), UNFITTED)
-    done: dict[str, int] = {}
-    for index, point in enumerate(points):
-        if cancelled():
-            raise Cancelled
-        parameters = sklearn_parameters(model, point)
-        same = done.setdefault(str(parameters), index)  # log's elasticnet is its l2 under another name
-        if same != index:
-            predicted[index] = predicted[same]
-            continue
-        with suppress(ValueError):
-            predicted[index] = estimator(model, seed).set_params(**parameters).fit(fitted, target).predict(others)
-    return predicted
+    return OWN[model](points, train, target, other, classes=classes, seed=seed, cancelled=cancelled)
