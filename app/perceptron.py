@@ -55,7 +55,7 @@ def predict_all(
     seed: int,
     cancelled: Callable[[], bool],
 ) -> NDArray[np.int64]:
-    """Class numbers of shape (points, other rows); raises Cancelled."""
+    """Class numbers of shape (points, other rows), -1 where the weights overflow; raises Cancelled."""
     truth = target[:, np.newaxis] == (np.array([1]) if classes == 2 else np.arange(classes))
     predicted = np.empty((len(points), len(other.starts) - 1), np.int64)
     for members in _side_by_side(points, train.width):
@@ -67,7 +67,8 @@ def predict_all(
             if stopped.any():
                 outputs = networks.outputs(other)[stopped]
                 classed = outputs[:, :, 0] > THRESHOLD if classes == 2 else outputs.argmax(axis=2)
-                predicted[[members[place] for place in networks.places[stopped]]] = classed
+                sound = networks.finite()[stopped, np.newaxis]
+                predicted[[members[place] for place in networks.places[stopped]]] = np.where(sound, classed, -1)
                 networks.keep(~stopped)
     return predicted
 
@@ -141,6 +142,12 @@ class _Networks:
     def outputs(self, matrix: Matrix) -> Floats:
         """The output layer for all rows, of shape (networks, rows, outputs)."""
         return self._forward(matrix, np.arange(len(matrix.starts) - 1))[-1]
+
+    def finite(self) -> NDArray[np.bool_]:
+        """Whether each network's weights are numbers still: scikit-learn refuses those that are not."""
+        return np.isfinite(self._squares.reshape(len(self.places), -1).sum(axis=1)) & np.isfinite(self._rest).all(
+            axis=1
+        )
 
     def keep(self, going: NDArray[np.bool_]) -> None:
         """Go on with some of the networks only."""
