@@ -145,9 +145,9 @@ class _Networks:
 
     def finite(self) -> NDArray[np.bool_]:
         """Whether each network's weights are numbers still: scikit-learn refuses those that are not."""
-        return np.isfinite(self._squares.reshape(len(self.places), -1).sum(axis=1)) & np.isfinite(self._rest).all(
-            axis=1
-        )
+        first = np.isfinite(self._first).all(axis=0).reshape(len(self.places), -1).all(axis=1)
+        sound: NDArray[np.bool_] = first & np.isfinite(self._rest).all(axis=1)
+        return sound
 
     def keep(self, going: NDArray[np.bool_]) -> None:
         """Go on with some of the networks only."""
