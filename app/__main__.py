@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from app.compiled import unpack
 from app.main import create_app
 from app.protocol import ImpatientProtocol
 from app.served import load
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.parse_args(arguments)
     try:
         settings = read_settings(os.environ)
+        unpack(os.environ)
         app = create_app(settings, load(settings.module))
     except SettingsError as error:
         print(f"python -m app: {error}", file=sys.stderr)

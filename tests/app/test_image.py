@@ -1,0 +1,175 @@
+"""The image: what is read of an archive, and a real one, built, started and trained with."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from replica import eventually
+
+from app.compiled import unpack
+from app.image import Archive, ImageError, commands, find_engine, read_archive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def archive(path: Path, layers: list[bytes], images: int = 1) -> Path:
+    """An OCI archive of these layers, under made-up digests."""
+    blobs = {f"sha256:{number}": layer for number, layer in enumerate(layers)}
+    manifest = {"layers": [{"digest": digest, "size": len(layer)} for digest, layer in blobs.items()]}
+    index = {"manifests": [{"digest": "sha256:image"}] * images}
+    files = {f"blobs/{digest.replace(':', '/')}": layer for digest, layer in blobs.items()}
+    files |= {"blobs/sha256/image": json.dumps(manifest).encode(), "index.json": json.dumps(index).encode()}
+    with tarfile.open(path, "w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_an_archive_tells_its_digest_and_its_size_packed_and_unpacked(tmp_path: Path):
+    packed = gzip.compress(b"x" * 3_000_000)
+    found = read_archive(archive(tmp_path / "image.tar", [packed, b"plain"]))
+    assert found == Archive("sha256:image", len(packed) + 5, 3_000_005)
+
+
+def test_an_archive_of_two_images_is_refused(tmp_path: Path):
+    with pytest.raises(ImageError, match="2 images"):
+        read_archive(archive(tmp_path / "image.tar", [], images=2))
+
+
+def test_the_first_engine_that_works_is_taken():
+    assert find_engine(lambda engine: engine != "buildah") == "podman"
+    with pytest.raises(ImageError, match="apt-get install"):
+        find_engine(lambda _: False)
+
+
+@pytest.mark.parametrize("engine", ["buildah", "podman", "docker"])
+def test_every_engine_ends_with_an_oci_archive(engine: str):
+    ran = commands(engine, Path("context"), Path("out.tar"), ["--platform", "linux/arm64"])
+    assert all(command[0] == engine for command in ran)
+    assert "out.tar" in ran[-1][-1] or "type=oci,dest=out.tar" in ran[-1]
+    assert any("linux/arm64" in command for command in ran)
+
+
+def test_shipped_kernels_are_put_where_numba_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "shipped" / "kernel.nbi").write_text("code")
+    environment = {"FUNCTION_COMPILED": str(tmp_path / "shipped")}
+    unpack(environment)
+    assert (Path(environment["NUMBA_CACHE_DIR"]) / "kernel.nbi").read_text() == "code"
+
+
+def test_without_shipped_kernels_nothing_changes():
+    environment = {"PATH": "/bin"}
+    unpack(environment)
+    assert environment == {"PATH": "/bin"}
+
+
+def test_the_base_is_pinned_by_digest_and_the_program_started_without_a_shell(root: Path):
+    dockerfile = (root / "app" / "Dockerfile").read_text()
+    assert re.search(r"^ARG BASE_IMAGE=\S+@sha256:[0-9a-f]{64}$", dockerfile, re.MULTILINE)
+    assert re.search(r'^ENTRYPOINT \["python3", "-m", "app"\]$', dockerfile, re.MULTILINE)
+    assert re.search(r"^USER \d+:\d+$", dockerfile, re.MULTILINE)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of buildah and podman with a store of their own; skipped where they cannot work."""
+    missing = [name for name in ("mmdebstrap", "buildah", "podman", "runc") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"not installed here: {', '.join(missing)}")
+    if os.geteuid() != 0:
+        pytest.skip("mmdebstrap and buildah are used as root here")
+    folder = tmp_path_factory.mktemp("containers")
+    (folder / "storage.conf").write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/graph"\nrunroot = "{folder}/run"\n'
+    )
+    # Where root may not raise limits, the ones that podman sets by itself are refused.
+    (folder / "containers.conf").write_text(
+        '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n[engine]\nruntime = "runc"\n'
+    )
+    yield {
+        **os.environ,
+        "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
+        "CONTAINERS_CONF": str(folder / "containers.conf"),
+        "FOLDER": str(folder),
+    }
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_an_image_on_debian_packages_starts_read_only_without_a_shell_and_trains(
+    engine: dict[str, str], root: Path, news: Path
+):
+    def run(*command: str) -> str:
+        ended = subprocess.run(command, cwd=folder, env=engine, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, f"{shlex.join(command)}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
+        return ended.stdout
+
+    folder = Path(engine["FOLDER"])
+    engine["PYTHONPATH"] = str(root)
+    recipe = (root / "docs" / "image.md").read_text().rpartition("```sh\n")[2].partition("```")[0]
+    shown = run("bash", "-euc", recipe.replace("python -m", f"{sys.executable} -m"))
+
+    found = read_archive(folder / "build" / "function.oci.tar")
+    assert (folder / "build" / "function.digest").read_text() == found.digest + "\n"
+    assert found.digest in shown
+    assert found.packed_bytes < 250e6
+    print(found)
+    image = "localhost/faasbed-function:latest"
+    (about,) = json.loads(run("podman", "image", "inspect", image))
+    assert re.match(r"[0-9a-f]{40}", about["Labels"]["org.opencontainers.image.revision"])
+
+    port = free_port()
+    no_shell = [f"--volume=/dev/null:/usr/bin/{name}:ro" for name in ("dash", "bash")]
+    no_write = ["--read-only", "--read-only-tmpfs=false", "--cap-drop=all", "--security-opt=no-new-privileges"]
+    where = ["--network=host", "--env=FUNCTION_HOST=127.0.0.1", f"--env=FUNCTION_PORT={port}"]
+    container = run("podman", "run", "--detach", *no_shell, *no_write, *where, image).strip()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300) as client:
+
+            def ready() -> bool:
+                try:
+                    return client.get("/readyz").status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            seconds = eventually(ready, "the image's readiness", 120)
+            request = json.loads(news.read_text())
+            replies = {}
+            for options in ({"model": "pac"}, {"model": "log"}, {"model": "svc"}, {"model": "mnb", "engine": "plain"}):
+                response = client.post("/", json=request | {"repeats": 1} | options)
+                assert response.status_code == 200, run("podman", "logs", container)
+                replies[options["model"]] = response.json()["accuracy (test)"]
+            print(f"ready after {seconds:.1f} s; test accuracies {replies}")
+            assert all(accuracy > 0.7 for accuracy in replies.values())
+        assert run("podman", "exec", container, "python3", "-c", "import os; print(os.getuid())") == "65532\n"
+        run("podman", "stop", "--time=20", container)
+        (about,) = json.loads(run("podman", "inspect", container))
+        assert about["State"]["ExitCode"] == 0
+    finally:
+        subprocess.run(["podman", "rm", "--force", container], env=engine, capture_output=True, check=False)
