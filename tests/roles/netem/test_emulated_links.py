@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -39,6 +40,14 @@ def counters(wires: Wires, node: str, target: str) -> dict[str, Any]:
     path = wires.folder / node / f"data0-{target}.status"
     seen: dict[str, Any] = json.loads(path.read_text())
     return seen
+
+
+def runs(pid: int) -> bool:
+    """Return whether a process is there and not only waiting to be reaped."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def upload(wires: Wires, source: str, address: str, target: str, size: int) -> tuple[str, float]:
@@ -148,7 +157,7 @@ def test_removal_leaves_everything_as_it_was(wires: Wires, killed: bool):
     assert wires.links("a", "absent", check=True)["changed"]
     assert wires.links("a", "absent")["changed"]
     assert wires.tc("a") == before
-    assert not any(Path(f"/proc/{pid}/fd").exists() and os.listdir(f"/proc/{pid}/fd") for pid in pids)
+    assert [pid for pid in pids if runs(pid)] == []
     assert list((wires.folder / "a").iterdir()) == []
     assert not wires.links("a", "absent")["changed"]
 
@@ -165,8 +174,6 @@ def test_a_hook_and_a_filter_of_somebody_else_stay(wires: Wires):
 
 def test_what_arrives_over_a_lossy_link_is_what_was_sent(wires: Wires):
     size = 3_000_000
-    import random
-
     wires.links("a", "present", [link("a", "b", 2, 0.5, 1)], backend="emulator")
     for address in (wires.address("b"), wires.address6("b")):
         digest, _ = upload(wires, "a", address, "b", size)
@@ -210,8 +217,7 @@ def test_the_same_seed_loses_the_same_frames(wires: Wires):
 
 def test_no_responder_stays(wires: Wires):
     wires.verdicts([link("a", "b", 0)], probes=200)
-    spaces = {os.readlink(f"/proc/{pid}/ns/net") for pid in wires.run("a", "ip", "netns", "pids", f"{wires.prefix}-b").split()}
-    assert spaces == set()
+    assert wires.run("a", "ip", "netns", "pids", f"{wires.prefix}-b") == ""
 
 
 @pytest.mark.parametrize(
@@ -230,7 +236,9 @@ def test_what_cannot_be_applied_is_said_before_anything_is_touched(wires: Wires,
 
 
 def test_a_kernel_without_netem_is_named_where_it_was_asked_for(wires: Wires):
-    if not subprocess.run(["unshare", "-n", "tc", *"qdisc add dev lo root netem".split()], check=False, capture_output=True).returncode:
+    if not subprocess.run(
+        ["unshare", "-n", "tc", *["qdisc", "add", "dev", "lo", "root", "netem"]], check=False, capture_output=True
+    ).returncode:
         pytest.skip("this kernel has sch_netem")
     with pytest.raises(ModuleFailedError, match="netem_backend is kernel, but this kernel has no sch_netem"):
         wires.links("a", "probed", [link("a", "b", 5)], backend="kernel")
