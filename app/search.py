@@ -15,7 +15,7 @@ from app.classifier import UNFITTED, predict_all
 from app.corpus import read_corpus
 from app.errors import Cancelled, InputError
 from app.tfidf import fold_matrices
-from app.threads import cores
+from app.threads import cores, one_thread_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,12 +70,13 @@ def search(dataset: Dataset, model: str, grid: Grid, seed: int, cancelled: Calla
 
     pool = ThreadPoolExecutor(max_workers=cores())
     try:
-        folds = [pool.submit(accuracies, points, *fold) for fold in dataset.folds]
-        means = np.average(np.stack(_results(folds, cancelled), axis=1), axis=1)
-        best = first_best(means)
-        searched = time.perf_counter()
-        final = pool.submit(accuracies, [points[best]], dataset.train, dataset.test)
-        test = float(_results([final], cancelled)[0][0])
+        with one_thread_each():
+            folds = [pool.submit(accuracies, points, *fold) for fold in dataset.folds]
+            means = np.average(np.stack(_results(folds, cancelled), axis=1), axis=1)
+            best = first_best(means)
+            searched = time.perf_counter()
+            final = pool.submit(accuracies, [points[best]], dataset.train, dataset.test)
+            test = float(_results([final], cancelled)[0][0])
     finally:
         stop.set()
         pool.shutdown(wait=False, cancel_futures=True)
