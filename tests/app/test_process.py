@@ -232,8 +232,8 @@ def test_no_body_takes_more_than_ten_times_the_limit():
     limit = 16 * MIB
     label = '"":"",'
     worst = {
-        "one wide text": '{"text":"' + "x" * (limit - 100) + '\U0001f600"}',
-        "tiny texts": '{"x_dict":{' + ",".join(f'"{i:x}":""' for i in range(limit // 16 // 5)) + '},"y_dict":{}}',
+        "one wide text": '{"x_dict":{"a":"' + "x" * (limit - 100) + '\U0001f600"}}',
+        "tiny texts": '{"x_dict":{' + ",".join(f'"{i:x}":""' for i in range(limit // 16 // 6)) + '},"y_dict":{}}',
         "one key over and over": '{"x_dict":{' + label * (limit // len(label) - 10) + '"":""}}',
         "numbers": '{"grid":{"C":[' + "0.1," * (limit // 16 - 100) + "1]}}",
         "lists": '{"grid":{"C":[' + "[]," * (limit // 16 - 100) + "[]]}}",
@@ -245,7 +245,9 @@ def test_no_body_takes_more_than_ten_times_the_limit():
         for name, body in worst.items():
             response = replica.client.post("/", content=body.encode())
             assert response.status_code in (400, 413, 422), name
-            assert peak_bytes(replica) - before < 10 * limit, name
+            grown_bytes = peak_bytes(replica) - before
+            print(f"{name}: {response.status_code}, {grown_bytes / limit:.1f} times the limit")
+            assert grown_bytes < 10 * limit, name
 
 
 def test_nothing_tells_of_the_server_and_nothing_is_logged_of_a_request():
@@ -305,7 +307,9 @@ def test_health_is_answered_at_once_while_a_classifier_trains(
         durations.append(time.perf_counter() - started)
     assert training.result().status_code == 200, training.result().text
     assert len(durations) >= 20
-    assert statistics.quantiles(durations, n=100)[98] < 0.25
+    slowest_s = statistics.quantiles(durations, n=100)[98]
+    print(f"{len(durations)} answers, median {statistics.median(durations) * 1e3:.1f} ms, p99 {slowest_s * 1e3:.1f} ms")
+    assert slowest_s < 0.25
 
 
 def processor_s(replica: Replica) -> float:
