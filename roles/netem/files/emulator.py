@@ -45,6 +45,7 @@ STATUS_BYTES = 512
 BATCH = 64  # frames taken before the heap is looked at again
 LATE_NS = 100_000
 LEAD_MAX_NS = 200_000
+COST_MAX_NS = 80_000
 PRIORITY = 20  # SCHED_FIFO: above the probes (10), below the kernel's own threads (50 and more)
 
 
@@ -142,6 +143,7 @@ class Link:
         self.random = random.Random(self.about["seed"])  # noqa: S311  (a link, no secret)
         self.taken = self.sent = self.lost = self.overrun = self.late = self.latest_ns = 0
         self.lead_ns = 50_000  # how long before its time a sleeper has to be woken; measured as it goes
+        self.cost_ns = 10_000  # of a send; a frame reaches its receiver about half-way through it
         status = os.open(path.with_suffix(".status"), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         os.ftruncate(status, STATUS_BYTES)
         self.status = mmap.mmap(status, STATUS_BYTES)
@@ -155,9 +157,9 @@ class Link:
     def report(self) -> None:
         """Write the counters where whoever reads the status file sees them."""
         self.overrun += self.ring.dropped()
-        counters = {
+        counters: dict[str, int | bool] = {
             "pid": os.getpid(), "in": self.taken, "out": self.sent, "lost": self.lost, "overrun": self.overrun,
-            "late": self.late, "latest_us": self.latest_ns // 1000, "lead_us": self.lead_ns // 1000,
+            "late": self.late, "latest_us": self.latest_ns // 1000, "lead_us": self.lead_ns // 1000, "cost_us": self.cost_ns // 1000,
             "realtime": os.sched_getscheduler(0) == os.SCHED_FIFO,
         }  # fmt: skip
         self.status[:] = json.dumps(counters).encode().ljust(STATUS_BYTES - 1) + b"\n"
@@ -169,7 +171,7 @@ class Link:
         push, pop = heapq.heappush, heapq.heappop
         state, header = struct.Struct("I"), struct.Struct("IIIHHII")
         on_their_way: list[tuple[float, int, bytes]] = []
-        at, number, last_due, wire_free, reported, changed = 0, 0, 0.0, 0.0, 0, True
+        at, number, last_due, wire_free, reported, changed, waited = 0, 0, 0.0, 0.0, 0, True, False
         while True:
             # Time stamps are of the real-time clock; a step of that clock must not move what is under way.
             now = monotonic_ns()
@@ -200,7 +202,7 @@ class Link:
                 number += 1
                 push(on_their_way, (due, number, frame))
             now = monotonic_ns()
-            while on_their_way and on_their_way[0][0] <= now:
+            while on_their_way and on_their_way[0][0] <= now + self.cost_ns // 2:
                 due, _, frame = pop(on_their_way)
                 try:
                     send(frame)
@@ -210,13 +212,20 @@ class Link:
                 if now - due > LATE_NS:
                     self.late += 1
                     self.latest_ns = max(self.latest_ns, int(now - due))
-                now = monotonic_ns()
+                after = monotonic_ns()
+                if waited:  # a running median of the sends that nothing had kept waiting
+                    self.cost_ns = min(
+                        max(self.cost_ns + (250 if after - now > self.cost_ns else -250), 0), COST_MAX_NS
+                    )
+                    waited = False
+                now = after
             if changed and now - reported > LATE_NS * 1000:
                 self.report()
                 reported, changed = now, False
             if state.unpack_from(memory, at * slot)[0] & TP_STATUS_USER:
                 continue
-            wait = on_their_way[0][0] - now - self.lead_ns if on_their_way else 60e9
+            wait = on_their_way[0][0] - self.cost_ns // 2 - now - self.lead_ns if on_their_way else 60e9
+            waited = bool(on_their_way)
             if wait <= 0:
                 continue  # the last microseconds are waited for awake
             if changed:
@@ -231,9 +240,7 @@ class Link:
 def main() -> None:
     """Set the process up for punctuality and run the link that the argument names."""
     os.sched_setaffinity(0, range(os.cpu_count() or 1))  # a link is no part of the node, which may be pinned to a core
-    with contextlib.suppress(
-        PermissionError
-    ):  # allowed to root nearly everywhere; else the status says "realtime": false
+    with contextlib.suppress(PermissionError):  # refused in some containers; then the status says "realtime": false
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     with contextlib.suppress(OSError):  # matters only without SCHED_FIFO: the default slack is 50 us
         Path("/proc/self/timerslack_ns").write_text("1")

@@ -88,7 +88,7 @@ class Shaping:
             NodeError: not root, no `tc`, no such interface, or no backend that works here.
         """
         check_node(self.interface)
-        reasons = []
+        reasons: list[str] = []
         for name in self.backends if backend == "auto" else [backend]:
             reason = self.backends[name].unusable()
             if reason is None:
