@@ -1,1 +1,1 @@
-"""What the function's speed is, as a ratio measured in one run on one machine."""
+"""Measurements of the project's own parts, run by ``make bench``."""
