@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
@@ -85,3 +86,16 @@ class Replica:
     def running(self) -> bool:
         """Whether a request runs."""
         return self.figure("function_in_flight") == 1
+
+
+def send(replica: Replica, request: dict[str, Any], timeout_s: float = DEADLINE_S) -> httpx.Response:
+    return httpx.post(replica.url, json=request, timeout=timeout_s)
+
+
+def connect(replica: Replica) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", replica.port), timeout=DEADLINE_S)
+
+
+def head(length: int | None, *more: str) -> bytes:
+    framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+    return "\r\n".join(("POST / HTTP/1.1", "Host: function", framing, *more, "", "")).encode()

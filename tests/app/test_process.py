@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
@@ -11,14 +10,15 @@ import statistics
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
-from replica import DEADLINE_S, Replica, eventually
+from replica import DEADLINE_S, Replica, connect, eventually, head, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import httpx
 
 MIB = 2**20
 
@@ -33,19 +33,11 @@ def waiting_request(until: Path, text: str = "one two") -> dict[str, str]:
     return {"text": text, "does": "wait", "until": str(until)}
 
 
-def send(replica: Replica, request: dict[str, Any]) -> httpx.Response:
-    return httpx.post(replica.url, json=request, timeout=DEADLINE_S)
-
-
 def occupy(replica: Replica, pool: ThreadPoolExecutor, until: Path) -> Future[httpx.Response]:
     """Start a request that runs until ``until`` exists."""
     first = pool.submit(send, replica, waiting_request(until))
     eventually(replica.running, "running the first request")
     return first
-
-
-def connect(replica: Replica) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", replica.port), timeout=DEADLINE_S)
 
 
 def answer(connection: socket.socket) -> tuple[int, str]:
@@ -55,11 +47,6 @@ def answer(connection: socket.socket) -> tuple[int, str]:
         received += piece
     head, _, body = received.partition(b"\r\n\r\n")
     return int(head.split()[1]), body.decode()
-
-
-def head(length: int | None, *more: str) -> bytes:
-    framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-    return "\r\n".join(("POST / HTTP/1.1", "Host: function", framing, *more, "", "")).encode()
 
 
 def test_health_figures_and_readiness_are_answered_while_a_request_runs(pool: ThreadPoolExecutor, tmp_path: Path):
@@ -272,81 +259,6 @@ def test_answers_do_not_wait_for_the_acknowledgement_of_their_head():
             replica.client.get("/healthz")
             durations.append(time.perf_counter() - started)
         assert statistics.median(durations) < 0.03  # Nagle and a delayed acknowledgement make it 44 ms
-
-
-@pytest.fixture(scope="module")
-def classifier() -> Iterator[Replica]:
-    with Replica("app.function") as replica:
-        replica.warm()
-        yield replica
-
-
-def grown(news: Path, times: int) -> dict[str, Any]:
-    """The peer's example, ``times`` over, no text like another."""
-    example = json.loads(news.read_text())
-    return {
-        "x_dict": {f"{i}-{key}": f"{text} copy{i}" for i in range(times) for key, text in example["x_dict"].items()},
-        "y_dict": {f"{i}-{key}": label for i in range(times) for key, label in example["y_dict"].items()},
-        "model": "pac",
-    }
-
-
-def test_the_classifier_becomes_ready(classifier: Replica):
-    assert classifier.client.get("/readyz").json() == {"status": "ready"}
-
-
-def test_health_is_answered_at_once_while_a_classifier_trains(
-    classifier: Replica, pool: ThreadPoolExecutor, news: Path
-):
-    training = pool.submit(send, classifier, grown(news, 8) | {"repeats": 10})
-    eventually(classifier.running, "training")
-    durations = []
-    while not training.done():
-        started = time.perf_counter()
-        assert classifier.client.get("/healthz").status_code == 200
-        durations.append(time.perf_counter() - started)
-    assert training.result().status_code == 200, training.result().text
-    assert len(durations) >= 20
-    slowest_s = statistics.quantiles(durations, n=100)[98]
-    print(f"{len(durations)} answers, median {statistics.median(durations) * 1e3:.1f} ms, p99 {slowest_s * 1e3:.1f} ms")
-    assert slowest_s < 0.25
-
-
-def processor_s(replica: Replica) -> float:
-    """Processor time of the replica's own process, in seconds."""
-    fields = Path(f"/proc/{replica.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def children(replica: Replica) -> str:
-    tasks = Path(f"/proc/{replica.process.pid}/task").glob("*/children")
-    return "".join(task.read_text() for task in tasks)
-
-
-@pytest.mark.parametrize("engine", ["fast", "plain"])
-def test_a_training_whose_client_goes_away_ends_within_a_second(classifier: Replica, news: Path, engine: str):
-    body = json.dumps(grown(news, 8) | {"repeats": 100, "engine": engine}).encode()
-    started_s = processor_s(classifier)
-    with connect(classifier) as connection:
-        connection.sendall(head(len(body)) + body)
-        eventually(classifier.running, "running")
-        if engine == "fast":
-            eventually(lambda: processor_s(classifier) > started_s + 1, "a second of training")
-        else:
-            eventually(lambda: bool(children(classifier)), "a process that trains")
-    eventually(lambda: not classifier.running(), "the end of the training", within_s=1.0)
-    assert not children(classifier)
-
-
-def test_parsing_twelve_megabytes_is_less_than_a_tenth_of_the_response_time(classifier: Replica, news: Path):
-    body = json.dumps(grown(news, 8)).encode()
-    assert len(body) > 12_000_000
-    started = time.perf_counter()
-    response = classifier.client.post("/", content=body)
-    response_ms = (time.perf_counter() - started) * 1e3
-    phases = {name: float(ms) for name, ms in re.findall(r"(\w+);dur=([\d.]+)", response.headers["server-timing"])}
-    print(f"{len(body)} bytes, response {response_ms:.0f} ms, {phases}")
-    assert phases["parse"] < response_ms / 10
 
 
 def test_the_documented_function_is_served_by_its_name(root: Path, tmp_path: Path):
