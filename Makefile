@@ -56,6 +56,10 @@ bench: ## measure the function against plain scikit-learn, as a ratio
 	@sh setup.sh dev
 	@$(PYTHON) -m benchmarks.function
 
+image: ## build the function's image as an OCI archive
+	@sh setup.sh dev
+	@$(PYTHON) -m app.image
+
 lock: ## lock the requirements anew, with hashes
 	@sh setup.sh dev
 	@for name in app/requirements requirements/node requirements/testbed requirements/dev requirements/bbc; do \
