@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from app.dataset import Dataset
     from app.grids import Grid
+    from app.request import Model
 
 __all__ = ["Cancelled", "InputError", "Outcome", "Request", "run", "warm_up"]
 
