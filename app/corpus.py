@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BATCH_CHARACTERS = 1 << 20
+BATCH_CHARACTERS = 1 << 18
 """Texts are read in batches of about this size, so that the wide copy of their characters stays small."""
 
 _CODE_POINTS = 0x110000
@@ -80,7 +80,10 @@ class _TermTable:
         self._ends = np.zeros(1 << 13, np.int64)
         self._hashes = np.empty(1 << 13, np.uint64)
         self._slots = np.full(1 << 14, -1, np.int32)
+        self._last_text = np.full(1 << 13, -1, np.int64)
+        self._entry_of = np.empty(1 << 13, np.int64)
         self._size = 0
+        self._texts = 0
         self._salt = np.uint64(secrets.randbits(64))
 
     def count(self, batch: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
@@ -93,8 +96,9 @@ class _TermTable:
         text_ends = np.cumsum([len(text) + 1 for text in batch])
         self._size = _count_terms(
             characters, text_ends, _word_characters(), self._characters, self._ends, self._hashes, self._slots,
-            self._size, self._salt, lengths, terms, counts,
+            self._size, self._salt, self._last_text, self._entry_of, self._texts, lengths, terms, counts,
         )  # fmt: skip
+        self._texts += len(batch)
         entries = int(lengths.sum())
         return lengths, terms[:entries].copy(), counts[:entries].copy()
 
@@ -112,6 +116,8 @@ class _TermTable:
         if len(self._ends) < most:
             self._ends = np.resize(self._ends, 2 * most)
             self._hashes = np.resize(self._hashes, 2 * most)
+            self._entry_of = np.resize(self._entry_of, 2 * most)
+            self._last_text = np.append(self._last_text, np.full(2 * most - len(self._last_text), -1))
         if len(self._slots) < 2 * most:
             self._slots = np.full(1 << int(4 * most).bit_length(), -1, np.int32)
             _fill_slots(self._slots, self._hashes, self._size)
@@ -136,11 +142,12 @@ def _fill_slots(slots, hashes, size):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _count_terms(characters, text_ends, is_word, known, ends, hashes, slots, size, salt, lengths, terms, counts):  # type: ignore[no-untyped-def]
+def _count_terms(  # type: ignore[no-untyped-def]
+    characters, text_ends, is_word, known, ends, hashes, slots, size, salt,
+    last_text, entry_of, first_text, lengths, terms, counts,
+):  # fmt: skip
     mask = np.uint64(len(slots) - 1)
     one = np.uint64(1)
-    last_text = np.full(len(ends), -1, np.int32)
-    entry_of = np.empty(len(ends), np.int32)
     position = 0
     entry = 0
     for text in range(len(text_ends)):
@@ -183,10 +190,10 @@ def _count_terms(characters, text_ends, is_word, known, ends, hashes, slots, siz
                     known[begin + offset] = characters[start + offset]
                 ends[term + 1] = begin + length
                 size += 1
-            if last_text[term] == text:
+            if last_text[term] == first_text + text:
                 counts[entry_of[term]] += 1
             else:
-                last_text[term] = text
+                last_text[term] = first_text + text
                 entry_of[term] = entry
                 terms[entry] = term
                 counts[entry] = 1
