@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -138,10 +139,11 @@ def cpu_seconds() -> float:
     """CPU seconds of this process and of all its children, also of those that still run."""
     own = time.process_time()
     ticks = os.sysconf("SC_CLK_TCK")
-    for child in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
-        for pid in child.read_text(encoding="ascii").split():
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
-            own += (int(fields[11]) + int(fields[12])) / ticks
+    for children in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+        with suppress(FileNotFoundError):  # threads and workers come and go
+            for pid in children.read_text(encoding="ascii").split():
+                fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+                own += (int(fields[11]) + int(fields[12])) / ticks
     return own
 
 
