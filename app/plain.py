@@ -115,7 +115,9 @@ def search_apart(task: PlainSearch, cancelled: Callable[[], bool]) -> dict[str, 
     result: dict[str, Any] = json.loads(out)
     if "refused" in result:
         raise InputError(f"scikit-learn refused the texts: {result['refused']}.")
-    return result
+    # JSON has no tuples, and a perceptron's layers are one.
+    point = {name: tuple(value) if isinstance(value, list) else value for name, value in result["parameters"].items()}
+    return result | {"parameters": point}
 
 
 def main() -> None:

@@ -27,8 +27,11 @@ def processes_of(marker: str) -> list[str]:
     return found
 
 
-def test_the_plain_engine_answers_as_the_fast_one_does():
-    options = {"model": "mnb", "repeats": 1, "grid": {"alpha": [0.01, 1.0]}}
+@pytest.mark.parametrize(
+    ("model", "grid"), [("mnb", {"alpha": [0.01, 1.0]}), ("mlpc", {"hidden_layer_sizes": [(2, 2)]})]
+)
+def test_the_plain_engine_answers_as_the_fast_one_does(model: str, grid: dict[str, list[object]]):
+    options = {"model": model, "repeats": 1, "grid": grid}
     plain = run(corpora.request(X, Y, engine="plain", **options))
     fast = run(corpora.request(X, Y, **options))
     assert plain.reply["best parameters"] == fast.reply["best parameters"]
