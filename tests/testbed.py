@@ -95,6 +95,11 @@ class TrialLab:
     def remove(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.playbook("playbooks/lab.yml", "-e", "lab_state=absent", *arguments)
 
+    def clear(self) -> None:
+        """Remove what is there, be it another session's that was killed."""
+        if self.folder.exists():
+            _expect(self.remove())
+
     def ssh(self, node: str, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command on a node over SSH, with the lab's key and known hosts and nothing of the user's."""
         hosts = yaml.safe_load((self.folder / "nodes.json").read_text(encoding="utf-8"))["nodes"]
@@ -123,11 +128,11 @@ def trial_lab(folder: Path) -> Iterator[TrialLab]:
             pytest.skip(f"all {len(SLOTS)} trial labs of this machine are in use")
         lab = TrialLab(slot, folder / "inventory")
         lab.describe()
-        _expect(lab.remove())
+        lab.clear()
         try:
             yield lab
         finally:
-            _expect(lab.remove())
+            lab.clear()
 
 
 @pytest.fixture(scope="session")

@@ -86,24 +86,26 @@ changes:
 """
 
 
-def lab_is_made(lab: Lab, ledger: Ledger | None, launcher: Path, usable_cores: int) -> list[Change]:
-    """All that has to change for the lab to stand; what the ledger has beyond it goes."""
-    after = ledger_of(lab)
-    gone = set(ledger.nodes) - set(after.nodes) if ledger else set()
-    leftover = set(ledger.namespaces) - set(after.namespaces) if ledger else set()
-    homes = [lab.folder / "nodes" / name for name in sorted(gone)]
-    ended = list(end_changes(lab.state_dir, sorted(leftover), homes))
-    started = list(process_changes(lab, launcher))
+def lab_is_laid_out(lab: Lab, ledger: Ledger | None, usable_cores: int) -> list[Change]:
+    """All that has to change before nodes can run; what the ledger has beyond the lab goes."""
+    before, after = ledger or ledger_of(lab), ledger_of(lab)
+    gone = sorted(set(before.nodes) - set(after.nodes))
+    namespaces = set(before.namespaces) - set(after.namespaces)
+    ended = list(end_changes(lab.state_dir, sorted(namespaces), [lab.folder / "nodes" / name for name in gone]))
     return [
-        *(connection_changes(lab.control_sockets) if ended or started else ()),
+        *(connection_changes(lab.control_sockets) if ended else ()),
         *ended,
-        *(removal_changes(leftover, set(ledger.links) - set(after.links)) if ledger else ()),
-        *(change for name in sorted(gone) for change in folder_removal(lab.folder / "nodes" / name)),
-        *(change for name in sorted(gone) for change in folder_removal(lab.folder / "sshd" / name)),
+        *removal_changes(namespaces, set(before.links) - set(after.links)),
+        *(change for name in gone for kind in ("nodes", "sshd") for change in folder_removal(lab.folder / kind / name)),
         *network_changes(lab),
         *file_changes(lab, usable_cores),
-        *started,
     ]
+
+
+def nodes_run(lab: Lab, launcher: Path) -> list[Change]:
+    """All that has to change for the nodes of a lab that is laid out to answer."""
+    started = list(process_changes(lab, launcher))
+    return [*(connection_changes(lab.control_sockets) if started else ()), *started]
 
 
 def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
@@ -133,16 +135,18 @@ def make(module: AnsibleModule, folder: Path) -> list[Change]:
     refuse_strangers(lab, ledger)
     launcher = Path(module.params["launcher"])
     if module.check_mode:
-        return lab_is_made(lab, ledger, launcher, len(cores))
+        return [*lab_is_laid_out(lab, ledger, len(cores)), *nodes_run(lab, launcher)]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with alone(folder):
         ledger = read_ledger(folder)
-        changes = lab_is_made(lab, ledger, launcher, len(cores))
-        if changes:
+        laid_out = lab_is_laid_out(lab, ledger, len(cores))
+        if laid_out:
             (ledger.and_then(lab) if ledger else ledger_of(lab)).write(folder)
-            carry_out(changes)
+            carry_out(laid_out)
             ledger_of(lab).write(folder)
-    return changes
+        started = nodes_run(lab, launcher)
+        carry_out(started)
+    return [*laid_out, *started]
 
 
 def remove(module: AnsibleModule, folder: Path) -> list[Change]:

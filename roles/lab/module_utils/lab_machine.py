@@ -156,6 +156,11 @@ def identity(path: Path) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino)
 
 
+def program(pid: int) -> str:
+    """The name of a process's program, cut to 15 characters as the kernel does; nothing if it has ended."""
+    return (read(Path(f"/proc/{pid}/comm")) or "").strip()
+
+
 def end(pids: list[int], deadline_s: float = 5.0) -> None:
     """End processes: SIGTERM, and SIGKILL for those that are still there at the deadline.
 

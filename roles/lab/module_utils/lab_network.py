@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils import lab_machine as machine
-from ansible.module_utils.lab_plan import MTU, Cable, Change, Lab, LabError
+from ansible.module_utils.lab_plan import MTU, Cable, Change, Lab, LabError, hardware_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +140,9 @@ def _set_up_loopback(namespace: str) -> None:
 
 
 def _set_bridge(namespace: str | None, bridge: str, address: str | None) -> None:
-    lines = [f"address flush dev {bridge}", *([f"address add {address} dev {bridge}"] if address else [])]
+    lines = [f"address flush dev {bridge}"]
+    if address:
+        lines += [f"address add {address} dev {bridge}", f"link set {bridge} address {hardware_address(address)}"]
     if bridge not in machine.interfaces(namespace):
         lines = [f"link add {bridge} mtu {MTU} type bridge", *_without_ipv6(bridge), *lines]
     machine.run_ip(namespace, [*lines, f"link set {bridge} up"])
@@ -160,7 +162,11 @@ def _lay(cable: Cable) -> None:
                 *_without_ipv6(cable.port),
             ],
         )
-        machine.run_ip(cable.namespace, _without_ipv6(cable.interface))
+        hardware = hardware_address(cable.address)
+        machine.run_ip(
+            cable.namespace,
+            [f"link set {cable.interface} address {hardware}", *_without_ipv6(cable.interface)],
+        )
     machine.run_ip(cable.bridge_namespace, [f"link set {cable.port} mtu {MTU} master {cable.bridge} up"])
     machine.run_ip(
         cable.namespace,

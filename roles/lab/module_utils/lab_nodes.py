@@ -81,8 +81,8 @@ def mount_point_removal(state_dir: Path, homes: Iterable[Path]) -> Iterator[Chan
     """The empty folder on which each node mounted its own; it stays while another lab's nodes use it."""
     if not state_dir.is_dir() or any(state_dir.iterdir()):
         return
-    ours = {machine.identity(home) for home in homes}
-    if all(process.state is None or process.state in ours for process in machine.processes(state_dir)):
+    harmless = {None, machine.identity(state_dir), *(machine.identity(home) for home in homes)}
+    if all(process.state in harmless for process in machine.processes(state_dir)):
         yield Change(f"remove {state_dir}", state_dir.rmdir)
 
 
@@ -113,16 +113,15 @@ def _start(lab: Lab, node: Node, launcher: Path) -> None:
 
 
 def _restart(lab: Lab, node: Node, launcher: Path) -> None:
-    """Start sshd anew beside whatever else runs on the node, in the mounts of one of its processes."""
-    namespace = lab.namespace(node)
-    living = [process.pid for process in machine.processes(lab.state_dir) if _is_inside(namespace, process)]
-    listener = machine.read(lab.sshd(node) / "pid") or ""
-    others = [pid for pid in living if str(pid) != listener.strip()]
-    machine.end([pid for pid in living if pid not in others])
-    if not others:
+    """Start sshd anew, in the mounts of what else runs on the node; where nothing does, start the node anew."""
+    inside = partial(_is_inside, lab.namespace(node))
+    living = [process.pid for process in machine.processes(lab.state_dir) if inside(process)]
+    work = [pid for pid in living if not machine.program(pid).startswith("sshd")]
+    machine.end([pid for pid in living if pid not in work])
+    if not work:
         _start(lab, node, launcher)
         return
-    enter = ["nsenter", "--target", str(others[0]), "--mount", "--uts", "--net"]
+    enter = ["nsenter", "--target", str(work[0]), "--mount", "--uts", "--net"]
     machine.run([*enter, *_taskset(node), *_sshd(lab, node)])
     _await(lab, node)
 
@@ -175,6 +174,8 @@ def _known_hosts(lab: Lab) -> str:
 
 
 def _public(key: Path) -> str:
+    if not key.exists():
+        raise FileNotFoundError(key)  # a public half alone is about to be replaced
     kind, value, *_comment = key.with_suffix(".pub").read_text(encoding="ascii").split()
     return f"{kind} {value}\n"
 

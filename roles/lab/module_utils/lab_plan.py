@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, ip_interface, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -247,6 +247,14 @@ def core_warning(nodes: tuple[Node, ...], usable_cores: int) -> str | None:
         f"{usable_cores} cores for {len(nodes)} busy parts: {', '.join(parts)}; "
         "parts that are busy at the same time slow each other down."
     )
+
+
+def hardware_address(address: str) -> str:
+    """A MAC address that belongs to the IPv4 address: a node that is made anew is found by those who knew it before.
+
+    02 marks it as locally administered (IEEE 802).
+    """
+    return ":".join(("02", "fb", *(f"{part:02x}" for part in ip_interface(address).ip.packed)))
 
 
 def _network(variable: str, text: str) -> IPv4Network:

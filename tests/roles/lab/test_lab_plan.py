@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible.module_utils.lab_plan import LabError, core_warning, make_lab, spread_cores
+from ansible.module_utils.lab_plan import LabError, core_warning, hardware_address, make_lab, spread_cores
 
 NAMES = ["bs", "edge-1", "edge-2", "cloud-1"]
 COMPUTE = NAMES[1:]
@@ -63,6 +63,10 @@ def test_interface_names_fit_the_kernel_even_in_a_wide_network_with_long_host_na
     )
     names = [lab.bridge, lab.data_namespace, *(cable.port for cable in lab.cables(lab.nodes[0]))]
     assert all(len(name) <= 15 and name.startswith("abcdef") for name in names), names
+
+
+def test_a_node_that_is_made_anew_has_the_hardware_address_it_had() -> None:
+    assert hardware_address("198.18.0.11/24") == "02:fb:c6:12:00:0b"
 
 
 def test_the_description_says_where_each_node_is() -> None:

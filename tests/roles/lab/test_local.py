@@ -38,7 +38,7 @@ def empty(tmp_path: Path) -> Iterator[TrialLab]:
 def traces(lab: TrialLab) -> dict[str, list[str]]:
     """Everything on this machine that has the lab's names, or sees its folders."""
     links = run(["ip", "-brief", "link"]).stdout.split()
-    return {
+    found = {
         "namespaces": [name for name in lab_machine.named_namespaces() if name.startswith(f"{lab.prefix}-")],
         "interfaces": [word for word in links if word.startswith(f"{lab.prefix}-")],
         "processes": [line for line in run(["ps", "-eo", "pid,args"]).stdout.splitlines() if str(lab.folder) in line],
@@ -50,14 +50,7 @@ def traces(lab: TrialLab) -> dict[str, list[str]]:
         "mounts": [line for line in Path("/proc/self/mounts").read_text("utf-8").splitlines() if lab.prefix in line],
         "files": [str(path) for path in (lab.folder, lab.state_dir) if path.exists()],
     }
-
-
-def nothing_is_left(lab: TrialLab) -> bool:
-    return not any(traces(lab).values())
-
-
-def listener(lab: TrialLab, node: str) -> int:
-    return int((lab.folder / "sshd" / node / "pid").read_text("ascii"))
+    return {kind: names for kind, names in found.items() if names}
 
 
 @contextmanager
@@ -94,7 +87,7 @@ def test_check_mode_tells_what_would_be_made_and_makes_nothing(empty: TrialLab) 
     told = empty.make("--check", "--diff")
     assert changed(told)["localhost"] == 1
     assert f"+make the namespace {empty.namespace('edge-1')}" in told.stdout
-    assert nothing_is_left(empty)
+    assert traces(empty) == {}
 
 
 def test_too_few_cores_are_said_by_ansible_and_kept_for_the_manifest(lab: TrialLab) -> None:
@@ -215,24 +208,26 @@ def test_a_node_whose_processes_all_died_is_started_again(lab: TrialLab) -> None
 @pytest.mark.parametrize(
     "damage",
     [
-        ["ip", "link", "delete", "{prefix}-mgmt"],
-        ["ip", "-netns", "{prefix}-bs", "link", "delete", "data0"],
-        ["ip", "-netns", "{prefix}-bs", "link", "set", "data0", "mtu", "1400"],
-        ["ip", "-netns", "{prefix}-bs", "address", "flush", "dev", "mgmt0"],
-        ["ip", "-netns", "{prefix}-bs", "link", "set", "lo", "down"],
-        ["ip", "netns", "delete", "{prefix}-edge-1"],
-        ["ip", "netns", "delete", "{prefix}-data"],
-        ["rm", "{folder}/known_hosts"],
-        ["rm", "{folder}/sshd/bs/host_key"],
-        ["rm", "{folder}/id_ed25519.pub"],
+        [
+            "ip -netns {prefix}-bs link delete data0",
+            "ip -netns {prefix}-bs link set lo down",
+            "ip -netns {prefix}-edge-1 link set data0 mtu 1400",
+            "ip -netns {prefix}-edge-1 address flush dev data0",
+            "ip -netns {prefix}-cloud-1 address flush dev mgmt0",
+        ],
+        ["ip link delete {prefix}-mgmt", "ip netns delete {prefix}-edge-1", "ip netns delete {prefix}-data"],
+        ["rm {folder}/known_hosts", "rm {folder}/sshd/bs/host_key", "rm -r {folder}/cp {folder}/nodes/bs/tmp"],
+        ["rm {folder}/id_ed25519.pub", "rm {folder}/sshd/cloud-1/started"],
     ],
-    ids=" ".join,
+    ids=["cables", "bridges and namespaces", "files", "keys"],
 )
 def test_what_was_damaged_is_put_right(lab: TrialLab, damage: list[str]) -> None:
-    run([word.format(prefix=lab.prefix, folder=lab.folder) for word in damage]).check_returncode()
+    for line in damage:
+        run(line.format(prefix=lab.prefix, folder=lab.folder).split()).check_returncode()
     assert changed(lab.make()) == {"localhost": 1, **dict.fromkeys(NODES, 0)}
     assert changed(lab.make())["localhost"] == 0
-    assert knock(lab, "bs", lab.data_address(1)) == "ECONNREFUSED"
+    for place in range(len(NODES)):
+        assert knock(lab, "bs", lab.data_address(place)) == "ECONNREFUSED"
 
 
 def test_the_lab_follows_the_inventory(empty: TrialLab) -> None:
@@ -257,18 +252,21 @@ def test_a_namespace_that_somebody_else_made_is_refused_and_left_alone(empty: Tr
         assert f"remove it (ip netns delete {empty.namespace('edge-1')}) or set lab_prefix" in said
         assert empty.remove().returncode == 0
         assert empty.namespace("edge-1") in lab_machine.named_namespaces()
-    assert nothing_is_left(empty)
+    assert traces(empty) == {}
 
 
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        (["link add {p}x type dummy", "address add {net}.1/24 dev {p}x"], "is taken: {p}x has the address {net}.1/24"),
+        (["link add {p}x type bridge", "address add {net}.1/24 dev {p}x"], "is taken: {p}x has the address {net}.1/24"),
         (
-            ["link add {p}x type dummy", "link set {p}x up", "route add 198.18.0.0/15 dev {p}x"],
+            ["link add {p}x type bridge", "link set {p}x up", "route add 198.18.0.0/15 dev {p}x"],
             "is taken: the machine has a route to 198.18.0.0/15 by {p}x",
         ),
-        (["link add {p}-mgmt type bridge", "link add {p}x type dummy"], "There is an interface {p}-mgmt that this lab"),
+        (
+            ["link add {p}-mgmt type bridge", "link add {p}x type bridge"],
+            "There is an interface {p}-mgmt that this lab",
+        ),
     ],
     ids=["address", "route", "bridge"],
 )
@@ -306,8 +304,8 @@ def test_a_folder_in_which_others_may_write_is_refused(empty: TrialLab) -> None:
 def test_without_root_one_sentence_says_so(empty: TrialLab) -> None:
     refused = run(
         [
-            *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/tmp/nobody-of-tests"),
-            *(str(BIN / "ansible-playbook"), "-i", str(empty.inventory), "playbooks/lab.yml"),
+            # A user namespace without a map: nobody to the program, though the files can be read.
+            *("unshare", "--user", str(BIN / "ansible-playbook"), "-i", str(empty.inventory), "playbooks/lab.yml"),
         ],
         cwd=ROOT,
     )
@@ -324,11 +322,11 @@ def test_a_removed_lab_leaves_nothing_and_a_second_removal_changes_nothing(empty
     empty.ssh("edge-1", "setsid sh -c 'trap \"\" TERM; while :; do sleep 600; done' > /dev/null 2>&1 < /dev/null &")
     assert traces(empty)["processes"]
     assert changed(empty.remove())["localhost"] == 1
-    assert nothing_is_left(empty), traces(empty)
+    assert traces(empty) == {}
     assert changed(empty.remove())["localhost"] == 0
 
 
-@pytest.mark.parametrize("progress", ["made.json", "id_ed25519", "nodes.json", "sshd/edge-1/pid"])
+@pytest.mark.parametrize("progress", ["made.json", "id_ed25519", "sshd/edge-1/pid"])
 def test_a_lab_whose_making_was_killed_can_be_removed(empty: TrialLab, progress: str) -> None:
     making = subprocess.Popen(
         [str(BIN / "ansible-playbook"), "-i", str(empty.inventory), "playbooks/lab.yml"],
@@ -344,7 +342,7 @@ def test_a_lab_whose_making_was_killed_can_be_removed(empty: TrialLab, progress:
     making.wait(timeout=30)
     assert (empty.folder / "made.json").exists()
     assert changed(empty.remove())["localhost"] == 1
-    assert nothing_is_left(empty), traces(empty)
+    assert traces(empty) == {}
 
 
 def kill_tree(root: int) -> None:
@@ -360,15 +358,6 @@ def kill_tree(root: int) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-
-
-def test_a_killed_making_can_go_on_as_if_nothing_had_happened(empty: TrialLab) -> None:
-    changed(empty.make())
-    (empty.folder / "sshd" / "edge-1" / "started").unlink()
-    (empty.folder / "sshd" / "cloud-1" / "host_key.pub").unlink()
-    run(["ip", "netns", "delete", empty.namespace("bs")]).check_returncode()
-    assert changed(empty.make()) == {"localhost": 1, **dict.fromkeys(NODES, 0)}
-    assert changed(empty.make())["localhost"] == 0
 
 
 def test_removing_one_lab_leaves_another_as_it_is(lab: TrialLab, empty: TrialLab) -> None:
