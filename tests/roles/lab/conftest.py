@@ -5,8 +5,5 @@ from __future__ import annotations
 from pathlib import Path
 
 import ansible.module_utils
-from testbed import lab
-
-__all__ = ["lab"]
 
 ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[3] / "roles/lab/module_utils"))

@@ -178,6 +178,37 @@ def test_a_password_is_not_asked_for(lab: TrialLab) -> None:
     assert "Permission denied (publickey)" in tried.stderr
 
 
+def test_a_locked_root_account_is_no_obstacle(empty: TrialLab, tmp_path: Path) -> None:
+    """Ubuntu locks root by `!` in shadow; here it is locked only for this run, which has its own mounts."""
+    (tmp_path / "shadow").write_text("root:!:19000:0:99999:7:::\n", encoding="ascii")
+    made = run(
+        [
+            *("unshare", "--mount", "sh", "-c", f'mount --bind {tmp_path}/shadow /etc/shadow && exec "$@"', "sh"),
+            *(str(BIN / "ansible-playbook"), "-i", str(empty.inventory), "playbooks/lab.yml"),
+        ],
+        cwd=ROOT,
+    )
+    assert changed(made) == {"localhost": 1, **dict.fromkeys(NODES, 0)}
+    assert empty.ssh("bs", "cat", "/etc/shadow").stdout.startswith("root:*:")
+
+
+def test_a_host_without_a_data_address_is_named(empty: TrialLab) -> None:
+    hosts = empty.inventory / "hosts.yml"
+    hosts.write_text(
+        hosts.read_text("utf-8").replace(f"data_address: {empty.data_address(1)}", "data_adress: x"), "utf-8"
+    )
+    refused = empty.make()
+    assert refused.returncode != 0
+    assert "data_address of edge-1 is '', not an IPv4 address" in " ".join((refused.stdout + refused.stderr).split())
+
+
+def test_an_inventory_without_nodes_is_told_so(empty: TrialLab) -> None:
+    (empty.inventory / "hosts.yml").write_text("all:\n  hosts: {}\n", encoding="utf-8")
+    refused = empty.make("-e", "lab_kind=local")
+    assert refused.returncode != 0
+    assert "The inventory's group `nodes` is empty" in " ".join((refused.stdout + refused.stderr).split())
+
+
 # Being put right
 
 
