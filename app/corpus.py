@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BATCH_CHARACTERS = 1 << 18
+BATCH_CHARACTERS = 1 << 16
 """Texts are read in batches of about this size, so that the wide copy of their characters stays small."""
 
 _CODE_POINTS = 0x110000
