@@ -126,7 +126,7 @@ def test_a_label_that_only_test_texts_have_counts_as_wrong():
 def test_a_search_that_is_cancelled_ends_within_a_second(model: str):
     many = {str(number): f"{X[number % 60]} own{number} of{number % 97}" for number in range(1200)}
     labels = {str(number): Y[number % 60] for number in range(1200)}
-    request = decode(model=model, x_dict=many, y_dict=labels, repeats=100)
+    request = decode(model=model, x_dict=many, y_dict=labels, folds=20, repeats=100)  # seconds of work at least
     cancelled = threading.Event()
     at = []
 
@@ -134,7 +134,7 @@ def test_a_search_that_is_cancelled_ends_within_a_second(model: str):
         at.append(time.perf_counter())
         cancelled.set()
 
-    timer = threading.Timer(0.5, cancel)
+    timer = threading.Timer(0.3, cancel)
     timer.start()
     with pytest.raises(Cancelled):
         run(request, cancelled.is_set)
