@@ -124,7 +124,9 @@ def load(name: str, *, repetitions: int | None = None) -> Experiment:
     """
     path = _path_of(name)
     data = _read(path)
-    settings: dict[str, Any] = {key: data.pop(key) for key in ("repetitions", "warmups", "block_repetitions") if key in data}
+    settings: dict[str, Any] = {
+        key: data.pop(key) for key in ("repetitions", "warmups", "block_repetitions") if key in data
+    }
     if repetitions is not None:
         settings["repetitions"] = repetitions
     if "scenarios" in data:
