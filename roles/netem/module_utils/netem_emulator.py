@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -136,20 +138,27 @@ class Emulator:
         return found
 
     def _end(self, processes: dict[str, int]) -> None:
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        """End processes and return when they have ended: one that is ending has no command line, but its TAP still."""
+        handles: dict[int, int] = {}
+        try:
             for pid in processes.values():
-                try:
-                    os.kill(pid, number)
-                except ProcessLookupError:
-                    continue
-            deadline = time.monotonic() + END_SECONDS
-            while any(pid in self.processes().values() for pid in processes.values()):
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(0.01)
-            else:
-                return
-        raise NodeError(f"emulator processes {sorted(processes.values())} do not end: look at what they wait for.")
+                with contextlib.suppress(ProcessLookupError):
+                    handles[os.pidfd_open(pid)] = pid
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                for handle in handles:
+                    with contextlib.suppress(ProcessLookupError):
+                        signal.pidfd_send_signal(handle, number)
+                deadline = time.monotonic() + END_SECONDS
+                left = set(handles)
+                while left and (wait := deadline - time.monotonic()) > 0:
+                    left -= set(select.select(left, [], [], wait)[0])
+                if not left:
+                    return
+            pids = sorted(handles[handle] for handle in left)
+            raise NodeError(f"emulator processes {pids} do not end: look at what they wait for.")
+        finally:
+            for handle in handles:
+                os.close(handle)
 
     def _filters(self) -> list[int]:
         if not any(qdisc.kind == "clsact" for qdisc in qdiscs(self.interface)):
