@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
 import sys
 import traceback
@@ -135,6 +136,9 @@ def _experiment(options: argparse.Namespace) -> None:
         try:
             steps.carry_out(context)
         except (KeyboardInterrupt, FaasbedError):
+            if run.read_json("plan.json") is None:  # nothing was begun
+                shutil.rmtree(run.path)
+                raise
             reporter.say(f"what was measured is kept; go on with: make experiment RUN={run.id}")
             raise
     reporter.say(f"report: {run.path / 'report.html'}")

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,8 @@ class Playbooks:
                 quiet=True,
                 ident="job",
             )
+            if outcome.status == "canceled":
+                _end_workers(private)
             self._keep(playbook, Path(private) / "artifacts" / "job")
             said = (Path(private) / "artifacts" / "job" / "stdout").read_text(errors="replace").strip()
         if outcome.status == "canceled":
@@ -137,6 +139,14 @@ def read_inventory(name: str) -> Inventory:
             f"inventory {name}: {path} cannot be read: {' '.join(str(errors or listing).split())[:300]}"
         )
     return inventories.parse(name, listing)
+
+
+def _end_workers(private: str) -> None:
+    """End what a cancelled playbook left: ansible-runner kills one process group, Ansible's workers lead their own."""
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):  # no process, another user's, or it ended while we looked
+            if entry.name.isdigit() and private.encode() in (entry / "cmdline").read_bytes():
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 @contextmanager

@@ -173,6 +173,8 @@ STEPS: tuple[Callable[[Context], None], ...] = (
     collect,
     analyse,
 )
+# Up to here there is nothing to clear, and perhaps no node that could be reached.
+BEFORE_LINKS = STEPS[:2]
 # What still has to be done for a run whose repetitions are all on record and whose links were verified afterwards.
 AFTER_MEASURING: tuple[Callable[[Context], None], ...] = (preflight, analyse)
 
@@ -188,9 +190,11 @@ def carry_out(context: Context) -> None:
         for step in AFTER_MEASURING:
             _take(step, context)
         return
+    for step in BEFORE_LINKS:
+        _take(step, context)
     with links_cleared(context.playbooks, context.reporter):
         try:
-            for step in STEPS:
+            for step in STEPS[len(BEFORE_LINKS) :]:
                 _take(step, context)
         except KeyboardInterrupt:
             context.playbooks.run("measure-stop", **context.variables())
@@ -199,12 +203,18 @@ def carry_out(context: Context) -> None:
 
 @contextmanager
 def links_cleared(playbooks: Playbooks, reporter: Reporter) -> Iterator[None]:
-    """Clear the links at the end, on failure and on Ctrl-C."""
+    """Clear the links at the end, on failure and on Ctrl-C; a failure to clear never hides the first one."""
     try:
         yield
-    finally:
-        with reporter.step("clear links"):
-            playbooks.run("clear")
+    except BaseException:
+        try:
+            with reporter.step("clear links"):
+                playbooks.run("clear")
+        except RunError as error:
+            reporter.say(f"the links could not be cleared: {error}. Clear them later: playbooks/clear.yml")
+        raise
+    with reporter.step("clear links"):
+        playbooks.run("clear")
 
 
 def _take(step: Callable[[Context], None], context: Context) -> None:

@@ -12,8 +12,10 @@ import pytest
 
 from collect import records
 from collect.records import ModelRecord, RequestRecord
+from testbed import TrialLab, trial_lab
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")]
@@ -26,16 +28,28 @@ def experiments(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
-def run(root: Path, news: Path, tmp_path_factory: pytest.TempPathFactory):
+def empty_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialLab]:
+    """A place for a lab that is not the user's; nothing stands there yet."""
+    with trial_lab(tmp_path_factory.mktemp("lab")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def run(root: Path, news: Path, empty_lab: TrialLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     results = tmp_path_factory.mktemp("results")
+    inventory = ["--inventory", str(empty_lab.inventory)]
     options = ["--repetitions", str(REPETITIONS), "--dataset", str(news), "--results", str(results)]
-    done = experiments(root, "experiment", *options)
+    done = experiments(root, "experiment", *inventory, *options)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     yield next(results.iterdir())
-    assert experiments(root, "reset").returncode == 0
+    for _ in range(2):
+        done = experiments(root, "reset", *inventory)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("changed=0")
+    assert not empty_lab.folder.exists()
 
 
-def test_an_experiment_leaves_every_repetition_a_report_and_clear_links(run: Path):
+def test_an_experiment_leaves_every_repetition_a_report_and_clear_links(run: Path, empty_lab: TrialLab):
     found = list(records.read(run / "raw" / "samples.jsonl"))
     models = [one for one in found if isinstance(one, ModelRecord) and not one.warmup]
     assert sorted((one.scenario, one.repetition) for one in models) == [
@@ -50,7 +64,9 @@ def test_an_experiment_leaves_every_repetition_a_report_and_clear_links(run: Pat
     assert (run / "report.html").stat().st_size > 50_000
     for when in ("before", "after"):
         assert all(link["ok"] for link in json.loads((run / "links" / f"{when}.json").read_text())["links"])
-    shaped = subprocess.run(["ip", "netns", "exec", "fb-bs", "tc", "qdisc"], capture_output=True, text=True, check=True)
+    command = ["ip", "netns", "exec", empty_lab.namespace("bs"), "tc", "qdisc"]
+    shaped = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "noqueue" in shaped.stdout
     assert "clsact" not in shaped.stdout
     assert "netem" not in shaped.stdout
 
@@ -76,3 +92,4 @@ def test_bad_input_is_one_sentence_and_an_exit_code(arguments: list[str], senten
     assert done.returncode != 0
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == [], "a run that could not begin leaves no folder"

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "made.json"
+# What may lie in the folder without a ledger: one that was being written, and the folder that Ansible makes for its
+# connections when a playbook asks for a lab that is not there.
+WITHOUT_LEDGER = {f".{NAME}.new", "cp"}
 SHALLOWEST = 3  # parts of the path: "/", "var", "faasbed-lab"
 
 
@@ -67,7 +70,7 @@ def read_ledger(folder: Path) -> Ledger | None:
     _check_folder(folder)
     text = read(_file(folder))
     if text is None:
-        if folder.exists() and any(path.name != f".{NAME}.new" for path in folder.iterdir()):
+        if folder.exists() and any(path.name not in WITHOUT_LEDGER for path in folder.iterdir()):
             raise LabError(f"lab_dir={folder} holds something that is not a lab: name a folder of the lab's own.")
         return None
     try:

@@ -326,6 +326,13 @@ def test_a_folder_with_something_else_in_it_is_neither_used_nor_removed(empty: T
         empty.folder.rmdir()
 
 
+def test_asking_a_lab_that_is_not_there_does_not_keep_one_from_being_made(empty: TrialLab) -> None:
+    (empty.folder / "cp").mkdir(mode=0o700, parents=True)  # what ssh leaves where it asks in vain
+    assert changed(empty.make())
+    assert changed(empty.remove())
+    assert not empty.folder.exists()
+
+
 def test_a_folder_in_which_others_may_write_is_refused(empty: TrialLab) -> None:
     refused = empty.make("-e", f"lab_dir=/tmp/{empty.prefix}")
     assert refused.returncode != 0
