@@ -9,10 +9,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from testbed import TrialLab, trial_lab
 
 from collect import records
 from collect.records import ModelRecord, RequestRecord
-from testbed import TrialLab, trial_lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
