@@ -33,14 +33,14 @@ def pull(folder: Path, inventory: str, told: Callable[[str], None], root: Path =
         CollectError: the inventory or the playbook is not there, or Ansible failed.
     """
     playbook = Path(sys.executable).with_name("ansible-playbook")
-    hosts = root / "inventories" / inventory
+    hosts = root / "inventories" / inventory  # a path given as a whole stays itself
     if not hosts.exists():
         known = ", ".join(sorted(path.name for path in hosts.parent.glob("*") if path.is_dir())) or "none"
         raise CollectError(f"There is no inventory {inventory!r} in {hosts.parent}. Known: {known}.")
     if not playbook.exists():
         raise CollectError(f"{playbook} is not there: the environment is not set up. Run make setup.")
     variables = ["-e", f"collect_run={folder.name}", "-e", f"collect_into={(folder / 'raw').resolve()}"]
-    command = [str(playbook), "-i", str(hosts.relative_to(root)), str(PLAYBOOK), *variables]
+    command = [str(playbook), "-i", str(hosts), str(PLAYBOOK), *variables]
     failures: list[str] = []
     errors: list[str] = []
     with subprocess.Popen(

@@ -48,7 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     nodes = argparse.ArgumentParser(add_help=False)
     nodes.add_argument(
-        "--inventory", default="local", metavar="NAME", help="a folder of inventories/, or a path (local)"
+        "--inventory",
+        type=inventories.name_of,
+        default="local",
+        metavar="NAME",
+        help="a folder of inventories/, or a path (local)",
     )
     nodes.add_argument("--debug", action="store_true", help="show the trace of an error")
     what = argparse.ArgumentParser(add_help=False)
@@ -168,7 +172,7 @@ def _alone(inventory: str) -> Iterator[None]:
     Raises:
         FaasbedError: another run is on this inventory.
     """
-    name = str(inventories.path_of(inventory)).strip("/").replace("/", "-") if "/" in inventory else inventory
+    name = inventory.strip("/").replace("/", "-")
     folder = user_cache_path("faasbed", ensure_exists=True)
     lock = FileLock(folder / f"{name}.lock", timeout=0)
     try:

@@ -38,13 +38,18 @@ class Inventory:
             ) from None
 
 
+def name_of(given: str) -> str:
+    """Return what a run remembers of an inventory: its name, or its whole path when a path is given."""
+    return str(Path(given).resolve()) if "/" in given else given
+
+
 def path_of(name: str) -> Path:
     """Return the folder of a named inventory, or the path itself when one is given.
 
     Raises:
         InventoryError: there is no such inventory.
     """
-    path = INVENTORIES / name if "/" not in name else Path(name).resolve()
+    path = INVENTORIES / name  # a path given as a whole stays itself
     if not path.exists():
         known = ", ".join(sorted(entry.name for entry in INVENTORIES.iterdir() if entry.is_dir()))
         raise InventoryError(f"inventory {name!r}: there is no {path}. Known inventories: {known}; or give a path.")
