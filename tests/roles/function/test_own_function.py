@@ -1,0 +1,54 @@
+"""Somebody's own function, as docs/your-own-function.md shows it, deployed on the lab instead of ours."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from testbed import ROOT, TrialLab, changed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.lab
+BODY = b'{"texts": ["one two two"]}'
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The project's code with the documented module beside ours."""
+    page = (ROOT / "docs/your-own-function.md").read_text(encoding="utf-8")
+    (module,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    for package in ("app", "collect", "experiments"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "app" / "word_count.py").write_text(module, encoding="utf-8")
+    return tmp_path
+
+
+def test_the_documented_function_runs_behind_the_gateway_of_a_lab(lab: TrialLab, project: Path) -> None:
+    service = {"name": "words", "nodes": ["edge-1"], "gateway": "edge-1", "port": 31080}
+    variables = {
+        "runtime_root": str(project),
+        "function_module": "app.word_count",
+        "function_services": [{**service, "congestion_control": "cubic", "timeout_s": 30}],
+    }
+    given = ["-e", json.dumps(variables)]
+    try:
+        assert changed(lab.playbook("playbooks/function.yml", *given))["edge-1"] > 0
+        assert changed(lab.playbook("playbooks/function.yml", *given))["edge-1"] == 0
+        url = f"http://{lab.data_address(1)}:31080/"
+        ask = f"import urllib.request as u; r = u.urlopen({url!r}, {BODY!r}, 30); print(r.headers, r.read().decode())"
+        answered = lab.ssh("bs", shlex.join(["python3", "-c", ask]))
+        assert answered.returncode == 0, answered.stderr
+        headers, _, body = answered.stdout.partition("\n\n")
+        reply = json.loads(body)
+        assert reply["words"] == {"two": 2, "one": 1}
+        assert (reply["node"], reply["replica"]) == ("edge-1", "words-edge-1")
+        assert re.search(r"^server-timing: .*, count;dur=[\d.]+$", headers, re.MULTILINE)
+    finally:
+        removal = '{"function_action": "remove"}'
+        assert changed(lab.playbook("playbooks/function.yml", *given, "-e", removal))
