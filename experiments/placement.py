@@ -103,8 +103,8 @@ def _links(scenario: Scenario, members: tuple[str, ...], inventory: Inventory) -
         for group in () if spec.between == "all" else spec.between:
             if not set(members) & set(inventory.hosts(group)):
                 raise SpecError(
-                    f"scenario {scenario.name}: links between {' and '.join(spec.between)}: none of the scenario's nodes "
-                    f"is in a group {group} of inventory {inventory.name}; these are {', '.join(members)}"
+                    f"scenario {scenario.name}: links between {' and '.join(spec.between)}: none of the scenario's "
+                    f"nodes is in a group {group} of inventory {inventory.name}; these are {', '.join(members)}"
                 )
         for pair in _pairs(spec, members, inventory):
             if pair in links:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +13,9 @@ from nodes import inventory, only, paper
 from experiments.driver import cut
 from experiments.placement import place
 from experiments.plan import draw
-from experiments.spec import Experiment
+
+if TYPE_CHECKING:
+    from experiments.spec import Experiment
 
 seeds = st.integers(0, 2**63)
 experiments = st.builds(

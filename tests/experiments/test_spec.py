@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -14,6 +13,9 @@ from hypothesis import strategies as st
 from experiments import spec
 from experiments.errors import SpecError
 from experiments.spec import Experiment, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EDGE = yaml.safe_load((spec.SCENARIOS / "edge.yaml").read_text(encoding="utf-8"))
 
