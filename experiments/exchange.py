@@ -38,11 +38,14 @@ class Exchange:
 
 def fire(url: str, host: str, bodies: list[bytes], *, congestion_control: str, timeout_s: float) -> list[Exchange]:
     """Send the bodies together, each on a new connection, and return what came of them in their order."""
+    missing = _missing(congestion_control)
+    if missing is not None:
+        return [Exchange(error=f"{url} was not asked: {missing}") for _ in bodies]
     exchanges = [Exchange() for _ in bodies]
     barrier = threading.Barrier(len(bodies))
     with _client(congestion_control, timeout_s) as client:
         threads = [
-            threading.Thread(target=_send, args=(client, url, host, body, exchange, barrier))
+            threading.Thread(target=_send, args=(client, url, host, body, exchange, barrier, timeout_s))
             for body, exchange in zip(bodies, exchanges, strict=True)
         ]
         for thread in threads:
@@ -50,6 +53,16 @@ def fire(url: str, host: str, bodies: list[bytes], *, congestion_control: str, t
         for thread in threads:
             thread.join()
     return exchanges
+
+
+def _missing(congestion_control: str) -> str | None:
+    """Return why no connection can have this congestion control: httpcore calls that a node that is not there."""
+    with socket.socket() as probe:
+        try:
+            probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion_control.encode())
+        except OSError as error:
+            return f"this kernel has no TCP congestion control {congestion_control} to give ({error.strerror})"
+    return None
 
 
 def _client(congestion_control: str, timeout_s: float) -> httpx.Client:
@@ -63,11 +76,17 @@ def _client(congestion_control: str, timeout_s: float) -> httpx.Client:
 
 
 def _send(
-    client: httpx.Client, url: str, host: str, body: bytes, exchange: Exchange, barrier: threading.Barrier
+    client: httpx.Client,
+    url: str,
+    host: str,
+    body: bytes,
+    exchange: Exchange,
+    barrier: threading.Barrier,
+    timeout_s: float,
 ) -> None:
     headers = {"Host": host, "Content-Type": "application/json", "Connection": "close"}
     request = client.build_request("POST", url, content=body, headers=headers)
-    request.extensions["trace"] = _Trace(exchange)
+    request.extensions["trace"] = _Trace(exchange, timeout_s)
     barrier.wait()
     exchange.sent_ns = time.monotonic_ns()
     try:
@@ -80,7 +99,7 @@ def _send(
     exchange.body = response.content
     exchange.headers = dict(response.headers)
     if response.status_code != httpx.codes.OK:
-        exchange.error = f"{url} answered {response.status_code}: {response.text[:200].strip()}"
+        exchange.error = f"{url} answered {response.status_code}: {' '.join(response.text.split())[:200]}"
 
 
 def _sentence(url: str, error: httpx.HTTPError) -> str:
@@ -94,8 +113,9 @@ def _sentence(url: str, error: httpx.HTTPError) -> str:
 class _Trace:
     """Hears httpcore's trace events, in the sending thread, and keeps the time of each stage."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, timeout_s: float) -> None:
         self._exchange = exchange
+        self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
 
     def __call__(self, event: str, info: dict[str, Any]) -> None:
@@ -106,7 +126,7 @@ class _Trace:
             self._exchange.congestion_control = _congestion_control(self._socket)
         elif event == "http11.send_request_body.complete":
             if self._socket is not None:
-                _wait_until_acknowledged(self._socket)
+                _wait_until_acknowledged(self._socket, self._timeout_s)
             self._exchange.uploaded_ns = time.monotonic_ns()
         elif event == "http11.receive_response_headers.complete":
             self._exchange.first_byte_ns = now
@@ -122,11 +142,17 @@ def _congestion_control(connection: socket.socket | None) -> str | None:
     return name.split(b"\0", 1)[0].decode()
 
 
-def _wait_until_acknowledged(connection: socket.socket) -> None:
-    """Return when the peer has acknowledged every byte, or answers early: the kernel's buffer is no upload."""
+def _wait_until_acknowledged(connection: socket.socket, timeout_s: float) -> None:
+    """Return when the peer has acknowledged every byte, or answers early: the kernel's buffer is no upload.
+
+    Raises:
+        httpx.WriteTimeout: the peer took no byte for so long that it never will.
+    """
     unsent = array.array("i", [0])
+    until = time.monotonic() + timeout_s
     with suppress(OSError):  # the connection broke: reading the answer says so
-        while True:
+        while time.monotonic() < until:
             fcntl.ioctl(connection, termios.TIOCOUTQ, unsent)
             if unsent[0] == 0 or select.select([connection], [], [], 0.001)[0]:
                 return
+        raise httpx.WriteTimeout("the upload was not acknowledged")

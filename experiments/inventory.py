@@ -33,8 +33,7 @@ class Inventory:
             return self.variables[host][name]
         except KeyError:
             raise InventoryError(
-                f"inventory {self.name}: host {host} has no variable {name}; "
-                f"set it in inventories/{self.name}/hosts.yml or group_vars"
+                f"inventory {self.name}: host {host} has no variable {name}; set it in its hosts.yml or group_vars"
             ) from None
 
 

@@ -100,6 +100,12 @@ def _service(scenario: Scenario, inventory: Inventory, port: int) -> Service:
 def _links(scenario: Scenario, members: tuple[str, ...], inventory: Inventory) -> dict[tuple[str, str], dict[str, Any]]:
     links: dict[tuple[str, str], dict[str, Any]] = {}
     for spec in scenario.links:
+        for group in () if spec.between == "all" else spec.between:
+            if not set(members) & set(inventory.hosts(group)):
+                raise SpecError(
+                    f"scenario {scenario.name}: links between {' and '.join(spec.between)}: none of the scenario's "
+                    f"nodes is in a group {group} of inventory {inventory.name}; these are {', '.join(members)}"
+                )
         for pair in _pairs(spec, members, inventory):
             if pair in links:
                 raise SpecError(

@@ -14,11 +14,13 @@ import yaml
 
 from collect import records
 from collect.records import ModelRecord
+from experiments import spec
 from experiments.errors import FaasbedError, RunError
-from experiments.spec import Experiment
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from experiments.spec import Experiment
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -64,7 +66,7 @@ class RunFolder:
 
     def experiment(self) -> Experiment:
         """Return the experiment as it was resolved when the run began."""
-        return Experiment.model_validate(yaml.safe_load((self.path / "scenario.yaml").read_text(encoding="utf-8")))
+        return spec.resolved(self.path / "scenario.yaml")
 
     def measured(self) -> bool:
         """Return whether every repetition of the plan is on record here."""

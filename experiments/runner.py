@@ -132,7 +132,11 @@ def read_inventory(name: str) -> Inventory:
             response_format="json",
             private_data_dir=private,
             quiet=True,
-            envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+            # A file with an error in it is otherwise an inventory without nodes.
+            envvars={
+                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+                "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
+            },
         )
     if not isinstance(listing, dict):
         raise InventoryError(

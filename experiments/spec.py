@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from experiments.errors import SpecError
 
 SCENARIOS = Path(__file__).resolve().parent
 Share = Annotated[float, Field(gt=0, lt=1)]
+# A part of host names, of file names and of a run's id.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
 # Rounding of shares such as 0.2 + 0.4 + 0.4 must not be called more than one.
 SHARES_TOLERANCE = 1e-9
 # A normal distribution below zero sends at once: beyond a quarter of the delay that bends the distribution.
@@ -22,9 +24,9 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Model(BaseModel):
-    """Frozen, and a key that is not known is an error."""
+    """Frozen; a key that is not known is an error, and so is a number without end."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class LinkSpec(Model):
@@ -36,6 +38,14 @@ class LinkSpec(Model):
     loss_percent: float = Field(ge=0, le=100, default=0)
     rate_mbit: float | None = Field(gt=0, default=None)
     reorder: bool = True
+
+    @field_validator("between", mode="before")
+    @classmethod
+    def _all_or_two_groups(cls, value: object) -> object:
+        pair = isinstance(value, list | tuple) and [type(group) for group in value] == [str, str]
+        if value != "all" and not pair:
+            raise ValueError(f"{value!r} is neither all nor two groups, such as [base_stations, edge]")
+        return value
 
     @model_validator(mode="after")
     def _jitter_fits_the_delay(self) -> LinkSpec:
@@ -86,7 +96,7 @@ class TransportSpec(Model):
 class Scenario(Model):
     """One scenario: what is measured, whatever the nodes."""
 
-    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")
+    name: Name
     title: str
     links: tuple[LinkSpec, ...]
     function: FunctionSpec
@@ -107,11 +117,19 @@ class Scenario(Model):
 class Experiment(Model):
     """Scenarios and how often each is measured: ``repetitions`` times, in shuffled blocks of ``block_repetitions``."""
 
-    name: str
+    name: Name
     repetitions: int = Field(ge=1)
     warmups: int = Field(ge=0, default=1)
     block_repetitions: int = Field(ge=1, default=5)
     scenarios: tuple[Scenario, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _each_scenario_once(self) -> Experiment:
+        names = [scenario.name for scenario in self.scenarios]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two scenarios have the name {twice}: records tell scenarios apart by their names")
+        return self
 
 
 def load(name: str, *, repetitions: int | None = None) -> Experiment:
@@ -133,7 +151,7 @@ def load(name: str, *, repetitions: int | None = None) -> Experiment:
         members = data.pop("scenarios")
         if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
             raise SpecError(f"{path}: scenarios: must be a list of scenario names, such as [edge, cloud]")
-        unknown = sorted(set(data) - {"name"})
+        unknown = sorted(map(str, set(data) - {"name"}))
         if unknown:
             raise SpecError(f"{path}: {unknown[0]}: not a key of a file that lists scenarios; put it in the scenario's")
         scenarios = [_scenario(member_path, _read(member_path)) for member_path in map(_path_of, members)]
@@ -142,6 +160,11 @@ def load(name: str, *, repetitions: int | None = None) -> Experiment:
         scenarios = [_scenario(path, data)]
         data = {"name": scenarios[0].name}
     return _validate(Experiment, {**data, **settings, "scenarios": scenarios}, path)
+
+
+def resolved(path: Path) -> Experiment:
+    """Return the experiment that a run keeps as its ``scenario.yaml``; raises as `load`."""
+    return _validate(Experiment, _read(path), path)
 
 
 def _scenario(path: Path, data: dict[str, Any]) -> Scenario:
@@ -162,6 +185,8 @@ def _read(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise SpecError(f"{path} cannot be read: {error.strerror}") from error
     if not isinstance(data, dict):
         raise SpecError(f"{path}: a scenario is a mapping of keys such as links and function; compare edge.yaml")
     return data
@@ -177,7 +202,13 @@ def _validate(model: type[M], data: dict[str, Any], path: Path) -> M:
 def _sentences(error: ValidationError, path: Path) -> list[str]:
     said = []
     for problem in error.errors()[:2]:
-        where = ".".join(str(part) for part in problem["loc"] if part not in ("all", "tuple[str, str]"))
-        what = "unknown key; check its spelling" if problem["type"] == "extra_forbidden" else problem["msg"]
+        where = ".".join(map(str, problem["loc"]))
+        match problem["type"]:
+            case "extra_forbidden":
+                what = "unknown key; check its spelling"
+            case "string_pattern_mismatch":
+                what = f"{problem['input']!r} is no name: use a few small letters, digits and hyphens"
+            case _:
+                what = problem["msg"]
         said.append(f"{path}: {where + ': ' if where else ''}{what.removeprefix('Value error, ')}")
     return said

@@ -1,0 +1,133 @@
+"""Where scenarios stand on an inventory's nodes, and the sentence where they cannot."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+from nodes import PAPER, inventory, only, paper
+
+from experiments.errors import InventoryError, SpecError
+from experiments.inventory import Inventory
+from experiments.placement import FIRST_GATEWAY_PORT, Placement, place
+from experiments.spec import Experiment, LinkSpec
+
+
+def with_links(*links: dict[str, Any], name: str = "edge") -> Experiment:
+    """Return one of the paper's scenarios with other links."""
+    experiment = only(name, 1)
+    scenario = experiment.scenarios[0].model_copy(update={"links": tuple(LinkSpec(**link) for link in links)})
+    return experiment.model_copy(update={"scenarios": (scenario,)})
+
+
+def pairs(placed: Placement) -> list[tuple[str, str]]:
+    return [(link["source"], link["target"]) for link in placed.links]
+
+
+def test_on_the_papers_nodes_each_scenario_has_its_own_and_every_ordered_pair_is_a_link() -> None:
+    placed = place(paper(), inventory())
+    assert placed.base_stations == ("bs",)
+    assert {name: service.nodes for name, service in placed.services.items()} == {
+        "edge": ("edge-1", "edge-2"),
+        "cloud": ("cloud-1",),
+    }
+    assert sorted(pairs(placed)) == sorted(
+        [*permutations(("bs", "edge-1", "edge-2"), 2), *permutations(("bs", "cloud-1"), 2)]
+    )
+    edge = next(link for link in placed.links if link["target"] == "edge-2")
+    assert edge == {"source": "bs", "target": "edge-2", "delay_ms": 1.25, "jitter_ms": 0.25, "loss_percent": 0.02, "reorder": True}  # fmt: skip
+
+
+def test_a_gateway_is_a_compute_node_on_a_port_of_its_own() -> None:
+    placed = place(paper(), inventory())
+    for index, service in enumerate(placed.services.values()):
+        assert service.gateway == service.nodes[0]
+        address = inventory().variable(service.gateway, "data_address")
+        assert service.url == f"http://{address}:{FIRST_GATEWAY_PORT + index}/"
+        assert service.variables()["port"] == FIRST_GATEWAY_PORT + index
+
+
+@pytest.mark.parametrize("scenario", ["edge", "cloud"])
+@pytest.mark.parametrize("group", ["edge", "cloud"])
+def test_either_scenario_runs_on_either_kind_of_nodes(scenario: str, group: str) -> None:
+    nodes = inventory({"base_stations": ("bs",), group: ("a", "b", "c")})
+    service = place(only(scenario, 1), nodes).services[scenario]
+    assert service.nodes == (("a", "b") if scenario == "edge" else ("a",))
+
+
+def test_a_group_with_too_few_nodes_gives_way_to_the_next() -> None:
+    nodes = inventory({"base_stations": ("bs",), "edge": ("edge-1",), "cloud": ("cloud-1",)})
+    assert place(only("edge", 1), nodes).services["edge"].nodes == ("edge-1", "cloud-1")
+
+
+def test_every_base_station_has_links_to_every_node_and_to_the_others() -> None:
+    nodes = inventory({**PAPER, "base_stations": ("bs-1", "bs-2")})
+    assert sorted(pairs(place(only("edge", 1), nodes))) == sorted(permutations(("bs-1", "bs-2", "edge-1", "edge-2"), 2))
+
+
+def test_links_between_two_groups_go_both_ways_and_leave_the_others_alone() -> None:
+    placed = place(
+        with_links({"between": ("base_stations", "edge"), "delay_ms": 5}, {"between": ("edge", "edge"), "delay_ms": 1}),
+        inventory(),
+    )
+    assert {(link["source"], link["target"]): link["delay_ms"] for link in placed.links} == {
+        **{("bs", node): 5 for node in PAPER["edge"]},
+        **{(node, "bs"): 5 for node in PAPER["edge"]},
+        ("edge-1", "edge-2"): 1,
+        ("edge-2", "edge-1"): 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("experiment", "nodes", "sentence"),
+    [
+        (paper(), inventory({**PAPER, "base_stations": ()}), "inventory trial: group base_stations is empty"),
+        (
+            only("edge", 1),
+            inventory({"base_stations": ("bs",), "edge": ("edge-1",)}),
+            "scenario edge needs 2 nodes in one of the groups edge, compute; inventory trial has too few",
+        ),
+        (
+            only("cloud", 1),
+            inventory({"base_stations": ("bs",)}),
+            "scenario cloud needs 1 node in one of the groups cloud, compute; .*add them to its hosts.yml",
+        ),
+        (
+            paper(),
+            inventory({"base_stations": ("bs",), "edge": ("edge-1", "edge-2")}),
+            "inventory trial: scenarios shape the link bs -> edge-1 differently .*run them one by one",
+        ),
+        (
+            with_links({"delay_ms": 5}, {"between": ("base_stations", "edge"), "delay_ms": 5}),
+            inventory(),
+            "scenario edge: the link bs -> edge-1 is named by two entries of links; .*once",
+        ),
+        (
+            with_links({"between": ("base_stations", "egde"), "delay_ms": 5}),
+            inventory(),
+            "scenario edge: links between base_stations and egde: none of the scenario's nodes is in a group egde",
+        ),
+        (
+            with_links({"between": ("base_stations", "cloud"), "delay_ms": 5}),
+            inventory(),
+            "none of the scenario's nodes is in a group cloud of inventory trial; these are bs, edge-1, edge-2",
+        ),
+    ],
+)
+def test_what_cannot_stand_is_one_sentence(experiment: Experiment, nodes: Inventory, sentence: str) -> None:
+    with pytest.raises(SpecError, match=sentence) as caught:
+        place(experiment, nodes)
+    assert "\n" not in str(caught.value)
+
+
+def test_links_that_two_scenarios_shape_alike_are_shaped_once() -> None:
+    scenarios = (only("edge", 1).scenarios[0], only("edge", 1).scenarios[0].model_copy(update={"name": "again"}))
+    placed = place(paper().model_copy(update={"scenarios": scenarios}), inventory())
+    assert len(placed.links) == len(set(pairs(placed))) == 6
+
+
+def test_a_node_without_an_address_on_the_measured_network_is_named() -> None:
+    nodes = Inventory("trial", inventory().groups, {**inventory().variables, "cloud-1": {}})
+    with pytest.raises(InventoryError, match=r"inventory trial: host cloud-1 has no variable data_address; set it in"):
+        place(paper(), nodes)
