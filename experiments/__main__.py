@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     experiment.add_argument(
         "--dataset", default="synthetic", metavar="NAME", help="synthetic, bbc or a file (synthetic)"
     )
-    experiment.add_argument("--seed", type=int, default=1, metavar="N", help="all that is drawn comes from it (1)")
+    experiment.add_argument("--seed", type=_seed, default=1, metavar="N", help="all that is drawn comes from it (1)")
     experiment.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where runs are kept")
     experiment.add_argument("--run", metavar="ID", help="go on with this run; what it measured is not measured again")
     experiment.set_defaults(command=_experiment)
@@ -173,7 +173,12 @@ def _alone(inventory: str) -> Iterator[None]:
         FaasbedError: another run is on this inventory.
     """
     name = inventory.strip("/").replace("/", "-")
-    folder = user_cache_path("faasbed", ensure_exists=True)
+    try:
+        folder = user_cache_path("faasbed", ensure_exists=True)
+    except OSError as error:
+        raise FaasbedError(
+            f"the lock cannot be made in {error.filename}: {error.strerror}; set XDG_CACHE_HOME"
+        ) from error
     lock = FileLock(folder / f"{name}.lock", timeout=0)
     try:
         lock.acquire()
@@ -185,6 +190,12 @@ def _alone(inventory: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed: it is a whole number from 0 on")
+    return int(text)
 
 
 def _interrupt(*_: object) -> None:

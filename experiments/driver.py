@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -81,8 +82,9 @@ class Trainer:
         """Train with given parameters and score; the order and the answer are those of ``app.evaluate``."""
         if self._process.stdin is None:
             raise DriverError("the base station's trainer has no standard input")
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it ended: there will be no answer, which says so
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
@@ -141,7 +143,7 @@ class Driver:
     def _read_records(self) -> tuple[Counter[tuple[str, int, bool]], set[Any], dict[Any, list[RequestRecord]]]:
         attempts: Counter[tuple[str, int, bool]] = Counter()
         finished = set()
-        orphans: dict[Any, list[RequestRecord]] = {}
+        orphans: dict[tuple[str, int, bool], list[RequestRecord]] = {}
         for record in records.read(self._samples) if self._samples.exists() else ():
             key = (record.scenario, record.repetition, record.warmup)
             attempts[key] = record.attempt + 1
@@ -149,7 +151,9 @@ class Driver:
                 finished.add(key)
                 orphans.pop(key, None)
             else:
-                orphans.setdefault(key, []).append(record)
+                others = orphans.get(key, [])
+                # Only requests that were sent together make a repetition: those of a torn attempt stand alone.
+                orphans[key] = [*(one for one in others if one.attempt == record.attempt), record]
         whole = {key: found for key, found in orphans.items() if len(found) == self._parallel(key[0])}
         return attempts, finished, whole
 

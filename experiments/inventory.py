@@ -48,7 +48,7 @@ def path_of(name: str) -> Path:
     Raises:
         InventoryError: there is no such inventory.
     """
-    path = INVENTORIES / name  # a path given as a whole stays itself
+    path = INVENTORIES / name_of(name)  # a path given as a whole stays itself
     if not path.exists():
         known = ", ".join(sorted(entry.name for entry in INVENTORIES.iterdir() if entry.is_dir()))
         raise InventoryError(f"inventory {name!r}: there is no {path}. Known inventories: {known}; or give a path.")

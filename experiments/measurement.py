@@ -8,6 +8,7 @@ replica and says which replicas answered.
 from __future__ import annotations
 
 import argparse
+import errno
 import fcntl
 import json
 import os
@@ -110,7 +111,8 @@ def _run(folder: Path, base_station: str) -> int:
 
             driver.run(report)
         except Exception as error:
-            _write_status(folder, status | {"state": "failed", "error": str(error) or type(error).__name__})
+            with suppress(OSError):  # the disk may be full: the log, or its lack, says so
+                _write_status(folder, status | {"state": "failed", "error": _sentence(error)})
             raise
         _write_status(folder, status | {"state": "done"})
     return 0
@@ -179,6 +181,12 @@ def _check(folder: Path) -> int:
     return 0
 
 
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk of the base station is full ({error.filename or 'raw records'}); make room and go on"
+    return str(error) or type(error).__name__
+
+
 def _both_labels(labels: list[str]) -> tuple[int, ...]:
     by_label: dict[str, list[int]] = {}
     for row, label in enumerate(labels):
@@ -225,7 +233,7 @@ def _read_status(folder: Path) -> dict[str, Any]:
 
 def _last_line(path: Path) -> str:
     lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.exists() else []
-    return lines[-1] if lines else "it left no log"
+    return lines[-1] if lines else "it left no log; is the disk full?"
 
 
 if __name__ == "__main__":

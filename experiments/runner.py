@@ -112,10 +112,13 @@ class Playbooks:
     def _keep(self, playbook: str, artifacts: Path) -> None:
         if self._events is None:
             return
-        self._events.mkdir(parents=True, exist_ok=True)
-        number = len(list(self._events.iterdir())) + 1
-        target = self._events / f"{number:02}-{playbook}"
-        shutil.copytree(artifacts, target, ignore=shutil.ignore_patterns("fact_cache", "command"))
+        try:
+            self._events.mkdir(parents=True, exist_ok=True)
+            number = len(list(self._events.iterdir())) + 1
+            target = self._events / f"{number:02}-{playbook}"
+            shutil.copytree(artifacts, target, ignore=shutil.ignore_patterns("fact_cache", "command"))
+        except OSError as error:  # what the playbook said matters more than its log
+            self._reporter.say(f"  the events of {playbook} could not be kept in {self._events}: {error}"[:300])
 
 
 def read_inventory(name: str) -> Inventory:

@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FREE_BYTES = 200_000_000
 # How often a lost SSH connection to the base station is looked for again; the driver goes on meanwhile.
 RECONNECTS = 20
+RECONNECT_PAUSE_S = 5
 
 
 @dataclass(slots=True)
@@ -143,6 +144,7 @@ def measure(context: Context) -> None:
             if attempt + 1 == RECONNECTS:
                 raise
             context.reporter.say(f"  {error}: the driver goes on; connecting again")
+            time.sleep(RECONNECT_PAUSE_S)
         else:
             return
 
@@ -197,7 +199,10 @@ def carry_out(context: Context) -> None:
             for step in STEPS[len(BEFORE_LINKS) :]:
                 _take(step, context)
         except KeyboardInterrupt:
-            context.playbooks.run("measure-stop", **context.variables())
+            try:
+                context.playbooks.run("measure-stop", **context.variables())
+            except RunError as error:
+                context.reporter.say(f"the driver could not be stopped: {error}. It ends with its plan.")
             raise
 
 

@@ -1,0 +1,55 @@
+"""The command line: help everywhere, one run at a time on an inventory, one sentence for what is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def experiments(*arguments: str, before: tuple[str, ...] = (), **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*before, sys.executable, "-m", "experiments", *arguments],
+        cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["provision", "verify", "experiment", "reset", "variables"])
+def test_every_command_has_help(command: str) -> None:
+    done = experiments(command, "--help")
+    assert done.returncode == 0
+    assert "--inventory NAME" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["provision", "verify", "experiment", "reset"])
+def test_a_second_run_on_an_inventory_is_refused(command: str, tmp_path: Path) -> None:
+    (tmp_path / "faasbed").mkdir()
+    with FileLock(tmp_path / "faasbed" / "local.lock"):
+        done = experiments(command, XDG_CACHE_HOME=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: another run is using inventory local on this machine")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_root_nothing_is_begun(tmp_path: Path) -> None:
+    # A user namespace without a map: nobody to the program, though the files can be read.
+    done = experiments(
+        "experiment", "--results", str(tmp_path / "r"), before=("unshare", "--user"), XDG_CACHE_HOME=str(tmp_path)
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("seed", ["-1", "one", "1.5"])
+def test_a_seed_is_a_whole_number(seed: str) -> None:
+    done = experiments("experiment", f"--seed={seed}")
+    assert done.returncode == 2
+    assert "is no seed" in done.stderr
