@@ -198,12 +198,27 @@ def carry_out(context: Context) -> None:
         try:
             for step in STEPS[len(BEFORE_LINKS) :]:
                 _take(step, context)
-        except KeyboardInterrupt:
-            try:
-                context.playbooks.run("measure-stop", **context.variables())
-            except RunError as error:
-                context.reporter.say(f"the driver could not be stopped: {error}. It ends with its plan.")
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                _stop(context)
+            _rescue(context)
             raise
+
+
+def _stop(context: Context) -> None:
+    try:
+        context.playbooks.run("measure-stop", **context.variables())
+    except RunError as error:
+        context.reporter.say(f"the driver could not be stopped: {error}. It ends with its plan.")
+
+
+def _rescue(context: Context) -> None:
+    """Fetch what was measured before a run was cut off, so that it outlives the base station."""
+    if any(entry["step"] == "measure" for entry in context.run.read_json("steps.json") or []):
+        try:
+            _take(collect, context)
+        except RunError as error:
+            context.reporter.say(f"the records stay on the base station for now: {error}")
 
 
 @contextmanager
