@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,3 +53,25 @@ def test_the_documented_function_runs_behind_the_gateway_of_a_lab(lab: TrialLab,
     finally:
         removal = '{"function_action": "remove"}'
         assert changed(lab.playbook("playbooks/function.yml", *given, "-e", removal))
+
+
+@pytest.mark.parametrize("port", [31080, 32080], ids=["gateway", "replica"])
+def test_a_port_that_another_program_has_is_refused_by_name(lab: TrialLab, project: Path, port: int) -> None:
+    service = {"name": "words", "nodes": ["edge-1"], "gateway": "edge-1", "port": 31080}
+    variables = {
+        "runtime_root": str(project),
+        "function_module": "app.word_count",
+        "function_services": [{**service, "congestion_control": "cubic", "timeout_s": 30}],
+    }
+    given = ["-e", json.dumps(variables)]
+    listen = f"import socket; s = socket.create_server(({lab.data_address(1)!r}, {port})); print(flush=True); input()"
+    command = ["ip", "netns", "exec", lab.namespace("edge-1"), "python3", "-c", listen]
+    try:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+            other.stdout.readline()
+            refused = lab.playbook("playbooks/function.yml", *given)
+            other.communicate("\n")
+        assert refused.returncode != 0
+        assert f"Port {port} of {lab.data_address(1)} is taken by another program" in " ".join(refused.stdout.split())
+    finally:
+        lab.playbook("playbooks/function.yml", *given, "-e", '{"function_action": "remove"}')
