@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.lab
+# The lab is shared: other tests find its nodes empty.
+REMOVAL = '{"function_action": "remove", "runtime_state": "absent"}'
 BODY = b'{"texts": ["one two two"]}'
 
 
@@ -51,8 +53,7 @@ def test_the_documented_function_runs_behind_the_gateway_of_a_lab(lab: TrialLab,
         assert (reply["node"], reply["replica"]) == ("edge-1", "words-edge-1")
         assert re.search(r"^server-timing: .*, count;dur=[\d.]+$", headers, re.MULTILINE)
     finally:
-        removal = '{"function_action": "remove"}'
-        assert changed(lab.playbook("playbooks/function.yml", *given, "-e", removal))
+        assert changed(lab.playbook("playbooks/function.yml", *given, "-e", REMOVAL))
 
 
 @pytest.mark.parametrize("port", [31080, 32080], ids=["gateway", "replica"])
@@ -74,4 +75,4 @@ def test_a_port_that_another_program_has_is_refused_by_name(lab: TrialLab, proje
         assert refused.returncode != 0
         assert f"Port {port} of {lab.data_address(1)} is taken by another program" in " ".join(refused.stdout.split())
     finally:
-        lab.playbook("playbooks/function.yml", *given, "-e", '{"function_action": "remove"}')
+        lab.playbook("playbooks/function.yml", *given, "-e", REMOVAL)
