@@ -32,14 +32,19 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_documented_function_runs_behind_the_gateway_of_a_lab(lab: TrialLab, project: Path) -> None:
+@pytest.fixture
+def given(project: Path) -> list[str]:
+    """The variables that deploy the documented module as a service on edge-1, as ansible-playbook takes them."""
     service = {"name": "words", "nodes": ["edge-1"], "gateway": "edge-1", "port": 31080}
     variables = {
         "runtime_root": str(project),
         "function_module": "app.word_count",
         "function_services": [{**service, "congestion_control": "cubic", "timeout_s": 30}],
     }
-    given = ["-e", json.dumps(variables)]
+    return ["-e", json.dumps(variables)]
+
+
+def test_the_documented_function_runs_behind_the_gateway_of_a_lab(lab: TrialLab, given: list[str]) -> None:
     try:
         assert changed(lab.playbook("playbooks/function.yml", *given))["edge-1"] > 0
         assert changed(lab.playbook("playbooks/function.yml", *given))["edge-1"] == 0
@@ -57,14 +62,7 @@ def test_the_documented_function_runs_behind_the_gateway_of_a_lab(lab: TrialLab,
 
 
 @pytest.mark.parametrize("port", [31080, 32080], ids=["gateway", "replica"])
-def test_a_port_that_another_program_has_is_refused_by_name(lab: TrialLab, project: Path, port: int) -> None:
-    service = {"name": "words", "nodes": ["edge-1"], "gateway": "edge-1", "port": 31080}
-    variables = {
-        "runtime_root": str(project),
-        "function_module": "app.word_count",
-        "function_services": [{**service, "congestion_control": "cubic", "timeout_s": 30}],
-    }
-    given = ["-e", json.dumps(variables)]
+def test_a_port_that_another_program_has_is_refused_by_name(lab: TrialLab, given: list[str], port: int) -> None:
     listen = f"import socket; s = socket.create_server(({lab.data_address(1)!r}, {port})); print(flush=True); input()"
     command = ["ip", "netns", "exec", lab.namespace("edge-1"), "python3", "-c", listen]
     try:
