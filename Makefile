@@ -19,7 +19,7 @@ help: ## list the targets
 	@echo "Variables: INVENTORY=$(INVENTORY) SCENARIO=$(SCENARIO) REPETITIONS=$(or $(REPETITIONS),20) DATASET=$(DATASET) SEED=$(SEED) RESULTS=$(RESULTS) RUN=<run id>"
 
 setup: ## install what is missing: .venv, Debian packages
-	@sh setup.sh testbed
+	@sh setup.sh testbed $(INVENTORY)
 
 provision: setup ## make the nodes and deploy the function
 	@$(PYTHON) -m experiments provision $(NODES) $(WHAT)

@@ -1,9 +1,11 @@
 #!/bin/sh
 # Installs what is missing for `make experiment` (argument: testbed) or for development (argument: dev), and says what.
+# A second argument names the inventory: nodes that are containers need more programs than namespaces do.
 # A second run finds everything there and says nothing.
 set -eu
 cd "$(dirname "$0")"
 wanted=${1:-testbed}
+inventory=${2:-local}
 
 # program or file that tells whether a Debian package is there, and the package
 packages=""
@@ -23,6 +25,11 @@ elif ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
   exit 2
 elif [ ! -x .venv/bin/python ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
   packages="$packages python3-venv"
+fi
+if [ "$wanted" = dev ] || [ "$inventory" = containers ]; then
+  need mmdebstrap mmdebstrap
+  need podman podman
+  need runc runc
 fi
 if [ "$wanted" = dev ]; then
   need chromium chromium

@@ -282,4 +282,6 @@ def check_machine(inventory: Inventory) -> None:
     hosts = inventory.hosts("nodes")
     made_here = bool(hosts) and inventory.variables.get(hosts[0], {}).get("lab_kind", "own") != "own"
     if made_here and os.geteuid() != 0:
-        raise RunError(f"inventory {inventory.name} makes network namespaces, which needs root: run it again with sudo")
+        raise RunError(
+            f"inventory {inventory.name} makes nodes on this machine, which needs root: run it again with sudo"
+        )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -35,6 +36,7 @@ class TrialLab:
 
     slot: int
     inventory: Path
+    kind: str = "local"
 
     @property
     def prefix(self) -> str:
@@ -56,7 +58,7 @@ class TrialLab:
         return f"{self.prefix}-{node}"
 
     def describe(self, groups: dict[str, tuple[str, ...]] = PAPER_NODES) -> None:
-        """Write the inventory: hosts of ours in the shape of inventories/local, whose SSH settings it uses."""
+        """Write the inventory: hosts of ours in the shape of the project's own, whose SSH settings they use."""
         names = [name for members in groups.values() for name in members]
         hosts = {
             name: {"ansible_host": self.management_address(place), "data_address": self.data_address(place)}
@@ -66,7 +68,7 @@ class TrialLab:
         base_stations = children.pop("base_stations")
         nodes = {"base_stations": base_stations, "compute": {"children": children}}
         settings = {
-            "lab_kind": "local",
+            "lab_kind": self.kind,
             "lab_prefix": self.prefix,
             "lab_dir": str(self.folder),
             "lab_management_network": f"198.18.{self.slot}.0/24",
@@ -76,7 +78,9 @@ class TrialLab:
         (self.inventory / "group_vars").mkdir(parents=True, exist_ok=True)
         _write(self.inventory / "hosts.yml", {"all": {"children": {"nodes": {"children": nodes}}}})
         _write(self.inventory / "group_vars" / "all.yml", settings)
-        shutil.copy(ROOT / "inventories/local/group_vars/nodes.yml", self.inventory / "group_vars" / "nodes.yml")
+        shutil.copy(
+            ROOT / "inventories" / self.kind / "group_vars" / "nodes.yml", self.inventory / "group_vars" / "nodes.yml"
+        )
 
     def management_address(self, place: int) -> str:
         return f"198.18.{self.slot}.{10 + place}"
@@ -98,7 +102,15 @@ class TrialLab:
     def clear(self) -> None:
         """Remove what is there, be it another session's that was killed."""
         if self.folder.exists():
-            _expect(self.remove())
+            arguments = ["-e", f"lab_kind={self._kind_that_stands()}"]
+            _expect(self.remove(*arguments))
+
+    def _kind_that_stands(self) -> str:
+        """Which kind of nodes another session left in this slot."""
+        made = (
+            json.loads((self.folder / "made.json").read_text("utf-8")) if (self.folder / "made.json").exists() else {}
+        )
+        return "containers" if made.get("containers") else "local"
 
     def ssh(self, node: str, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command on a node over SSH, with the lab's key and known hosts and nothing of the user's."""
@@ -110,7 +122,7 @@ class TrialLab:
 
 
 @contextmanager
-def trial_lab(folder: Path) -> Iterator[TrialLab]:
+def trial_lab(folder: Path, kind: str = "local") -> Iterator[TrialLab]:
     """A slot that nobody else uses, with nothing in it; whatever a test makes there is removed afterwards.
 
     The slot is held by an abstract socket, which ends with this process and leaves no file.
@@ -126,7 +138,7 @@ def trial_lab(folder: Path) -> Iterator[TrialLab]:
             break
         else:
             pytest.skip(f"all {len(SLOTS)} trial labs of this machine are in use")
-        lab = TrialLab(slot, folder / "inventory")
+        lab = TrialLab(slot, folder / "inventory", kind)
         lab.describe()
         lab.clear()
         try:

@@ -6,14 +6,16 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lab_ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
 from ansible.module_utils.lab_machine import check_tools
+from ansible.module_utils.lab_module import LAB_OPTIONS, carry_out, exit_with
 from ansible.module_utils.lab_network import network_changes, refuse_strangers, removal_changes
 from ansible.module_utils.lab_nodes import (
+    TOOLS,
     connection_changes,
+    controller_changes,
     end_changes,
     file_changes,
     folder_removal,
@@ -98,7 +100,8 @@ def lab_is_laid_out(lab: Lab, ledger: Ledger | None, usable_cores: int) -> list[
         *removal_changes(namespaces, set(before.links) - set(after.links)),
         *(change for name in gone for kind in ("nodes", "sshd") for change in folder_removal(lab.folder / kind / name)),
         *network_changes(lab),
-        *file_changes(lab, usable_cores),
+        *controller_changes(lab, usable_cores),
+        *file_changes(lab),
     ]
 
 
@@ -141,7 +144,7 @@ def make(module: AnsibleModule, folder: Path) -> list[Change]:
         ledger = read_ledger(folder)
         laid_out = lab_is_laid_out(lab, ledger, len(cores))
         if laid_out:
-            (ledger.and_then(lab) if ledger else ledger_of(lab)).write(folder)
+            (ledger.and_then(ledger_of(lab)) if ledger else ledger_of(lab)).write(folder)
             carry_out(laid_out)
             ledger_of(lab).write(folder)
         started = nodes_run(lab, launcher)
@@ -160,24 +163,9 @@ def remove(module: AnsibleModule, folder: Path) -> list[Change]:
     return changes
 
 
-def carry_out(changes: list[Change]) -> None:
-    """Do what the sentences say, in their order."""
-    for change in changes:
-        change.do()
-
-
 def main() -> None:
     """Run as an Ansible module."""
-    wanted: dict[str, dict[str, Any]] = {
-        "launcher": {"type": "path"},
-        "prefix": {"type": "str"},
-        "state_dir": {"type": "path"},
-        "management_network": {"type": "str"},
-        "data_network": {"type": "str"},
-        "management_addresses": {"type": "dict"},
-        "data_addresses": {"type": "dict"},
-        "compute": {"type": "list", "elements": "str"},
-    }
+    wanted = {"launcher": {"type": "path"}, **LAB_OPTIONS}
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -189,16 +177,11 @@ def main() -> None:
     )
     folder = Path(module.params["folder"])
     try:
-        check_tools()
+        check_tools(TOOLS)
         changes = (make if module.params["state"] == "present" else remove)(module, folder)
     except LabError as error:
         module.fail_json(msg=str(error))
-    sentences = [change.sentence for change in changes]
-    module.exit_json(
-        changed=bool(sentences),
-        changes=sentences,
-        diff={"before": "", "after": "".join(f"{sentence}\n" for sentence in sentences)},
-    )
+    exit_with(module, changes)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.lab_machine import boot, read, write
@@ -34,15 +34,18 @@ class Ledger:
     namespaces: tuple[str, ...]
     links: tuple[str, ...]
     nodes: tuple[str, ...]
+    containers: tuple[str, ...] = ()
+    # settings of the kernel as they were before the first node ran, by their path below /proc/sys
+    sysctls: dict[str, str] = field(default_factory=dict)
 
-    def and_then(self, lab: Lab) -> Ledger:
-        """The ledger of the time between this one and the lab: it has the names of both."""
-        return Ledger(
-            boot=boot(),
-            state_dir=str(lab.state_dir),
-            namespaces=tuple(sorted({*self.namespaces, *lab.namespaces})),
-            links=tuple(sorted({*self.links, *lab.links})),
-            nodes=tuple(sorted({*self.nodes, *(node.name for node in lab.nodes)})),
+    def and_then(self, after: Ledger) -> Ledger:
+        """The ledger of the time between this one and the one after: it has the names of both."""
+        return replace(
+            after,
+            namespaces=tuple(sorted({*self.namespaces, *after.namespaces})),
+            links=tuple(sorted({*self.links, *after.links})),
+            nodes=tuple(sorted({*self.nodes, *after.nodes})),
+            containers=tuple(sorted({*self.containers, *after.containers})),
         )
 
     def write(self, folder: Path) -> None:
@@ -80,7 +83,7 @@ def read_ledger(folder: Path) -> Ledger | None:
         raise LabError(
             f"{_file(folder)} cannot be read ({error}): end the lab by hand, then remove {folder}."
         ) from error
-    return ledger if ledger.boot == boot() else replace(ledger, boot=boot(), namespaces=(), links=())
+    return ledger if ledger.boot == boot() else replace(ledger, boot=boot(), namespaces=(), links=(), sysctls={})
 
 
 @contextmanager

@@ -19,16 +19,6 @@ from ansible.module_utils.lab_plan import LabError
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NAMESPACES = Path("/run/netns")
-TOOLS = {
-    "ip": "iproute2",
-    "mount": "mount",
-    "nsenter": "util-linux",
-    "ssh": "openssh-client",
-    "ssh-keygen": "openssh-client",
-    "sshd": "openssh-server",
-    "taskset": "util-linux",
-    "unshare": "util-linux",
-}
 
 
 @dataclass(frozen=True)
@@ -40,16 +30,16 @@ class Process:
     state: tuple[int, int] | None
 
 
-def check_tools() -> None:
+def check_tools(tools: dict[str, str]) -> None:
     """Refuse to start without root or without one of the programs, naming the Debian package that has it."""
     if os.geteuid() != 0:
         raise LabError("Making network namespaces needs root: run this with sudo.")
-    missing = [tool for tool in TOOLS if shutil.which(tool, path=SEARCH_PATH) is None]
+    missing = [tool for tool in tools if shutil.which(tool, path=SEARCH_PATH) is None]
     if missing:
-        packages = sorted({TOOLS[tool] for tool in missing})
+        packages = sorted({tools[tool] for tool in missing})
         raise LabError(f"Missing: {', '.join(missing)}. On Debian or Ubuntu: apt-get install {' '.join(packages)}")
     if not Path("/proc/self/ns/net").exists():
-        raise LabError("This kernel has no network namespaces (CONFIG_NET_NS): the inventory `local` needs them.")
+        raise LabError("This kernel has no network namespaces (CONFIG_NET_NS): nodes on this machine need them.")
 
 
 def run(command: list[str], lines: list[str] | None = None) -> str:
@@ -102,6 +92,11 @@ def routes() -> list[dict[str, Any]]:
     return listed
 
 
+def has_default_route(namespace: str) -> bool:
+    """Whether the namespace has an IPv4 default route; one that is not there has none."""
+    return is_whole(namespace) and bool(json.loads(run([*_ip(namespace), "-json", "-4", "route", "show", "default"])))
+
+
 def named_namespaces() -> set[str]:
     """The names that `ip netns` lists."""
     return {entry.name for entry in NAMESPACES.iterdir()} if NAMESPACES.exists() else set()
@@ -118,6 +113,14 @@ def is_whole(namespace: str) -> bool:
 def network_of(namespace: str) -> int | None:
     """The number by which a process tells that it is in this namespace; None where there is none of that name."""
     return (NAMESPACES / namespace).stat().st_ino if is_whole(namespace) else None
+
+
+def network_of_process(pid: int) -> int | None:
+    """The number of a process's network namespace; None if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def boot() -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils import lab_machine as machine
-from ansible.module_utils.lab_plan import MTU, Cable, Change, Lab, LabError, hardware_address
+from ansible.module_utils.lab_plan import DATA_INTERFACE, MTU, Cable, Change, Lab, LabError, hardware_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +76,8 @@ def network_changes(lab: Lab) -> Iterator[Change]:
                     f"join {node.name} to {cable.bridge} as {cable.address} on {cable.interface}",
                     partial(_lay, cable),
                 )
+        if lab.default_route and not machine.has_default_route(lab.namespace(node)):
+            yield Change(f"give {node.name} a default route", partial(_set_default_route, lab.namespace(node)))
     yield from _stray_changes(lab)
 
 
@@ -133,6 +135,10 @@ def _make_namespace(namespace: str) -> None:
         machine.run(["ip", "netns", "delete", namespace])
     machine.run(["ip", "netns", "add", namespace])
     _set_up_loopback(namespace)
+
+
+def _set_default_route(namespace: str) -> None:
+    machine.run_ip(namespace, [f"route replace default dev {DATA_INTERFACE}"])
 
 
 def _set_up_loopback(namespace: str) -> None:

@@ -15,25 +15,39 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.lab_machine import Process
 
+TOOLS = {
+    "ip": "iproute2",
+    "mount": "mount",
+    "nsenter": "util-linux",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
+    "taskset": "util-linux",
+    "unshare": "util-linux",
+}
 STARTED_WITHIN_S = 10.0
 ROUNDS = 5  # of ending processes that start others while they end
 UNLOCKED_ROOT = "root:*:19000:0:99999:7:::\n"
 
 
-def file_changes(lab: Lab, usable_cores: int) -> Iterator[Change]:
-    """What is missing or different among keys, folders and files."""
+def controller_changes(lab: Lab, usable_cores: int) -> Iterator[Change]:
+    """What is missing or different among what the controller needs to reach the nodes and to speak of them."""
     yield from _key_changes(lab.client_key, "the key of the controller")
     for node in lab.nodes:
         yield from _key_changes(lab.host_key(node), f"the host key of {node.name}")
-    for folder in (lab.state_dir, lab.control_sockets):
-        yield from _folder_change(folder)
+    yield from _folder_change(lab.control_sockets)
+    yield from file_change(lab.folder / "known_hosts", partial(_known_hosts, lab))
+    yield from file_change(lab.folder / "nodes.json", partial(lab.description, usable_cores))
+
+
+def file_changes(lab: Lab) -> Iterator[Change]:
+    """What is missing or different among the folders and files of nodes that are namespaces."""
+    yield from _folder_change(lab.state_dir)
     for node in lab.nodes:
         for folder in (lab.home(node), lab.home(node) / "home", lab.home(node) / "tmp"):
             yield from _folder_change(folder)
-        yield from _file_change(lab.sshd(node) / "sshd_config", partial(lab.sshd_config, node))
-    yield from _file_change(lab.folder / "authorized_keys", partial(_public, lab.client_key))
-    yield from _file_change(lab.folder / "known_hosts", partial(_known_hosts, lab))
-    yield from _file_change(lab.folder / "nodes.json", partial(lab.description, usable_cores))
+        yield from file_change(lab.sshd(node) / "sshd_config", partial(lab.sshd_config, node))
+    yield from file_change(lab.folder / "authorized_keys", partial(public_key, lab.client_key))
 
 
 def process_changes(lab: Lab, launcher: Path) -> Iterator[Change]:
@@ -160,20 +174,26 @@ def _folder_change(folder: Path) -> Iterator[Change]:
         yield Change(f"make the folder {folder}", partial(folder.mkdir, parents=True, exist_ok=True))
 
 
-def _file_change(path: Path, text: Callable[[], str]) -> Iterator[Change]:
+def file_change(path: Path, text: Callable[[], str], mode: int = 0o600) -> Iterator[Change]:
+    """A file that has another text, or is not there; a text of keys may come only when the change is carried out."""
     try:
         wanted: str | None = text()
     except FileNotFoundError:
         wanted = None  # made of keys that will be there only later
     if wanted is None or machine.read(path) != wanted:
-        yield Change(f"write {path}", lambda: machine.write(path, text(), 0o600))
+        yield Change(f"write {path}", lambda: machine.write(path, text(), mode))
 
 
 def _known_hosts(lab: Lab) -> str:
-    return "".join(f"{node.management_address} {_public(lab.host_key(node))}" for node in lab.nodes)
+    return "".join(f"{node.management_address} {public_key(lab.host_key(node))}" for node in lab.nodes)
 
 
-def _public(key: Path) -> str:
+def public_key(key: Path) -> str:
+    """The public half of a key as a line, without its comment.
+
+    Raises:
+        FileNotFoundError: the key is not there yet.
+    """
     if not key.exists():
         raise FileNotFoundError(key)  # a public half alone is about to be replaced
     kind, value, *_comment = key.with_suffix(".pub").read_text(encoding="ascii").split()

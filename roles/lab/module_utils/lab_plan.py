@@ -64,6 +64,7 @@ class Lab:
     management_network: IPv4Network
     data_network: IPv4Network
     nodes: tuple[Node, ...]
+    default_route: bool = False  # whether a node has one, by its data interface: a kubelet insists on it
 
     @property
     def bridge(self) -> str:
@@ -186,7 +187,7 @@ class Lab:
         )
 
 
-def make_lab(parameters: dict[str, Any], cores: list[int]) -> Lab:
+def make_lab(parameters: dict[str, Any], cores: list[int], *, default_route: bool = False) -> Lab:
     """The lab that the module's parameters ask for, on a machine that offers these cores.
 
     Raises:
@@ -218,6 +219,7 @@ def make_lab(parameters: dict[str, Any], cores: list[int]) -> Lab:
         state_dir=state_dir,
         management_network=management,
         data_network=data,
+        default_route=default_route,
         nodes=tuple(
             Node(name, address, data_addresses[name], pinned[name]) for name, address in management_addresses.items()
         ),

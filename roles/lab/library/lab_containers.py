@@ -1,0 +1,192 @@
+#!/usr/bin/python
+"""Make or remove the nodes of the inventory `containers`: one podman container with systemd each, reached by SSH."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.lab_containers import (
+    TOOLS,
+    await_nodes,
+    container_changes,
+    container_removal,
+    refuse_foreign_containers,
+    sysctl_changes,
+    sysctls,
+)
+from ansible.module_utils.lab_ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
+from ansible.module_utils.lab_machine import check_tools
+from ansible.module_utils.lab_module import LAB_OPTIONS, carry_out, exit_with
+from ansible.module_utils.lab_network import network_changes, refuse_strangers, removal_changes
+from ansible.module_utils.lab_nodes import connection_changes, folder_removal
+from ansible.module_utils.lab_plan import Change, Lab, LabError, core_warning, make_lab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DOCUMENTATION = r"""
+module: lab_containers
+short_description: Make or remove nodes that are podman containers of this machine
+description:
+  - Compares the machine with the lab that is asked for, and changes what differs, in check mode only in words.
+  - Takes away nothing that C(folder)/made.json does not name.
+options:
+  state:
+    description: Whether the lab is to stand or to be gone.
+    type: str
+    choices: [present, absent]
+    default: present
+  folder:
+    description: Where the lab keeps keys, the nodes' root file systems and its ledger on this machine.
+    type: path
+    required: true
+  root_archive:
+    description: Archive of a root file system with systemd, an SSH server and Python.
+    type: path
+  prefix:
+    description: The first word of all names of containers, namespaces and interfaces.
+    type: str
+  state_dir:
+    description: The path at which a node keeps what the testbed brings to it.
+    type: path
+  management_network:
+    description: Network over which the nodes are reached; its first address is the machine's.
+    type: str
+  data_network:
+    description: Network on which the nodes reach each other, and by which their default route goes.
+    type: str
+  management_addresses:
+    description: Address of each node on the management network, by name; these are the nodes of the lab.
+    type: dict
+  data_addresses:
+    description: Address of each node on the data network, by name.
+    type: dict
+  compute:
+    description: Names of the nodes that are pinned to a core each.
+    type: list
+    elements: str
+"""
+EXAMPLES = r"""
+- name: Make a lab of one node
+  lab_containers:
+    folder: /var/lib/faasbed-containers
+    root_archive: /root/.cache/faasbed/node.tar
+    prefix: fc
+    state_dir: /var/lib/faasbed
+    management_network: 198.18.2.0/24
+    data_network: 198.19.2.0/24
+    management_addresses: {edge-1: 198.18.2.11}
+    data_addresses: {edge-1: 198.19.2.11}
+    compute: [edge-1]
+"""
+RETURN = r"""
+changes:
+  description: What was done, or would be done, in order and in words.
+  returned: always
+  type: list
+  elements: str
+"""
+
+
+def made(lab: Lab, before: Ledger | None) -> Ledger:
+    """The ledger of the lab once it stands; the kernel's settings are those of before its first node ran."""
+    names = tuple(sorted(lab.namespace(node) for node in lab.nodes))
+    return replace(ledger_of(lab), containers=names, sysctls=(before and before.sysctls) or sysctls())
+
+
+def lab_stands(lab: Lab, ledger: Ledger | None, archive: Path, usable_cores: int) -> Iterator[Change]:
+    """All that has to change for the lab's nodes to run; what the ledger has beyond the lab goes."""
+    after = made(lab, ledger)
+    before = ledger or after
+    gone = sorted(set(before.nodes) - set(after.nodes))
+    yield from container_removal(sorted(set(before.containers) - set(after.containers)))
+    yield from removal_changes(set(before.namespaces) - set(after.namespaces), set(before.links) - set(after.links))
+    for name in gone:
+        for kind in ("nodes", "sshd"):
+            yield from folder_removal(lab.folder / kind / name)
+    yield from network_changes(lab)
+    yield from container_changes(lab, archive, usable_cores)
+
+
+def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
+    """All that is left of the lab in the folder."""
+    folder_goes = Change(f"remove {folder}", lambda: remove_lab_folder(folder))
+    if ledger is None:
+        return [folder_goes]
+    return [
+        *connection_changes(folder / "cp"),
+        *container_removal(ledger.containers),
+        *sysctl_changes(ledger.sysctls),
+        *removal_changes(set(ledger.namespaces), set(ledger.links)),
+        folder_goes,
+    ]
+
+
+def make(module: AnsibleModule, folder: Path) -> list[Change]:
+    """Bring the lab to what the parameters say."""
+    cores = sorted(os.sched_getaffinity(0))
+    lab = make_lab(module.params, cores, default_route=True)
+    warning = core_warning(lab.nodes, len(cores))
+    if warning:
+        module.warn(warning)
+    archive = Path(module.params["root_archive"])
+    ledger = read_ledger(folder)
+    refuse_strangers(lab, ledger)
+    refuse_foreign_containers(lab)
+    if module.check_mode:
+        return list(lab_stands(lab, ledger, archive, len(cores)))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with alone(folder):
+        ledger = read_ledger(folder)
+        changes = list(lab_stands(lab, ledger, archive, len(cores)))
+        if changes:
+            after = made(lab, ledger)
+            (ledger.and_then(after) if ledger else after).write(folder)
+            carry_out(connection_changes(lab.control_sockets))
+            carry_out(changes)
+            after.write(folder)
+        await_nodes(lab)
+    return changes
+
+
+def remove(module: AnsibleModule, folder: Path) -> list[Change]:
+    """Take away all that the ledger names."""
+    if not folder.exists():
+        return []
+    with alone(folder):
+        ledger = read_ledger(folder)
+        changes = lab_is_gone(folder, ledger)
+        if not module.check_mode:
+            carry_out(changes)
+            # A kubelet that was still ending may have set them once more after they were set back.
+            carry_out(sysctl_changes(ledger.sysctls if ledger else {}))
+    return changes
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    wanted = {"root_archive": {"type": "path"}, **LAB_OPTIONS}
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "folder": {"type": "path", "required": True},
+            **wanted,
+        },
+        required_if=[("state", "present", tuple(wanted))],
+        supports_check_mode=True,
+    )
+    folder = Path(module.params["folder"])
+    try:
+        check_tools(TOOLS)
+        changes = (make if module.params["state"] == "present" else remove)(module, folder)
+    except LabError as error:
+        module.fail_json(msg=str(error))
+    exit_with(module, changes)
+
+
+if __name__ == "__main__":
+    main()

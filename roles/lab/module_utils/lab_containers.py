@@ -1,0 +1,230 @@
+"""What has to change for the nodes of a lab to run as podman containers with systemd, or to be gone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils import lab_machine as machine
+from ansible.module_utils.lab_nodes import controller_changes, file_change, public_key
+from ansible.module_utils.lab_plan import Change, Lab, LabError, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+TOOLS = {
+    "ip": "iproute2",
+    "podman": "podman",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "tar": "tar",
+}
+STARTED_WITHIN_S = 60.0
+LAB_LABEL = "faasbed.lab"
+WAY_LABEL = "faasbed.way"
+SYSTEMD_HALT = 37  # SIGRTMIN+3, which systemd takes as the order to power off (systemd(1))
+# What a kubelet sets for the whole kernel, which the nodes share with this machine (kubelet's setupKernelTunables).
+SHARED_SYSCTLS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container that podman knows; `pid` is 0 where it does not run."""
+
+    name: str
+    lab: str
+    way: str
+    pid: int
+
+
+def containers() -> dict[str, Container]:
+    """Every container of podman's, by name."""
+    listed: list[dict[str, Any]] = json.loads(machine.run(["podman", "ps", "--all", "--format", "json"]) or "[]")
+    found = {}
+    for entry in listed:
+        labels = entry.get("Labels") or {}
+        name, pid = entry["Names"][0], entry["Pid"] if entry["State"] == "running" else 0
+        found[name] = Container(name, labels.get(LAB_LABEL, ""), labels.get(WAY_LABEL, ""), pid)
+    return found
+
+
+def refuse_foreign_containers(lab: Lab) -> None:
+    """Refuse to touch a container that has a name of ours and is not this lab's.
+
+    Raises:
+        LabError: which container it is, and what to do.
+    """
+    known = containers()
+    for node in lab.nodes:
+        container = known.get(lab.namespace(node))
+        if container and container.lab != str(lab.folder):
+            raise LabError(
+                f"There is a container {container.name} that this lab ({lab.folder}) did not make: "
+                f"remove it (podman rm {container.name}) or set lab_prefix to another word."
+            )
+
+
+def container_changes(lab: Lab, archive: Path, usable_cores: int) -> Iterator[Change]:
+    """What is missing or different among keys, root file systems and containers."""
+    known = containers()
+    yield from controller_changes(lab, usable_cores)
+    for node in lab.nodes:
+        container = known.get(lab.namespace(node))
+        as_now = (
+            container is not None
+            and container.pid != 0
+            and container.way == _way(lab, node, archive)
+            and machine.network_of_process(container.pid) == machine.network_of(lab.namespace(node))
+        )
+        if container and not as_now:
+            yield Change(f"end the container {container.name}", partial(_remove, container.name))
+        if machine.read(_unpacked(lab, node)) != archive.name:
+            yield Change(f"unpack the root file system of {node.name}", partial(_unpack, lab, node, archive))
+        for path, text in _files(lab, node).items():
+            yield from file_change(path, text, 0o600 if path.name in PRIVATE else 0o644)
+        if not as_now:
+            where = f" on core {','.join(map(str, node.cores))}" if node.cores else ""
+            yield Change(f"start {node.name}{where}", partial(_start, lab, node, archive))
+
+
+def container_removal(names: Iterable[str]) -> Iterator[Change]:
+    """Containers that are to go, whatever runs in them."""
+    known = containers()
+    for name in names:
+        if name in known:
+            yield Change(f"remove the container {name}", partial(_remove, name))
+
+
+def sysctls() -> dict[str, str]:
+    """The settings of this machine's kernel that a kubelet changes for all, as they are now."""
+    found = {name: machine.read(Path("/proc/sys") / name) for name in SHARED_SYSCTLS}
+    return {name: value.strip() for name, value in found.items() if value is not None}
+
+
+def sysctl_changes(recorded: dict[str, str]) -> Iterator[Change]:
+    """Settings of the kernel that are no longer what they were before the first node ran."""
+    now = sysctls()
+    for name, value in recorded.items():
+        if now.get(name) != value:
+            yield Change(
+                f"set {name.replace('/', '.')} back to {value}",
+                partial((Path("/proc/sys") / name).write_text, f"{value}\n", "ascii"),
+            )
+
+
+def await_nodes(lab: Lab) -> None:
+    """Wait until every node's SSH server greets.
+
+    Raises:
+        LabError: one does not, with the last words of its systemd.
+    """
+    for node in lab.nodes:
+        if not machine.answers(node.management_address, STARTED_WITHIN_S):
+            name = lab.namespace(node)
+            raise LabError(
+                f"{node.name} does not answer SSH at {node.management_address} within {STARTED_WITHIN_S:.0f} s: "
+                f"see `podman exec {name} systemctl --failed` and `podman exec {name} journalctl -u ssh`."
+            )
+
+
+PRIVATE = {"authorized_keys", "ssh_host_ed25519_key"}
+
+
+def _files(lab: Lab, node: Node) -> dict[Path, Any]:
+    """The text of every file that makes a root file system this node's, by its path; as functions, keys come late."""
+    root = _root(lab, node)
+    return {
+        root / "root/.ssh/authorized_keys": partial(public_key, lab.client_key),
+        root / "etc/ssh/ssh_host_ed25519_key": partial(_key, lab.host_key(node)),
+        root / "etc/ssh/ssh_host_ed25519_key.pub": partial(public_key, lab.host_key(node)),
+        root / "etc/ssh/sshd_config.d/faasbed.conf": partial(_sshd_config, node),
+        root / "etc/hosts": partial(_hosts, lab, node),
+        # No name server: a node of a lab reaches nothing but the lab.
+        root / "etc/resolv.conf": lambda: "",
+    }
+
+
+def _sshd_config(node: Node) -> str:
+    lines = (
+        f"ListenAddress {node.management_address}:22",
+        "HostKey /etc/ssh/ssh_host_ed25519_key",
+        "PermitRootLogin prohibit-password",
+        "PasswordAuthentication no",
+        "KbdInteractiveAuthentication no",
+        "UseDNS no",
+        "MaxStartups 100",
+        "MaxSessions 100",
+    )
+    return "\n".join((*lines, ""))
+
+
+def _hosts(lab: Lab, node: Node) -> str:
+    own = f"127.0.0.1 localhost\n127.0.1.1 {node.name}\n"
+    return own + "".join(f"{other.data_address} {other.name}\n" for other in lab.nodes if other is not node)
+
+
+def _key(path: Path) -> str:
+    return path.read_text(encoding="ascii")
+
+
+def _root(lab: Lab, node: Node) -> Path:
+    return lab.home(node) / "root"
+
+
+def _unpacked(lab: Lab, node: Node) -> Path:
+    return lab.home(node) / "archive"
+
+
+def _unpack(lab: Lab, node: Node, archive: Path) -> None:
+    home, root = lab.home(node), _root(lab, node)
+    if home.exists():
+        shutil.rmtree(home)
+    root.mkdir(parents=True, mode=0o755)
+    machine.run(["tar", "--extract", "--numeric-owner", "--file", str(archive), "--directory", str(root)])
+    machine.write(_unpacked(lab, node), archive.name, 0o600)
+
+
+def _command(lab: Lab, node: Node) -> list[str]:
+    """How a node is started, but for what stands in its files.
+
+    systemd gets fresh /run and /tmp and a cgroup namespace of its own by these options, not by podman's own
+    ``--systemd``, which on machines with version 1 of cgroups would bind the machine's own hierarchy into every node.
+    """
+    command = ["podman", "run", "--detach", "--name", lab.namespace(node), "--hostname", node.name]
+    if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        command += ["--runtime", "runc"]  # crun refuses machines that have both versions of cgroups
+    command += ["--systemd=false", "--privileged", "--env", "container=podman", "--cgroupns", "private"]
+    command += ["--tmpfs", "/run:rw,mode=755", "--tmpfs", "/run/lock:rw", "--tmpfs", "/tmp:rw,mode=1777"]  # noqa: S108
+    command += ["--stop-signal", str(SYSTEMD_HALT), "--log-driver", "none"]
+    # Never above what podman itself has: a root without CAP_SYS_RESOURCE may not raise a limit.
+    for name, kind, most in (("nofile", resource.RLIMIT_NOFILE, 2**20), ("nproc", resource.RLIMIT_NPROC, 2**15)):
+        limit = min(most, resource.getrlimit(kind)[1] % 2**63)  # "infinity" is -1
+        command += ["--ulimit", f"{name}={limit}:{limit}"]
+    command += ["--network", f"ns:{machine.NAMESPACES / lab.namespace(node)}", "--no-hosts", "--dns", "none"]
+    if node.cores:
+        command += ["--cpuset-cpus", ",".join(map(str, node.cores))]
+    if Path("/lib/modules").is_dir():
+        command += ["--volume", "/lib/modules:/lib/modules:ro"]
+    return command
+
+
+def _way(lab: Lab, node: Node, archive: Path) -> str:
+    """All that a running node was started with, as a hash: where it differs from now, the node is started anew."""
+    said = [*_command(lab, node), archive.name, _sshd_config(node), machine.read(lab.host_key(node)) or ""]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+
+
+def _start(lab: Lab, node: Node, archive: Path) -> None:
+    labels = {LAB_LABEL: str(lab.folder), WAY_LABEL: _way(lab, node, archive)}
+    given = [part for name, value in labels.items() for part in ("--label", f"{name}={value}")]
+    machine.run([*_command(lab, node), *given, "--rootfs", str(_root(lab, node)), "/sbin/init"])
+
+
+def _remove(name: str) -> None:
+    machine.run(["podman", "rm", "--force", "--time", "0", name])
