@@ -6,17 +6,18 @@ DATASET ?= synthetic
 SEED ?= 1
 RESULTS ?= results
 RUN ?=
+ARCH ?=
 
 PYTHON := .venv/bin/python
 NODES := --inventory $(INVENTORY)
 WHAT := --scenario $(SCENARIO)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup provision verify experiment collect report reset test lint bench image lock
+.PHONY: help setup provision verify experiment collect report reset test lint bench image artifacts lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: INVENTORY=$(INVENTORY) SCENARIO=$(SCENARIO) REPETITIONS=$(or $(REPETITIONS),20) DATASET=$(DATASET) SEED=$(SEED) RESULTS=$(RESULTS) RUN=<run id>"
+	@echo "Variables: INVENTORY=$(INVENTORY) SCENARIO=$(SCENARIO) REPETITIONS=$(or $(REPETITIONS),20) DATASET=$(DATASET) SEED=$(SEED) RESULTS=$(RESULTS) RUN=<run id> ARCH=<amd64, arm64 or all>"
 
 setup: ## install what is missing: .venv, Debian packages
 	@sh setup.sh testbed $(INVENTORY)
@@ -47,7 +48,7 @@ lint: ## ruff, mypy, import-linter, ansible-lint, yamllint
 	@sh setup.sh dev
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
-	@$(PYTHON) -m mypy app collect experiments
+	@$(PYTHON) -m mypy app artifacts collect experiments
 	@.venv/bin/lint-imports
 	@.venv/bin/yamllint --strict .
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint
@@ -59,6 +60,10 @@ bench: ## measure the function against plain scikit-learn, as a ratio
 image: ## build the function's image as an OCI archive
 	@sh setup.sh dev
 	@$(PYTHON) -m app.image
+
+artifacts: ## download and verify what a cluster is made of: k3s, Knative, images
+	@sh setup.sh testbed artifacts
+	@$(PYTHON) -m artifacts download --arch "$(ARCH)"
 
 lock: ## lock the requirements anew, with hashes
 	@sh setup.sh dev

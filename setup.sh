@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what is missing for `make experiment` (argument: testbed) or for development (argument: dev), and says what.
-# A second argument names the inventory: nodes that are containers need more programs than namespaces do.
+# A second argument names the inventory, or `artifacts`: nodes that are containers need more programs than namespaces do,
+# and so does `make artifacts`.
 # A second run finds everything there and says nothing.
 set -eu
 cd "$(dirname "$0")"
@@ -30,6 +31,10 @@ if [ "$wanted" = dev ] || [ "$inventory" = containers ]; then
   need mmdebstrap mmdebstrap
   need podman podman
   need runc runc
+fi
+if [ "$wanted" = dev ] || [ "$inventory" = artifacts ]; then
+  need skopeo skopeo
+  need zstd zstd
 fi
 if [ "$wanted" = dev ]; then
   need chromium chromium

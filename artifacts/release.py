@@ -1,0 +1,91 @@
+"""Which files a testbed needs, by architecture, and where their projects publish them: what versions.yml says."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import yaml
+
+from artifacts.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+VERSIONS = Path(__file__).resolve().parent / "versions.yml"
+# The part of a release's address that FAASBED_MIRROR stands for.
+ORIGIN = "https://github.com"
+ARCHITECTURES = ("amd64", "arm64")
+# What uname(2) calls them.
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+MANIFESTS = ("serving-crds.yaml", "serving-core.yaml", "kourier.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a release; ``sums`` names the file of the same release that holds its SHA-256, where there is one."""
+
+    name: str
+    url: str
+    sums: str = ""
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The files to download, the architectures whose images to pack, and SHA-256 pinned by name of file or image."""
+
+    files: tuple[File, ...]
+    architectures: tuple[str, ...]
+    pins: Mapping[str, str]
+
+
+def architectures_of(name: str) -> tuple[str, ...]:
+    """The architectures that ``amd64``, ``arm64``, ``all`` or nothing (this machine's own) stands for.
+
+    Raises:
+        ArtifactError: it is none of these, or this machine is of another kind.
+    """
+    if name == "all":
+        return ARCHITECTURES
+    wanted = name or MACHINES.get(os.uname().machine, os.uname().machine)
+    if wanted not in ARCHITECTURES:
+        raise ArtifactError(f"there is nothing for architecture {wanted}; say which: ARCH=amd64, arm64 or all")
+    return (wanted,)
+
+
+def load(architectures: Sequence[str], path: Path = VERSIONS) -> Release:
+    """The files that the versions in ``path`` stand for.
+
+    Raises:
+        ArtifactError: the file lacks a key, or names one that does not exist.
+    """
+    values: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 # addresses
+    try:
+        k3s, knative, kourier = (
+            environment.from_string(values[f"{project}_release_url"]).render(values)
+            for project in ("k3s", "knative", "kourier")
+        )
+        pins = values["artifacts_sha256"]
+    except (KeyError, jinja2.UndefinedError) as error:
+        raise ArtifactError(f"{path} lacks what it needs: {error}") from error
+    files = []
+    for architecture in architectures:
+        sums = f"sha256sum-{architecture}.txt"
+        binary = "k3s" if architecture == "amd64" else f"k3s-{architecture}"
+        files += [
+            File(sums, f"{k3s}/{sums}"),
+            File(binary, f"{k3s}/{binary}", sums, executable=True),
+            File(images := f"k3s-airgap-images-{architecture}.tar.zst", f"{k3s}/{images}", sums),
+        ]
+    files += [File(name, f"{kourier if name == 'kourier.yaml' else knative}/{name}") for name in MANIFESTS]
+    return Release(tuple(files), tuple(architectures), pins)
+
+
+def archive_of(architecture: str) -> str:
+    """The name of the archive that holds all images of Serving, Kourier and Envoy."""
+    return f"knative-images-{architecture}.tar.zst"
