@@ -1,0 +1,150 @@
+#!/usr/bin/python
+"""Ansible module: wait until this node is Ready, or say why it is not."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.k3s_api import ApiError, as_kubelet, why_not_ready
+from ansible.module_utils.k3s_journal import GIVEN_UP_AFTER_RESTARTS, explain, last_words, quoted, restarts_of
+from ansible.module_utils.k3s_machine import run
+
+DOCUMENTATION = r"""
+module: k3s_joined
+short_description: Wait until this node is Ready in the cluster
+description:
+  - Ends early with the reason when k3s says something that does not heal by waiting.
+options:
+  node: {description: The node's name., type: str, required: true}
+  unit: {description: The systemd unit that runs k3s., type: str, required: true}
+  server: {description: Address of the server; empty on the first server itself., type: str, default: ""}
+  port: {description: Its port., type: int, default: 6443}
+  labels: {description: "The labels that it is to have, among others.", type: dict, default: {}}
+  restart: {description: Whether to restart the unit first., type: bool, default: false}
+  reach_timeout_s: {description: How long the server may be out of reach., type: int, default: 20}
+  timeout_s: {description: How long at most., type: int, required: true}
+author: [faasbed]
+"""
+EXAMPLES = r"""
+- name: Wait until the node is Ready
+  k3s_joined:
+    node: edge-2
+    unit: faasbed-k3s
+    server: 192.0.2.11
+    timeout_s: 300
+"""
+RETURN = r"""
+waited_s: {description: How long it took., type: float, returned: always}
+"""
+
+POLL_S = 0.5
+# A complaint that is as old as this is not what keeps the node from joining now.
+RECENT = "-12s"
+# How long a cause that does not heal by waiting may be complained about before it is believed.
+BELIEVED_AFTER_S = 6
+
+
+class NotReadyError(RuntimeError):
+    """The node is not Ready: one sentence with what k3s says."""
+
+
+def unreachable(address: str, port: int) -> str | None:
+    """Return why a port does not answer, or None when it does."""
+    try:
+        socket.create_connection((address, port), timeout=3).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def started_s(unit: str) -> float:
+    """Return when the unit's process was started, in seconds since 1970."""
+    said = run("systemctl", "show", "--property", "ExecMainStartTimestamp", "--timestamp=unix", unit).stdout
+    digits = said.strip().rpartition("@")[2]
+    return float(digits) if digits.isdigit() else 0
+
+
+def why_not(node: str, unit: str) -> str | None:
+    """Return why the node is not Ready, or None when it is."""
+    try:
+        return why_not_ready(as_kubelet().call("GET", f"/api/v1/nodes/{node}"), started_s(unit))
+    except ApiError as error:
+        return str(error)
+
+
+def wait(options: dict[str, Any]) -> None:
+    """Wait until the node is Ready.
+
+    Raises:
+        NotReadyError: it is not, and will not be.
+    """
+    node, unit, server, port = (options[name] for name in ("node", "unit", "server", "port"))
+    begun, restarts = time.monotonic(), restarts_of(unit)
+    reached = complained = None
+    while (reason := why_not(node, unit)) is not None:
+        now = time.monotonic()
+        if server and (away := unreachable(server, port)) is None:
+            reached = now
+        elif server and now - (reached or begun) > options["reach_timeout_s"]:
+            raise NotReadyError(
+                f"{node} cannot reach the server at {server}:{port} ({away}); see firewall and route between the two. "
+                f"Its k3s says: {quoted(last_words(unit))}"
+            )
+        cause = explain(last_words(unit, since=RECENT))
+        complained = None if cause is None or not cause.lasting else complained or now
+        if cause and complained and now - complained > BELIEVED_AFTER_S:
+            raise NotReadyError(f"{node} does not join: {cause.sentence}. Its k3s says: {quoted(last_words(unit))}")
+        given_up = restarts_of(unit) - restarts >= GIVEN_UP_AFTER_RESTARTS
+        if given_up or now - begun > options["timeout_s"]:
+            known = f": {cause.sentence}" if cause else ""
+            raise NotReadyError(
+                f"{node} is not Ready after {now - begun:.0f} s ({reason}){known}. Its k3s says: "
+                f"{quoted(last_words(unit))}"
+            )
+        time.sleep(POLL_S)
+
+
+def label(node: str, wanted: dict[str, str], *, dry: bool) -> list[str]:
+    """Give the node's object its labels, as its kubelet may; return those that it did not have."""
+    api = as_kubelet()
+    now = api.call("GET", f"/api/v1/nodes/{node}")["metadata"].get("labels", {})
+    differing = {key: value for key, value in wanted.items() if now.get(key) != value}
+    if differing and not dry:
+        api.call("PATCH", f"/api/v1/nodes/{node}", {"metadata": {"labels": differing}})
+    return [f"label {node} {key}={value}" for key, value in differing.items()]
+
+
+def main() -> None:
+    """Run as Ansible's module."""
+    module = AnsibleModule(
+        argument_spec={
+            "node": {"type": "str", "required": True},
+            "unit": {"type": "str", "required": True},
+            "server": {"type": "str", "default": ""},
+            "port": {"type": "int", "default": 6443},
+            "labels": {"type": "dict", "default": {}},
+            "restart": {"type": "bool", "default": False},
+            "reach_timeout_s": {"type": "int", "default": 20},
+            "timeout_s": {"type": "int", "required": True},
+        },
+    )
+    options, begun = module.params, time.monotonic()
+    if options["restart"]:
+        run("systemctl", "restart", "--no-block", options["unit"])
+    try:
+        wait(options)
+        labelled = label(options["node"], options["labels"], dry=module.check_mode)
+    except (NotReadyError, ApiError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=options["restart"] or bool(labelled),
+        waited_s=round(time.monotonic() - begun, 1),
+        diff={"before": "", "after": "".join(f"{line}\n" for line in labelled)},
+    )
+
+
+if __name__ == "__main__":
+    main()

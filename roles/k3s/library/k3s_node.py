@@ -1,0 +1,245 @@
+#!/usr/bin/python
+"""Ansible module: bring k3s on one node to what is asked for, in one step."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.k3s_machine import Sums, run
+from ansible.module_utils.urls import open_url
+
+DOCUMENTATION = r"""
+module: k3s_node
+short_description: Install, configure and start k3s on a node
+description:
+  - Writes files, fetches artifacts, holds them against their checksums and starts the unit without waiting for it.
+  - What runs is not restarted; C(restart) says that it has to be.
+options:
+  unit: {description: Name of the systemd unit., type: str, required: true}
+  start: {description: Whether the unit is to be enabled and running., type: bool, default: true}
+  state_dir: {description: Where the role keeps what it knows about the node., type: path, required: true}
+  texts: {description: "Text by path; the mode is 0600 under /etc/rancher, else 0644.", type: dict, default: {}}
+  token: {description: The cluster's secret., type: str}
+  token_path: {description: Where k3s reads it., type: path}
+  registries: {description: Text of registries.yaml; no such file when empty., type: str}
+  registries_path: {description: Where k3s reads it., type: path}
+  ledgers: {description: "Files of k3s' own that only have to be there.", type: list, elements: path, default: []}
+  files: {description: The artifacts as k3s_artifacts returns them., type: list, elements: dict, default: []}
+  shared: {description: URL by path of files that another node shares., type: dict, default: {}}
+  before: {description: What the node was before a cluster; written once., type: dict, default: {}}
+author: [faasbed]
+"""
+EXAMPLES = r"""
+- name: Install and start k3s
+  k3s_node:
+    unit: faasbed-k3s
+    state_dir: /var/lib/faasbed/k3s
+    texts: {/etc/rancher/k3s/config.yaml: "node-name: edge-1\n"}
+"""
+RETURN = r"""
+restart: {description: Whether a running k3s has yet to be restarted., type: bool, returned: always}
+"""
+
+FETCH_TIMEOUT_S = 30
+CHUNK_BYTES = 2**20
+
+
+class NodeError(RuntimeError):
+    """The node could not be brought to what is asked for: one sentence, with what to do."""
+
+
+class Node:
+    """What is on the node, compared with what is asked for.
+
+    Args:
+        options: the module's parameters.
+        dry: only say what would be done.
+    """
+
+    def __init__(self, options: dict[str, Any], *, dry: bool) -> None:
+        self._options = options
+        self._dry = dry
+        self._sums = Sums(Path(options["state_dir"]) / "sums.json")
+        self.diffs: list[dict[str, str]] = []
+
+    def write(self, path: Path, text: str, mode: int, *, secret: bool = False) -> bool:
+        """Make a file hold a text; return whether it had to be changed."""
+        old = path.read_text("utf-8") if path.is_file() else ""
+        if path.is_file() and old == text and path.stat().st_mode & 0o777 == mode:
+            return False
+        hidden = "(secret)\n"
+        self.diffs.append(
+            {
+                "before_header": str(path),
+                "after_header": str(path),
+                "before": hidden if secret and old else old,
+                "after": f"new {hidden}" if secret else text,
+            }
+        )
+        if not self._dry:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.partial")
+            with os.fdopen(
+                os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8"
+            ) as file:
+                file.write(text)
+            partial.chmod(mode)
+            partial.replace(path)
+        return True
+
+    def unlink(self, path: Path) -> bool:
+        """Take a file away; return whether it was there."""
+        if not path.exists():
+            return False
+        self.say(f"remove {path}")
+        if not self._dry:
+            path.unlink()
+        return True
+
+    def fetch(self, wanted: dict[str, Any]) -> bool:
+        """Make an artifact be in its place, with the content that is due; return whether it had to be fetched."""
+        path, sha256 = Path(wanted["path"]), wanted["sha256"]
+        held = self._sums.of(path)
+        if held == sha256:
+            if not self._dry:
+                self._sums.remember(path, sha256)
+            return False
+        self.say(f"bring {path} ({wanted['name']}, SHA-256 {sha256[:12]}...)")
+        if self._dry:
+            return True
+        staged = Path(self._options["state_dir"]) / "artifacts" / wanted["name"]
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.unlink(missing_ok=True)
+        if staged.is_file():
+            shutil.move(staged, partial)
+            source = "its copy by SSH"
+        else:
+            source = self._options["shared"].get(str(path)) or wanted["url"]
+            self._download(source, partial)
+        arrived = Sums(Path(os.devnull)).of(partial)
+        if arrived != sha256:
+            partial.unlink()
+            raise NodeError(
+                f"{wanted['name']} arrived damaged from {source}: its SHA-256 is {arrived}, {sha256} is due; run the "
+                "playbook again"
+            )
+        partial.chmod(int(wanted["mode"], 8))
+        os.chown(partial, 0, 0)
+        partial.replace(path)  # under a running k3s too: the old file lives until its last reader ends
+        self._sums.remember(path, sha256)
+        return True
+
+    def _download(self, url: str | None, path: Path) -> None:
+        if not url:
+            raise NodeError(f"nobody shares {path.name}; run the playbook for all nodes of the cluster")
+        try:
+            with open_url(url, timeout=FETCH_TIMEOUT_S, use_proxy=False) as reply, path.open("wb") as file:
+                shutil.copyfileobj(reply, file, CHUNK_BYTES)
+        except HTTPError as error:
+            raise NodeError(f"{url} answers {error.code}; correct k3s_release_url or k3s_version") from error
+        except OSError as error:
+            raise NodeError(
+                f"{url} cannot be fetched ({getattr(error, 'reason', error)}); let the nodes reach each other there, "
+                "or set k3s_share: false to copy to each of them by SSH"
+            ) from error
+
+    def systemd(self, *, reload: bool, changed: bool) -> bool:
+        """Enable and start the unit; return whether something that runs has to be restarted for its changes."""
+        unit = self._options["unit"]
+        enabled = run("systemctl", "is-enabled", unit).stdout.strip() == "enabled"
+        state = run("systemctl", "is-active", unit).stdout.strip()
+        if not enabled:
+            self.say(f"enable {unit}")
+        if state not in {"active", "activating", "reloading"}:
+            self.say(f"start {unit}")
+        if self._dry:
+            return changed and state == "active"
+        if reload:
+            _systemctl("daemon-reload")
+        if not enabled:
+            _systemctl("enable", "--quiet", unit)
+        if state in {"active", "reloading"}:
+            return changed
+        if state == "activating" and not changed:
+            return False
+        # It has never come up, or is down: nothing is lost by starting it at once.
+        _systemctl("reset-failed", unit, check=False)
+        _systemctl("restart" if state == "activating" else "start", "--no-block", unit)
+        return False
+
+    def say(self, sentence: str) -> None:
+        """Add a line to the diff."""
+        self.diffs.append({"prepared": f"{sentence}\n"})
+
+
+def _systemctl(*words: str, check: bool = True) -> None:
+    done = run("systemctl", *words)
+    if check and done.returncode:
+        raise NodeError(f"`systemctl {' '.join(words)}` failed: {' '.join(done.stderr.split())}")
+
+
+def act(options: dict[str, Any], *, dry: bool) -> tuple[list[dict[str, str]], bool]:
+    """Bring the node to what the options say; return the differences, and whether a restart is due."""
+    node = Node(options, dry=dry)
+    ledger = Path(options["state_dir"]) / "before.json"
+    if options["before"] and not ledger.exists():
+        node.write(ledger, json.dumps(options["before"], indent=1, sort_keys=True) + "\n", 0o644)
+    unit_path = f"/etc/systemd/system/{options['unit']}.service"
+    # The unit first: it marks the node as ours, should this be cut off.
+    texts = sorted(options["texts"].items(), key=lambda pair: pair[0] != unit_path)
+    changed = [
+        node.write(Path(path), text.rstrip() + "\n", 0o600 if path.startswith("/etc/rancher") else 0o644)
+        for path, text in texts
+    ]
+    reload = bool(changed and texts[0][0] == unit_path and changed[0])
+    for kind in ("token", "registries"):
+        path, text = options[f"{kind}_path"], options[kind]
+        if path and text:
+            changed.append(node.write(Path(path), text, 0o600, secret=True))
+        elif path and kind == "registries":
+            changed.append(node.unlink(Path(path)))
+    for path in map(Path, options["ledgers"]):
+        if not path.exists():
+            node.write(path, "", 0o644)
+    brought = [wanted["path"] for wanted in options["files"] if node.fetch(wanted)]
+    # Image archives are taken up by a running k3s, a binary is not.
+    changed += [not path.endswith((".zst", ".gz", ".tar")) for path in brought]
+    restart = node.systemd(reload=reload, changed=any(changed)) if options["start"] else False
+    return node.diffs, restart
+
+
+def main() -> None:
+    """Run as Ansible's module."""
+    module = AnsibleModule(
+        argument_spec={
+            "unit": {"type": "str", "required": True},
+            "start": {"type": "bool", "default": True},
+            "state_dir": {"type": "path", "required": True},
+            "texts": {"type": "dict", "default": {}},
+            "token": {"type": "str", "no_log": True},
+            "token_path": {"type": "path", "no_log": False},
+            "registries": {"type": "str", "no_log": True},
+            "registries_path": {"type": "path"},
+            "ledgers": {"type": "list", "elements": "path", "default": []},
+            "files": {"type": "list", "elements": "dict", "default": []},
+            "shared": {"type": "dict", "default": {}},
+            "before": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        diffs, restart = act(module.params, dry=module.check_mode)
+    except NodeError as error:
+        module.fail_json(msg=f"{error}.")
+    module.exit_json(changed=bool(diffs), diff=diffs, restart=restart)
+
+
+if __name__ == "__main__":
+    main()

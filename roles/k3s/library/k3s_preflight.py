@@ -1,0 +1,219 @@
+#!/usr/bin/python
+"""Ansible module: see whether a node can be part of a k3s cluster, and what of ours it has."""
+
+from __future__ import annotations
+
+import platform
+import re
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.k3s_machine import (
+    ARCHITECTURES,
+    Port,
+    Sums,
+    cgroups,
+    default_route,
+    free_mib,
+    lacking_features,
+    may_raise_limits,
+    memory_mib,
+    network_of,
+    resolves,
+    root_is_shared,
+    run,
+    sysctls,
+    taken,
+)
+
+DOCUMENTATION = r"""
+module: k3s_preflight
+short_description: See whether a node can be part of a k3s cluster
+description:
+  - Fails with one sentence for each thing that is in the way; changes nothing.
+options:
+  node: {description: The node's name in the inventory., type: str, required: true}
+  server: {description: Whether the node is to be a server., type: bool, required: true}
+  unit: {description: Name of the systemd unit of ours., type: str, required: true}
+  state_dir: {description: Where the role keeps what it knows about the node., type: path, required: true}
+  interface: {description: The interface towards the data network., type: str, required: true}
+  address: {description: The node's address on it., type: str, required: true}
+  backend: {description: Flannel's backend., type: str, required: true}
+  version: {description: "k3s' version, as v1.34.3+k3s1.", type: str, required: true}
+  memory_mib: {description: Least memory., type: int, required: true}
+  disk_mib: {description: Least free space under /var/lib before anything is installed., type: int, required: true}
+  controller_time_s: {description: The controller's clock just before the module was sent., type: float, required: true}
+author: [faasbed]
+"""
+EXAMPLES = r"""
+- name: See whether the node can be part of the cluster
+  k3s_preflight:
+    node: edge-1
+    server: true
+    unit: faasbed-k3s
+    state_dir: /var/lib/faasbed/k3s
+    interface: eth0
+    address: 192.0.2.11
+    backend: vxlan
+    version: v1.34.3+k3s1
+    memory_mib: 1024
+    disk_mib: 4096
+    controller_time_s: "{{ now().timestamp() }}"
+"""
+RETURN = r"""
+architecture: {description: amd64 or arm64., type: str, returned: always}
+active: {description: Whether our unit runs., type: bool, returned: always}
+known: {description: Whether the node remembers having been part of a cluster., type: bool, returned: always}
+holds: {description: SHA-256 by path of binary and image archives., type: dict, returned: always}
+data_network: {description: The network of the node's data address., type: str, returned: always}
+raises_limits: {description: Whether services may have CAP_SYS_RESOURCE., type: bool, returned: always}
+shared_root: {description: Whether / is a shared mount., type: bool, returned: always}
+sysctls: {description: "The kernel's settings that a cluster changes.", type: dict, returned: always}
+clock_offset_s: {description: The node's clock minus the controller's., type: float, returned: always}
+"""
+
+BINARY = Path("/usr/local/bin/k3s")
+DATA = Path("/var/lib/rancher/k3s")
+CONTROLLERS = {"cpu", "cpuset", "memory", "pids"}
+# From this minor version on kubelet refuses the first version of control groups.
+CGROUP_V2_FROM = 35
+
+
+def ports_of(server: bool, backend: str) -> list[Port]:
+    """Return the ports a node needs for itself."""
+    ports = [Port(10250, "tcp", "kubelet")]
+    if server:
+        ports += [Port(6443, "tcp", "Kubernetes API"), Port(2379, "tcp", "etcd"), Port(2380, "tcp", "etcd")]
+    if backend == "vxlan":
+        ports.append(Port(8472, "udp", "flannel vxlan"))
+    if backend == "wireguard-native":
+        ports.append(Port(51820, "udp", "flannel wireguard"))
+    return ports
+
+
+def obstacles(options: dict[str, Any], active: bool) -> list[str]:
+    """Return a sentence for each thing that keeps k3s from running here."""
+    found = []
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", options["node"]):
+        found.append(
+            "Kubernetes takes names of small letters, digits, dots and hyphens only; rename the host in the inventory"
+        )
+    if platform.machine() not in ARCHITECTURES:
+        found.append(f"its processor is {platform.machine()}; k3s is taken for x86_64 and aarch64")
+    if not Path("/run/systemd/system").exists():
+        found.append("it does not run systemd, which has to run k3s")
+    if memory_mib() < options["memory_mib"]:
+        kind = "server" if options["server"] else "agent"
+        found.append(
+            f"it has {memory_mib()} MiB of memory, {options['memory_mib']} are due for a {kind} (k3s_{kind}_memory_mib)"
+        )
+    version, controllers = cgroups()
+    if CONTROLLERS - controllers:
+        lacking = ", ".join(sorted(CONTROLLERS - controllers))
+        found.append(
+            f"its kernel has the control group controllers {lacking} switched off; add cgroup_enable=memory "
+            "cgroup_memory=1 to the kernel's command line and restart it"
+        )
+    minor = int(options["version"].lstrip("v").split(".")[1])
+    if version == 1 and minor >= CGROUP_V2_FROM:
+        found.append(
+            f"it has control groups version 1, which kubelet 1.{minor} refuses; take k3s 1.{CGROUP_V2_FROM - 1} or "
+            "boot with systemd.unified_cgroup_hierarchy=1"
+        )
+    found += lacking_features(options["backend"])
+    if network_of(options["interface"], options["address"]) is None:
+        found.append(
+            f"its interface {options['interface']} does not have the address {options['address']}; correct "
+            "data_interface or data_address in the inventory (`ip -brief address` on the node)"
+        )
+    if not default_route(Path("/proc/net/route").read_text("utf-8")):
+        found.append(
+            "it has no default route, without which its own processes reach no service of the cluster; add one, a "
+            f"dummy will do (ip route add default dev {options['interface']})"
+        )
+    if not resolves(socket.gethostname()):
+        found.append(
+            f"its own name {socket.gethostname()} has no address on it; add `127.0.1.1 {socket.gethostname()}` to "
+            "its /etc/hosts"
+        )
+    if not active:
+        found += not_yet_installed(options)
+    return found
+
+
+def not_yet_installed(options: dict[str, Any]) -> list[str]:
+    """Return what is in the way of a first start: another k3s, ports, space."""
+    found = []
+    ours = Path(f"/etc/systemd/system/{options['unit']}.service").exists()
+    strange = [path for path in (BINARY, DATA) if path.exists()]
+    if strange and not ours:
+        found.append(
+            f"it has a k3s that is not this testbed's ({strange[0]}); remove it, or use it as it is by setting "
+            "kubeconfig in the inventory"
+        )
+    found += taken(ports_of(options["server"], options["backend"]))
+    if not ours and free_mib(str(DATA)) < options["disk_mib"]:
+        found.append(
+            f"{free_mib(str(DATA))} MiB are free under /var/lib, {options['disk_mib']} are due (k3s_disk_mib); make "
+            "room"
+        )
+    return found
+
+
+def holdings(state_dir: Path) -> dict[str, str]:
+    """Return the SHA-256 of what the node holds of a cluster's artifacts, by path."""
+    sums = Sums(state_dir / "sums.json")
+    images = DATA / "agent" / "images"
+    paths = [BINARY, *(sorted(images.iterdir()) if images.is_dir() else [])]
+    return {str(path): sums.of(path) or "" for path in paths if path.is_file() and not path.name.startswith(".")}
+
+
+def main() -> None:
+    """Run as Ansible's module."""
+    arrived_s = time.time()
+    text = {"type": "str", "required": True}
+    number = {"type": "int", "required": True}
+    module = AnsibleModule(
+        argument_spec={
+            "node": text,
+            "server": {"type": "bool", "required": True},
+            "unit": text,
+            "state_dir": {"type": "path", "required": True},
+            "interface": text,
+            "address": text,
+            "backend": text,
+            "version": text,
+            "memory_mib": number,
+            "disk_mib": number,
+            "controller_time_s": {"type": "float", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    state = run("systemctl", "is-active", options["unit"]).stdout.strip()
+    active = state in {"active", "activating", "reloading"}
+    found = obstacles(options, active)
+    if found:
+        module.fail_json(msg=f"{options['node']} cannot be part of the cluster: {'; '.join(found)}.")
+    swaps = Path("/proc/swaps").read_text("utf-8").splitlines()[1:]
+    if swaps:
+        module.warn(f"{options['node']} has swap; a replica that swaps is a wrong measurement (`swapoff -a` ends it).")
+    module.exit_json(
+        changed=False,
+        architecture=ARCHITECTURES[platform.machine()],
+        active=active,
+        known=Path("/etc/rancher/node/password").exists(),
+        holds=holdings(Path(options["state_dir"])),
+        data_network=network_of(options["interface"], options["address"]),
+        raises_limits=may_raise_limits(Path("/proc/1/status").read_text("utf-8")),
+        shared_root=root_is_shared(Path("/proc/1/mountinfo").read_text("utf-8")),
+        sysctls=sysctls(),
+        clock_offset_s=round(arrived_s - options["controller_time_s"], 3),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""What a node is: read from /proc and /sys, nothing is changed. Functions on text have no I/O and are tested alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+from ipaddress import ip_interface
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+LISTENING = "0A"
+CAP_SYS_RESOURCE = 24
+# What kubelet, kube-proxy and k3s itself set for the whole node; removal puts the values of before back.
+SYSCTLS = (
+    "vm.overcommit_memory",
+    "vm.panic_on_oom",
+    "kernel.panic",
+    "kernel.panic_on_oops",
+    "kernel.keys.root_maxkeys",
+    "kernel.keys.root_maxbytes",
+    "net.ipv4.ip_forward",
+    "net.ipv4.conf.all.forwarding",
+    "net.ipv6.conf.all.forwarding",
+    "net.ipv4.conf.all.route_localnet",
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+    "net.netfilter.nf_conntrack_max",
+    "net.netfilter.nf_conntrack_tcp_timeout_established",
+    "net.netfilter.nf_conntrack_tcp_timeout_close_wait",
+)
+
+
+class Port(NamedTuple):
+    """A port that k3s needs."""
+
+    number: int
+    protocol: str
+    purpose: str
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a program and return what it said; a program that is not there is one that failed."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        return subprocess.CompletedProcess(command, 127, "", str(error))
+
+
+def sockets_on(table: str, port: int, *, listening: bool) -> list[str]:
+    """Return the inodes of the sockets on a local port, of the text of ``/proc/net/tcp`` or ``udp``."""
+    found = []
+    for line in table.splitlines()[1:]:
+        words = line.split()
+        if int(words[1].rpartition(":")[2], 16) == port and (words[3] == LISTENING or not listening):
+            found.append(words[9])
+    return found
+
+
+def owner_of(inode: str) -> str:
+    """Return who has a socket, as ``nginx (pid 12)``; a kernel's own socket has no process."""
+    wanted = f"socket:[{inode}]"
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if any(os.readlink(link) == wanted for link in (entry / "fd").iterdir()):
+                return f"{(entry / 'comm').read_text('utf-8').strip()} (pid {entry.name})"
+        except OSError:  # it ended while we looked
+            continue
+    return "the kernel"
+
+
+def taken(ports: list[Port]) -> list[str]:
+    """Return a sentence for each port that some program has."""
+    sentences = []
+    for port in ports:
+        inodes = []
+        for table in (f"/proc/net/{port.protocol}", f"/proc/net/{port.protocol}6"):
+            if Path(table).exists():
+                inodes += sockets_on(Path(table).read_text("utf-8"), port.number, listening=port.protocol == "tcp")
+        if inodes:
+            sentences.append(
+                f"port {port.number}/{port.protocol} ({port.purpose}) is taken by {owner_of(inodes[0])}; end it"
+            )
+    return sentences
+
+
+def cgroups() -> tuple[int, set[str]]:
+    """Return the version of control groups that kubelet will see, and the controllers that are there."""
+    unified = Path("/sys/fs/cgroup/cgroup.controllers")
+    if unified.exists():
+        return 2, set(unified.read_text("utf-8").split())
+    return 1, controllers_of(Path("/proc/cgroups").read_text("utf-8"))
+
+
+def controllers_of(table: str) -> set[str]:
+    """Return the enabled controllers of the text of ``/proc/cgroups``."""
+    rows = [line.split() for line in table.splitlines() if not line.startswith("#")]
+    return {row[0] for row in rows if len(row) == 4 and row[3] == "1"}
+
+
+def memory_mib() -> int:
+    """Return how much memory this node may have: the machine's, or its control group's limit."""
+    found = re.search(r"^MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text("utf-8"), re.MULTILINE)
+    total = int(found.group(1)) // 1024 if found else 0
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        said = Path(limit).read_text("utf-8").strip() if Path(limit).exists() else "max"
+        if said.isdigit():
+            total = min(total, int(said) // 2**20)
+    return total
+
+
+def free_mib(path: str) -> int:
+    """Return the free space of the file system that holds a path, which need not exist yet."""
+    there = Path(path)
+    while not there.exists():
+        there = there.parent
+    return shutil.disk_usage(there).free // 2**20
+
+
+def may_raise_limits(status: str) -> bool:
+    """Return whether the bounding set of the text of ``/proc/1/status`` has CAP_SYS_RESOURCE."""
+    found = re.search(r"^CapBnd:\s+([0-9a-f]+)", status, re.MULTILINE)
+    return bool(int(found.group(1), 16) >> CAP_SYS_RESOURCE & 1) if found else True
+
+
+def root_is_shared(mountinfo: str) -> bool:
+    """Return whether mounts below ``/`` reach other mount namespaces, of the text of ``/proc/1/mountinfo``."""
+    for line in mountinfo.splitlines():
+        words = line.split()
+        if words[4] == "/":
+            return any(word.startswith("shared:") for word in words[6 : words.index("-")])
+    return False
+
+
+def default_route(table: str) -> bool:
+    """Return whether the text of ``/proc/net/route`` has a default route."""
+    return any(line.split()[1] == "00000000" and line.split()[7] == "00000000" for line in table.splitlines()[1:])
+
+
+def network_of(interface: str, address: str) -> str | None:
+    """Return the network of an interface's address, as ``198.19.2.0/24``; None when it does not have it."""
+    for link in json.loads(run("ip", "-json", "address", "show", "dev", interface).stdout or "[]"):
+        for entry in link.get("addr_info", []):
+            if entry["local"] == address:
+                return str(ip_interface(f"{address}/{entry['prefixlen']}").network)
+    return None
+
+
+def resolves(name: str) -> bool:
+    """Return whether a name has an address on this node."""
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError:
+        return False
+    return True
+
+
+def lacking_features(backend: str) -> list[str]:
+    """Return a sentence for each feature of the kernel that containers or the flannel backend need and do not find."""
+    sentences = []
+    for module in ("overlay", "br_netfilter"):
+        run("modprobe", "--quiet", module)  # the unit does it as well; where it is built in there is nothing to load
+    if not re.search(r"\boverlay$", Path("/proc/filesystems").read_text("utf-8"), re.MULTILINE):
+        sentences.append("its kernel has no overlayfs, which containers' files need; install the distribution's kernel")
+    if not Path("/proc/sys/net/bridge").exists():
+        sentences.append("its kernel has no br_netfilter, which services need; install the distribution's kernel")
+    kind = {"vxlan": ["vxlan", "id", "1", "dstport", "0"], "wireguard-native": ["wireguard"]}.get(backend)
+    # Tried in a network namespace that ends with the trial.
+    if kind and run("unshare", "--net", "ip", "link", "add", "trial", "type", *kind).returncode:
+        sentences.append(
+            f"its kernel cannot make {kind[0]} interfaces; load the module {kind[0]} or set k3s_flannel_backend to host-gw"
+        )
+    return sentences
+
+
+def sysctls() -> dict[str, str]:
+    """Return the settings that a cluster changes, as they are now."""
+    values = {}
+    for name in SYSCTLS:
+        path = Path("/proc/sys", *name.split("."))
+        if path.exists():
+            values[name] = path.read_text("utf-8").strip()
+    return values
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _slow(file)
+
+
+def _slow(file: Any) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(2**20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+class Sums:
+    """SHA-256 by path, remembered together with size and time of change: large files are read once.
+
+    Args:
+        ledger: the file that remembers.
+    """
+
+    def __init__(self, ledger: Path) -> None:
+        self._ledger = ledger
+        try:
+            self._known: dict[str, Any] = json.loads(ledger.read_text("utf-8"))
+        except (OSError, ValueError):
+            self._known = {}
+
+    def of(self, path: Path) -> str | None:
+        """Return a file's SHA-256, or None when there is no such file."""
+        try:
+            about = path.stat()
+        except FileNotFoundError:
+            return None
+        known = self._known.get(str(path))
+        if known and known["size"] == about.st_size and known["mtime_ns"] == about.st_mtime_ns:
+            return str(known["sha256"])
+        return sha256_of(path)
+
+    def remember(self, path: Path, sha256: str) -> None:
+        """Write down what a file holds now."""
+        about = path.stat()
+        self._known[str(path)] = {"sha256": sha256, "size": about.st_size, "mtime_ns": about.st_mtime_ns}
+        self._ledger.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._ledger.write_text(json.dumps(self._known, indent=1), "utf-8")

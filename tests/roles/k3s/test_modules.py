@@ -1,0 +1,224 @@
+"""What the role's modules make of what a node says: no node is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import subprocess
+from http.client import HTTPConnection
+from pathlib import Path
+
+import k3s_artifacts
+import k3s_share
+import pytest
+from ansible.module_utils import k3s_api, k3s_journal, k3s_machine
+
+SHARE = Path(__file__).resolve().parents[3] / "roles/k3s/files/share.py"
+
+
+# The machine
+
+
+def test_a_port_is_taken_by_who_listens_on_it_and_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        (sentence,) = k3s_machine.taken([k3s_machine.Port(port, "tcp", "kubelet")])
+        assert sentence.startswith(f"port {port}/tcp (kubelet) is taken by ")
+        assert "(pid " in sentence
+    assert k3s_machine.taken([k3s_machine.Port(port, "tcp", "kubelet")]) == []
+
+
+def test_a_connection_from_a_port_is_no_listener_but_a_udp_socket_is() -> None:
+    table = (
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+        "   0: 0100007F:192B 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 77 1\n"
+    )
+    assert k3s_machine.sockets_on(table, 0x192B, listening=True) == []
+    assert k3s_machine.sockets_on(table, 0x192B, listening=False) == ["77"]
+
+
+def test_what_a_container_may_not_do_is_read_from_its_first_process() -> None:
+    assert k3s_machine.may_raise_limits("Name:\tinit\nCapBnd:\t000001ffffffffff\n")
+    assert not k3s_machine.may_raise_limits("Name:\tinit\nCapBnd:\t000001fffeffffff\n")
+
+
+def test_a_root_that_is_not_shared_is_seen() -> None:
+    shared = "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
+    private = "443 408 254:0 /x / rw,relatime - ext4 /dev/vda rw\n445 443 0:85 / /tmp rw shared:7 - tmpfs tmpfs rw\n"
+    assert k3s_machine.root_is_shared(shared)
+    assert not k3s_machine.root_is_shared(private)
+
+
+def test_a_route_to_some_network_is_no_default_route() -> None:
+    head = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
+    assert not k3s_machine.default_route(f"{head}data0\t004DC6C6\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n")
+    assert k3s_machine.default_route(f"{head}data0\t00000000\t014DC6C6\t0003\t0\t0\t0\t00000000\t0\t0\t0\n")
+
+
+def test_a_controller_that_is_switched_off_does_not_count() -> None:
+    table = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t10\t1\nmemory\t4\t115\t0\n"
+    assert k3s_machine.controllers_of(table) == {"cpu"}
+
+
+def test_a_file_that_did_not_change_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "k3s"
+    file.write_bytes(b"binary")
+    expected = hashlib.sha256(b"binary").hexdigest()
+    sums = k3s_machine.Sums(tmp_path / "sums.json")
+    assert sums.of(file) == expected
+    sums.remember(file, expected)
+    again = k3s_machine.Sums(tmp_path / "sums.json")
+    monkeypatch.setattr(k3s_machine, "sha256_of", lambda _: pytest.fail("read again"))
+    assert again.of(file) == expected
+    monkeypatch.undo()
+    file.write_bytes(b"another")
+    assert again.of(file) == hashlib.sha256(b"another").hexdigest()
+    assert again.of(tmp_path / "absent") is None
+
+
+# The journal
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "lasting"),
+    [
+        (
+            'level=error msg="Failed to validate connection to cluster: dial tcp: connect: connection refused"',
+            "does not reach the server",
+            False,
+        ),
+        (
+            'level=error msg="Failed to validate connection to cluster at https://198.19.2.11:6443: not authorized"',
+            "its token is wrong",
+            True,
+        ),
+        ('level=fatal msg="Node password rejected, duplicate hostname or contents of ..."', "Node password", True),
+        ('level=fatal msg="listen tcp :6443: bind: address already in use"', "one of its ports", True),
+        ('level=fatal msg="unable to find interface eth9: route ip+net: no such network interface"', "flannel", True),
+    ],
+)
+def test_k3s_words_are_told_as_a_cause(line: str, said: str, lasting: bool) -> None:
+    cause = k3s_journal.explain(['level=info msg="Starting k3s agent"', line])
+    assert cause is not None
+    assert said in cause.sentence
+    assert cause.lasting is lasting
+
+
+def test_words_that_are_no_complaint_are_no_cause() -> None:
+    assert k3s_journal.explain(['level=info msg="not authorized is what I would say"', "token"]) is None
+    assert k3s_journal.explain([]) is None
+
+
+def test_the_last_words_quoted_are_those_that_complain() -> None:
+    lines = ["level=info msg=a", "level=error msg=b", "level=info msg=c", "level=error msg=b"]
+    assert k3s_journal.quoted(lines) == "level=error msg=b"
+    assert k3s_journal.quoted(["level=info msg=a"]) == "level=info msg=a"
+    assert k3s_journal.shortened('time="2026-11-24T13:26:31Z" level=error msg="x"') == 'level=error msg="x"'
+
+
+# The API's words
+
+
+def node(status: str, heard: str) -> dict[str, object]:
+    condition = {"type": "Ready", "status": status, "lastHeartbeatTime": heard, "reason": "R", "message": "m"}
+    return {"status": {"conditions": [condition]}}
+
+
+def test_ready_counts_only_when_it_was_said_after_the_start() -> None:
+    heard_s = 1700000000
+    assert k3s_api.why_not_ready(node("True", "2023-11-14T22:13:20Z"), heard_s) is None
+    assert k3s_api.why_not_ready(node("True", "2023-11-14T22:13:20Z"), heard_s + 60) is not None
+    assert k3s_api.why_not_ready(node("False", "2023-11-14T22:13:20Z")) == "R: m"
+    assert k3s_api.why_not_ready({"status": {}}) == "its kubelet has not reported yet"
+
+
+# The artifacts
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Artifacts of two files, listed as the release lists them."""
+    (tmp_path / "k3s").write_bytes(b"binary")
+    (tmp_path / "k3s-airgap-images-amd64.tar.zst").write_bytes(b"images")
+    lines = [
+        f"{hashlib.sha256(content).hexdigest()}  {name}\n"
+        for name, content in (("k3s", b"binary"), ("k3s-airgap-images-amd64.tar.zst", b"images"))
+    ]
+    (tmp_path / "sha256sum-amd64.txt").write_text("".join(lines), "utf-8")
+    return tmp_path
+
+
+ARCHIVES = ["knative-images-{arch}.tar.zst"]
+
+
+def test_a_folder_that_is_whole_gives_what_a_node_gets(folder: Path) -> None:
+    assert [one["name"] for one in k3s_artifacts.files_of(folder, "amd64", ARCHIVES, "")] == [
+        "k3s",
+        "k3s-airgap-images-amd64.tar.zst",
+    ]
+    (folder / "knative-images-amd64.tar.zst").write_bytes(b"more")
+    last = k3s_artifacts.files_of(folder, "amd64", ARCHIVES, "")[-1]
+    assert (last["first"], last["sha256"]) == (False, hashlib.sha256(b"more").hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda folder: (folder / "k3s").write_bytes(b"tampered"), "k3s is damaged or not the release's"),
+        (lambda folder: (folder / "k3s").unlink(), "has no k3s, which the nodes of architecture amd64 need"),
+        (lambda folder: (folder / "sha256sum-amd64.txt").unlink(), "no sha256sum-amd64.txt to hold it against"),
+        (lambda folder: (folder / "k3s-airgap-images-amd64.tar.zst").unlink(), "would pull images from the network"),
+        (lambda folder: (folder / "sha256sum-amd64.txt").write_text("", "utf-8"), "has no checksum in the release's"),
+    ],
+    ids=["tampered", "no binary", "no list", "no images", "not listed"],
+)
+def test_a_folder_that_is_not_whole_is_refused_with_what_to_do(folder: Path, spoil: object, sentence: str) -> None:
+    spoil(folder)  # type: ignore[operator]
+    with pytest.raises(k3s_artifacts.ArtifactError, match=sentence) as refused:
+        k3s_artifacts.files_of(folder, "amd64", ARCHIVES, "")
+    assert "make artifacts" in str(refused.value)
+
+
+def test_where_nodes_may_download_the_release_says_what_is_due(folder: Path, tmp_path: Path) -> None:
+    given = k3s_artifacts.files_of(tmp_path / "empty", "amd64", ARCHIVES, folder.as_uri())
+    assert [(one["url"], one["sha256"]) for one in given] == [
+        (f"{folder.as_uri()}/k3s", hashlib.sha256(b"binary").hexdigest())
+    ]
+    with pytest.raises(k3s_artifacts.ArtifactError, match="correct k3s_release_url"):
+        k3s_artifacts.files_of(tmp_path / "empty", "amd64", ARCHIVES, (folder / "absent").as_uri())
+
+
+# Sharing
+
+
+def test_a_shared_file_is_given_by_its_word_only_and_until_the_end(tmp_path: Path) -> None:
+    (tmp_path / "k3s").write_bytes(b"binary" * 1000)
+    path = str(tmp_path / "k3s")
+    urls, server = k3s_share.begin("127.0.0.1", SHARE.read_text("utf-8"), [path], 30)
+    port = int(urls[path].split(":")[2].split("/")[0])
+    try:
+        assert asked(port, "/" + urls[path].split("/", 3)[3]) == (200, b"binary" * 1000)
+        for guess in ("/", "/x/0", "/../etc/passwd"):
+            assert asked(port, guess)[0] == 404
+    finally:
+        k3s_share.end(server.pid)
+        server.wait(timeout=10)
+    with pytest.raises(ConnectionRefusedError):
+        asked(port, "/")
+
+
+def asked(port: int, path: str) -> tuple[int, bytes]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        reply = connection.getresponse()
+        return reply.status, reply.read()
+    finally:
+        connection.close()
+
+
+def test_ending_a_share_ends_no_other_process() -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        k3s_share.end(other.pid)
+        assert other.poll() is None
+        other.kill()
