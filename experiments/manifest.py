@@ -65,6 +65,33 @@ def nodes(results: Results, inventory: Inventory) -> dict[str, dict[str, Any]]:
     return found
 
 
+def cluster(results: Results) -> dict[str, Any]:
+    """Return the cluster's nodes, system pods and replicas, as ``kubectl`` listed them; nothing where there is none."""
+
+    def items(task: str) -> list[dict[str, Any]]:
+        said = [result["stdout"] for result in results.get(task, {}).values() if result.get("stdout")]
+        listed: list[dict[str, Any]] = json.loads(said[0])["items"] if said else []
+        return listed
+
+    nodes = {node["metadata"]["name"]: node["status"]["nodeInfo"] for node in items("List the cluster's nodes")}
+    if not nodes:
+        return {}
+    return {
+        "nodes": {
+            name: {key: info[key] for key in ("kubeletVersion", "containerRuntimeVersion", "kernelVersion", "osImage")}
+            for name, info in nodes.items()
+        },
+        "pods": {
+            f"{pod['metadata']['namespace']}/{pod['metadata']['name']}": {
+                "node": pod["spec"].get("nodeName"),
+                "images": [container["image"] for container in pod["spec"]["containers"]],
+                "version": pod["metadata"].get("labels", {}).get("app.kubernetes.io/version"),
+            }
+            for pod in items("List the cluster's pods")
+        },
+    }
+
+
 def lab(inventory: Inventory) -> dict[str, Any]:
     """Return what roles/lab wrote about the nodes that it made on this machine; nothing for somebody's machines."""
     hosts = inventory.hosts("nodes")

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from experiments.inventory import Inventory
     from experiments.spec import Experiment, LinkSpec, Scenario
 
-# Where the services of the process platform listen, on the data network only; one port a service.
-FIRST_GATEWAY_PORT = 31080
+# Where services listen, on the data network only. The process platform has a port for each service, from this one on;
+# Knative's gateway has this one, and tells the services by the Host header.
+GATEWAY_PORT = 31080
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,13 @@ class Placement:
     links: tuple[dict[str, Any], ...]
 
 
+def platform(inventory: Inventory) -> str:
+    """Return what runs the function on an inventory's nodes: ``process`` or ``knative``."""
+    hosts = inventory.hosts("compute")
+    found = inventory.variables.get(hosts[0], {}).get("function_platform", "process") if hosts else "process"
+    return str(found)
+
+
 def place(experiment: Experiment, inventory: Inventory) -> Placement:
     """Put every scenario of an experiment on the inventory's nodes.
 
@@ -66,7 +74,8 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
     services: dict[str, Service] = {}
     links: dict[tuple[str, str], dict[str, Any]] = {}
     for index, scenario in enumerate(experiment.scenarios):
-        service = _service(scenario, inventory, FIRST_GATEWAY_PORT + index)
+        shared = platform(inventory) == "knative"
+        service = _service(scenario, inventory, GATEWAY_PORT + (0 if shared else index))
         services[scenario.name] = service
         for pair, entry in _links(scenario, (*base_stations, *service.nodes), inventory).items():
             if links.setdefault(pair, entry) != entry:

@@ -100,8 +100,10 @@ def preflight(context: Context) -> None:
 
 
 def provision(context: Context) -> None:
-    """Make the nodes, or see that they are there."""
+    """Make the nodes, and the cluster where the function needs one, or see that they are there."""
     context.playbooks.run("lab")
+    if placement.platform(context.inventory) == "knative":
+        context.playbooks.run("platform")
     lab = manifest.lab(context.inventory)
     warnings = [lab["warning"]] if lab.get("warning") else []
     context.run.update_manifest(lab=lab, warnings=warnings)
@@ -127,8 +129,11 @@ def deploy_function(context: Context) -> None:
     context.playbooks.run("function", **context.variables())
     checked = context.playbooks.run("measure-check", **context.variables())
     replicas = {host: result["stdout"] for host, result in checked.get(CHECK_TASK, {}).items()}
-    facts = context.playbooks.run("facts")
+    facts = context.playbooks.run("facts", **context.variables())
     context.run.update_manifest(replicas=replicas, nodes=manifest.nodes(facts, context.inventory))
+    cluster = manifest.cluster(facts)
+    if cluster:
+        context.run.update_manifest(cluster=cluster)
 
 
 CHECK_TASK = "Send as many parallel requests as there are replicas"

@@ -10,7 +10,7 @@ from nodes import PAPER, inventory, only, paper
 
 from experiments.errors import InventoryError, SpecError
 from experiments.inventory import Inventory
-from experiments.placement import FIRST_GATEWAY_PORT, Placement, place
+from experiments.placement import GATEWAY_PORT, Placement, place, platform
 from experiments.spec import Experiment, LinkSpec
 
 
@@ -44,8 +44,19 @@ def test_a_gateway_is_a_compute_node_on_a_port_of_its_own() -> None:
     for index, service in enumerate(placed.services.values()):
         assert service.gateway == service.nodes[0]
         address = inventory().variable(service.gateway, "data_address")
-        assert service.url == f"http://{address}:{FIRST_GATEWAY_PORT + index}/"
-        assert service.variables()["port"] == FIRST_GATEWAY_PORT + index
+        assert service.url == f"http://{address}:{GATEWAY_PORT + index}/"
+        assert service.variables()["port"] == GATEWAY_PORT + index
+
+
+def test_on_a_cluster_all_services_share_the_gateways_port() -> None:
+    nodes = inventory()
+    for variables in nodes.variables.values():
+        variables["function_platform"] = "knative"
+    assert platform(nodes) == "knative"
+    services = place(paper(), nodes).services
+    assert {service.url for service in services.values()} == {
+        f"http://{nodes.variable(node, 'data_address')}:{GATEWAY_PORT}/" for node in ("edge-1", "cloud-1")
+    }
 
 
 @pytest.mark.parametrize("scenario", ["edge", "cloud"])

@@ -14,6 +14,7 @@ from ansible.module_utils.lab_containers import (
     await_nodes,
     container_changes,
     container_removal,
+    limit_changes,
     refuse_foreign_containers,
     sysctl_changes,
     sysctls,
@@ -108,6 +109,7 @@ def lab_stands(lab: Lab, ledger: Ledger | None, archive: Path, usable_cores: int
     for name in gone:
         for kind in ("nodes", "sshd"):
             yield from folder_removal(lab.folder / kind / name)
+    yield from limit_changes()
     yield from network_changes(lab)
     yield from container_changes(lab, archive, usable_cores)
 

@@ -31,6 +31,8 @@ WAY_LABEL = "faasbed.way"
 SYSTEMD_HALT = 37  # SIGRTMIN+3, which systemd takes as the order to power off (systemd(1))
 # What a kubelet sets for the whole kernel, which the nodes share with this machine (kubelet's setupKernelTunables).
 SHARED_SYSCTLS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
+# What the kernel grants each user, and all nodes are root: systemd, kubelet and containerd of each watch many files.
+LEAST = {"fs/inotify/max_user_instances": 8192, "fs/inotify/max_user_watches": 524288}
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,16 @@ def container_removal(names: Iterable[str]) -> Iterator[Change]:
 
 def sysctls() -> dict[str, str]:
     """The settings of this machine's kernel that a kubelet changes for all, as they are now."""
-    found = {name: machine.read(Path("/proc/sys") / name) for name in SHARED_SYSCTLS}
+    found = {name: machine.read(Path("/proc/sys") / name) for name in (*SHARED_SYSCTLS, *LEAST)}
     return {name: value.strip() for name, value in found.items() if value is not None}
+
+
+def limit_changes() -> Iterator[Change]:
+    """Limits of the kernel that are too low for several nodes on one machine."""
+    now = sysctls()
+    for name, least in LEAST.items():
+        if int(now.get(name, least)) < least:
+            yield _setting(name, str(least))
 
 
 def sysctl_changes(recorded: dict[str, str]) -> Iterator[Change]:
@@ -112,10 +122,12 @@ def sysctl_changes(recorded: dict[str, str]) -> Iterator[Change]:
     now = sysctls()
     for name, value in recorded.items():
         if now.get(name) != value:
-            yield Change(
-                f"set {name.replace('/', '.')} back to {value}",
-                partial((Path("/proc/sys") / name).write_text, f"{value}\n", "ascii"),
-            )
+            yield _setting(name, value)
+
+
+def _setting(name: str, value: str) -> Change:
+    path = Path("/proc/sys") / name
+    return Change(f"set {name.replace('/', '.')} to {value}", partial(path.write_text, f"{value}\n", "ascii"))
 
 
 def await_nodes(lab: Lab) -> None:
@@ -144,6 +156,7 @@ def _files(lab: Lab, node: Node) -> dict[Path, Any]:
         root / "etc/ssh/ssh_host_ed25519_key": partial(_key, lab.host_key(node)),
         root / "etc/ssh/ssh_host_ed25519_key.pub": partial(public_key, lab.host_key(node)),
         root / "etc/ssh/sshd_config.d/faasbed.conf": partial(_sshd_config, node),
+        root / "etc/systemd/system.conf.d/faasbed.conf": partial(_systemd_config, node),
         root / "etc/hosts": partial(_hosts, lab, node),
         # No name server: a node of a lab reaches nothing but the lab.
         root / "etc/resolv.conf": lambda: "",
@@ -162,6 +175,11 @@ def _sshd_config(node: Node) -> str:
         "MaxSessions 100",
     )
     return "\n".join((*lines, ""))
+
+
+def _systemd_config(node: Node) -> str:
+    """Pin all that the node's systemd starts; not by a cpuset, of which a kubelet insists on having all cores."""
+    return f"[Manager]\nCPUAffinity={' '.join(map(str, node.cores))}\n" if node.cores else ""
 
 
 def _hosts(lab: Lab, node: Node) -> str:
@@ -207,8 +225,6 @@ def _command(lab: Lab, node: Node) -> list[str]:
         limit = min(most, resource.getrlimit(kind)[1] % 2**63)  # "infinity" is -1
         command += ["--ulimit", f"{name}={limit}:{limit}"]
     command += ["--network", f"ns:{machine.NAMESPACES / lab.namespace(node)}", "--no-hosts", "--dns", "none"]
-    if node.cores:
-        command += ["--cpuset-cpus", ",".join(map(str, node.cores))]
     if Path("/lib/modules").is_dir():
         command += ["--volume", "/lib/modules:/lib/modules:ro"]
     return command
@@ -216,7 +232,13 @@ def _command(lab: Lab, node: Node) -> list[str]:
 
 def _way(lab: Lab, node: Node, archive: Path) -> str:
     """All that a running node was started with, as a hash: where it differs from now, the node is started anew."""
-    said = [*_command(lab, node), archive.name, _sshd_config(node), machine.read(lab.host_key(node)) or ""]
+    said = [
+        *_command(lab, node),
+        archive.name,
+        _sshd_config(node),
+        _systemd_config(node),
+        machine.read(lab.host_key(node)) or "",
+    ]
     return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
