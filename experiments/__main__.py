@@ -91,10 +91,11 @@ def _provision(options: argparse.Namespace) -> None:
         inventory = read_inventory(options.inventory)
         steps.check_machine(inventory)
         placed = placement.place(spec.load(options.scenario), inventory)
+        playbooks = Playbooks(inventories.path_of(options.inventory), reporter)
         with reporter.step("provision"):
-            results = Playbooks(inventories.path_of(options.inventory), reporter).run(
-                "site", **steps.role_variables(placed)
-            )
+            results = playbooks.run("site", **steps.role_variables(placed))
+    if playbooks.times:
+        reporter.say(playbooks.times)
     changed = sum(bool(result.get("changed")) for hosts in results.values() for result in hosts.values())
     reporter.say(f"{options.inventory} is provisioned: changed={changed}")
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 # The task whose retries carry the driver's status, see roles/driver/tasks/follow.yml.
 FOLLOWING = "Follow the measurement"
+# How playbooks/callback_plugins/where_time_went.py begins what it says.
+TIMES = "Where the time went"
 
 # What tasks returned: by the task's name, by host.
 Results = dict[str, dict[str, dict[str, Any]]]
@@ -42,12 +44,16 @@ class Playbooks:
         inventory: the path of the inventory.
         reporter: hears of every task.
         events: where each playbook's job events are kept, or ``None``.
+
+    Attributes:
+        times: which tasks of the last playbook took longest, in lines; empty when it took no time worth saying.
     """
 
     def __init__(self, inventory: Path, reporter: Reporter, events: Path | None = None) -> None:
         self._inventory = inventory.resolve()
         self._reporter = reporter
         self._events = events
+        self.times = ""
 
     def run(self, playbook: str, **variables: Any) -> Results:
         """Run a playbook of ``playbooks/`` with extra variables and return what its tasks returned.
@@ -80,6 +86,7 @@ class Playbooks:
                 _end_workers(private)
             self._keep(playbook, Path(private) / "artifacts" / "job")
             said = (Path(private) / "artifacts" / "job" / "stdout").read_text(errors="replace").strip()
+        self.times = said[said.index(TIMES) :] if TIMES in said else ""
         if outcome.status == "canceled":
             raise KeyboardInterrupt
         if outcome.status != "successful":

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 SLOTS = range(100, 200)
-DEADLINE_S = 120
+DEADLINE_S = 300
 PAPER_NODES = {"base_stations": ("bs",), "edge": ("edge-1", "edge-2"), "cloud": ("cloud-1",)}
 
 

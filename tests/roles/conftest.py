@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cluster import cluster
 from testbed import lab
 
-__all__ = ["lab"]
+__all__ = ["cluster", "lab"]

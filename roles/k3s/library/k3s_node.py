@@ -29,7 +29,6 @@ options:
   token_path: {description: Where k3s reads it., type: path}
   registries: {description: Text of registries.yaml; no such file when empty., type: str}
   registries_path: {description: Where k3s reads it., type: path}
-  ledgers: {description: "Files of k3s' own that only have to be there.", type: list, elements: path, default: []}
   files: {description: The artifacts as k3s_artifacts returns them., type: list, elements: dict, default: []}
   shared: {description: URL by path of files that another node shares., type: dict, default: {}}
   before: {description: What the node was before a cluster; written once., type: dict, default: {}}
@@ -205,9 +204,6 @@ def act(options: dict[str, Any], *, dry: bool) -> tuple[list[dict[str, str]], bo
             changed.append(node.write(Path(path), text, 0o600, secret=True))
         elif path and kind == "registries":
             changed.append(node.unlink(Path(path)))
-    for path in map(Path, options["ledgers"]):
-        if not path.exists():
-            node.write(path, "", 0o644)
     brought = [wanted["path"] for wanted in options["files"] if node.fetch(wanted)]
     # Image archives are taken up by a running k3s, a binary is not.
     changed += [not path.endswith((".zst", ".gz", ".tar")) for path in brought]
@@ -227,7 +223,6 @@ def main() -> None:
             "token_path": {"type": "path", "no_log": False},
             "registries": {"type": "str", "no_log": True},
             "registries_path": {"type": "path"},
-            "ledgers": {"type": "list", "elements": "path", "default": []},
             "files": {"type": "list", "elements": "dict", "default": []},
             "shared": {"type": "dict", "default": {}},
             "before": {"type": "dict", "default": {}},

@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils import k3s_firewall
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.k3s_machine import (
     ARCHITECTURES,
+    LEFTOVERS,
     Port,
     Sums,
     cgroups,
@@ -23,7 +25,6 @@ from ansible.module_utils.k3s_machine import (
     memory_mib,
     network_of,
     resolves,
-    root_is_shared,
     run,
     sysctls,
     taken,
@@ -70,8 +71,7 @@ known: {description: Whether the node remembers having been part of a cluster., 
 holds: {description: SHA-256 by path of binary and image archives., type: dict, returned: always}
 data_network: {description: The network of the node's data address., type: str, returned: always}
 raises_limits: {description: Whether services may have CAP_SYS_RESOURCE., type: bool, returned: always}
-shared_root: {description: Whether / is a shared mount., type: bool, returned: always}
-sysctls: {description: "The kernel's settings that a cluster changes.", type: dict, returned: always}
+before: {description: "What the node is before a cluster, for its removal.", type: dict, returned: always}
 clock_offset_s: {description: The node's clock minus the controller's., type: float, returned: always}
 """
 
@@ -107,9 +107,7 @@ def obstacles(options: dict[str, Any], active: bool) -> list[str]:
         found.append("it does not run systemd, which has to run k3s")
     if memory_mib() < options["memory_mib"]:
         kind = "server" if options["server"] else "agent"
-        found.append(
-            f"it has {memory_mib()} MiB of memory, {options['memory_mib']} are due for a {kind} (k3s_{kind}_memory_mib)"
-        )
+        found.append(f"it has {memory_mib()} MiB of memory, {options['memory_mib']} are due (k3s_{kind}_memory_mib)")
     version, controllers = cgroups()
     if CONTROLLERS - controllers:
         lacking = ", ".join(sorted(CONTROLLERS - controllers))
@@ -171,6 +169,15 @@ def holdings(state_dir: Path) -> dict[str, str]:
     return {str(path): sums.of(path) or "" for path in paths if path.is_file() and not path.name.startswith(".")}
 
 
+def before() -> dict[str, Any]:
+    """Return what the node is before a cluster: what its removal has to bring back, or must leave alone."""
+    return {
+        "sysctls": sysctls(),
+        "firewall": k3s_firewall.before(),
+        "files": [path for path in LEFTOVERS if Path(path).exists()],
+    }
+
+
 def main() -> None:
     """Run as Ansible's module."""
     arrived_s = time.time()
@@ -198,6 +205,7 @@ def main() -> None:
     found = obstacles(options, active)
     if found:
         module.fail_json(msg=f"{options['node']} cannot be part of the cluster: {'; '.join(found)}.")
+    ledger = Path(options["state_dir"]) / "before.json"
     swaps = Path("/proc/swaps").read_text("utf-8").splitlines()[1:]
     if swaps:
         module.warn(f"{options['node']} has swap; a replica that swaps is a wrong measurement (`swapoff -a` ends it).")
@@ -209,8 +217,7 @@ def main() -> None:
         holds=holdings(Path(options["state_dir"])),
         data_network=network_of(options["interface"], options["address"]),
         raises_limits=may_raise_limits(Path("/proc/1/status").read_text("utf-8")),
-        shared_root=root_is_shared(Path("/proc/1/mountinfo").read_text("utf-8")),
-        sysctls=sysctls(),
+        before={} if ledger.exists() else before(),
         clock_offset_s=round(arrived_s - options["controller_time_s"], 3),
     )
 

@@ -34,6 +34,23 @@ SYSCTLS = (
     "net.netfilter.nf_conntrack_tcp_timeout_established",
     "net.netfilter.nf_conntrack_tcp_timeout_close_wait",
 )
+# What k3s and its parts keep on disk; what of it was there before a cluster stays.
+LEFTOVERS = (
+    "/etc/rancher",
+    "/var/lib/rancher",
+    "/var/lib/kubelet",
+    "/var/lib/cni",
+    "/etc/cni",
+    "/run/k3s",
+    "/run/flannel",
+    "/run/netns",
+    "/run/nri",
+    "/run/containerd",
+    "/var/log/pods",
+    "/var/log/containers",
+    "/usr/local/bin/k3s",
+    "/usr/libexec/kubernetes",
+)
 
 
 class Port(NamedTuple):
@@ -128,15 +145,6 @@ def may_raise_limits(status: str) -> bool:
     """Return whether the bounding set of the text of ``/proc/1/status`` has CAP_SYS_RESOURCE."""
     found = re.search(r"^CapBnd:\s+([0-9a-f]+)", status, re.MULTILINE)
     return bool(int(found.group(1), 16) >> CAP_SYS_RESOURCE & 1) if found else True
-
-
-def root_is_shared(mountinfo: str) -> bool:
-    """Return whether mounts below ``/`` reach other mount namespaces, of the text of ``/proc/1/mountinfo``."""
-    for line in mountinfo.splitlines():
-        words = line.split()
-        if words[4] == "/":
-            return any(word.startswith("shared:") for word in words[6 : words.index("-")])
-    return False
 
 
 def default_route(table: str) -> bool:

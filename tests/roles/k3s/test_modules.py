@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import socket
 import subprocess
 from http.client import HTTPConnection
@@ -11,7 +13,7 @@ from pathlib import Path
 import k3s_artifacts
 import k3s_share
 import pytest
-from ansible.module_utils import k3s_api, k3s_journal, k3s_machine
+from ansible.module_utils import k3s_api, k3s_firewall, k3s_journal, k3s_machine
 
 SHARE = Path(__file__).resolve().parents[3] / "roles/k3s/files/share.py"
 
@@ -40,13 +42,6 @@ def test_a_connection_from_a_port_is_no_listener_but_a_udp_socket_is() -> None:
 def test_what_a_container_may_not_do_is_read_from_its_first_process() -> None:
     assert k3s_machine.may_raise_limits("Name:\tinit\nCapBnd:\t000001ffffffffff\n")
     assert not k3s_machine.may_raise_limits("Name:\tinit\nCapBnd:\t000001fffeffffff\n")
-
-
-def test_a_root_that_is_not_shared_is_seen() -> None:
-    shared = "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
-    private = "443 408 254:0 /x / rw,relatime - ext4 /dev/vda rw\n445 443 0:85 / /tmp rw shared:7 - tmpfs tmpfs rw\n"
-    assert k3s_machine.root_is_shared(shared)
-    assert not k3s_machine.root_is_shared(private)
 
 
 def test_a_route_to_some_network_is_no_default_route() -> None:
@@ -114,6 +109,57 @@ def test_the_last_words_quoted_are_those_that_complain() -> None:
     assert k3s_journal.quoted(lines) == "level=error msg=b"
     assert k3s_journal.quoted(["level=info msg=a"]) == "level=info msg=a"
     assert k3s_journal.shortened('time="2026-11-24T13:26:31Z" level=error msg="x"') == 'level=error msg="x"'
+
+
+# The firewall
+
+SAVED = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:CNI-PODMAN - [0:0]
+:KUBE-SERVICES - [0:0]
+:KUBE-MARK-MASQ - [0:0]
+:MINE - [0:0]
+-A PREROUTING -m comment --comment "kubernetes -j ACCEPT here" -j KUBE-SERVICES
+-A PREROUTING -j CNI-PODMAN
+-A PREROUTING -j MINE
+-A MINE -m comment --comment "not to KUBE-SERVICES" -j RETURN
+-A KUBE-SERVICES -j KUBE-MARK-MASQ
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+-A INPUT -j ACCEPT
+COMMIT
+"""
+
+
+def test_only_a_clusters_chains_and_what_leads_to_them_go() -> None:
+    assert k3s_firewall.removal_of(SAVED, {"CNI-PODMAN"}).splitlines() == [
+        "*nat",
+        "-F KUBE-SERVICES",
+        "-F KUBE-MARK-MASQ",
+        '-D PREROUTING -m comment --comment "kubernetes -j ACCEPT here" -j KUBE-SERVICES',
+        "-X KUBE-SERVICES",
+        "-X KUBE-MARK-MASQ",
+        "COMMIT",
+    ]
+
+
+def test_the_kernel_takes_what_removes_the_chains(tmp_path: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("iptables-restore") is None:
+        pytest.skip("trying chains needs root and iptables")
+    (tmp_path / "saved").write_text(SAVED, "utf-8")
+    (tmp_path / "removal").write_text(k3s_firewall.removal_of(SAVED, {"CNI-PODMAN"}), "utf-8")
+    script = "iptables-restore < saved && iptables-restore --noflush < removal && iptables-save"
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    left = {line for line in done.stdout.splitlines() if line.startswith("-A")}
+    gone = {line for line in SAVED.splitlines() if line.endswith((" KUBE-SERVICES", " KUBE-MARK-MASQ"))}
+    assert left == {line for line in SAVED.splitlines() if line.startswith("-A")} - gone
+    assert ":KUBE-" not in done.stdout
 
 
 # The API's words
