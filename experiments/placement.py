@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,8 @@ def _links(scenario: Scenario, members: tuple[str, ...], inventory: Inventory) -
                     "each ordered pair of nodes can be named once"
                 )
             values = spec.model_dump(exclude={"between"}, exclude_none=True)
+            if spec.seed is not None:  # a link's own, or all of them would draw the same
+                values["seed"] = zlib.crc32(f"{spec.seed} {pair[0]} -> {pair[1]}".encode())
             links[pair] = {"source": pair[0], "target": pair[1], **values}
     return links
 

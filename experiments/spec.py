@@ -16,8 +16,10 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
 # Rounding of shares such as 0.2 + 0.4 + 0.4 must not be called more than one.
 SHARES_TOLERANCE = 1e-9
-# A normal distribution below zero sends at once: beyond a quarter of the delay that bends the distribution.
-JITTER_PER_DELAY = 0.25
+# A draw below zero sends at once, which bends the distribution: how deep each reaches, in units of the jitter.
+DEPTH = {"normal": 4.0, "pareto": 2 / 3, "paretonormal": 1.5, "uniform": 1.0}
+MOST_PERCENT = 100
+Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -29,15 +31,31 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class ChainSpec(Model):
+    """Loss in bursts by Gilbert's and Elliott's chain: chances to enter and leave its bad state, loss in each."""
+
+    enter_percent: float = Field(gt=0, le=100)
+    leave_percent: float = Field(gt=0, le=100)
+    bad_loss_percent: Percent = 100
+    good_loss_percent: Percent = 0
+
+
 class LinkSpec(Model):
-    """A one-way path between every ordered pair of nodes of two groups; jitter is the sigma of a normal delay."""
+    """A one-way path between every ordered pair of nodes of two groups, as roles/netem's ``netem_links`` has it."""
 
     between: Literal["all"] | tuple[str, str] = "all"
     delay_ms: float = Field(ge=0, le=10_000)
     jitter_ms: float = Field(ge=0, default=0)
-    loss_percent: float = Field(ge=0, le=100, default=0)
+    distribution: Literal["normal", "pareto", "paretonormal", "uniform"] | None = None
+    loss_percent: Percent = 0
+    loss_correlation_percent: float | None = Field(ge=0, lt=100, default=None)
+    gilbert_elliott: ChainSpec | None = None
+    duplicate_percent: Percent | None = None
+    corrupt_percent: Percent | None = None
     rate_mbit: float | None = Field(gt=0, default=None)
+    limit_packets: int | None = Field(gt=0, lt=2**31, default=None)
     reorder: bool = True
+    seed: int | None = Field(ge=0, lt=2**32, default=None)
 
     @field_validator("between", mode="before")
     @classmethod
@@ -49,11 +67,22 @@ class LinkSpec(Model):
 
     @model_validator(mode="after")
     def _jitter_fits_the_delay(self) -> LinkSpec:
-        if self.jitter_ms > self.delay_ms * JITTER_PER_DELAY:
+        distribution = self.distribution or "normal"
+        most_ms = self.delay_ms / DEPTH[distribution]
+        if self.jitter_ms > most_ms:
+            share = "a quarter of" if distribution == "normal" else f"{distribution} bears with"
             raise ValueError(
-                f"jitter_ms {self.jitter_ms:g} is more than a quarter of delay_ms {self.delay_ms:g}: a normal "
-                f"distribution would fall below zero; use at most {self.delay_ms * JITTER_PER_DELAY:g}"
+                f"jitter_ms {self.jitter_ms:g} is more than {share} delay_ms {self.delay_ms:g}: a {distribution} "
+                f"distribution would fall below zero; use at most {most_ms:g}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _loss_is_said_once(self) -> LinkSpec:
+        if self.gilbert_elliott and (self.loss_percent or self.loss_correlation_percent):
+            raise ValueError("gilbert_elliott says how frames are lost, and so does loss_percent; keep one of them")
+        if self.loss_correlation_percent and not 0 < self.loss_percent < MOST_PERCENT:
+            raise ValueError("loss_correlation_percent needs a loss_percent between 0 and 100 that comes in bursts")
         return self
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Delay, jitter and lose the frames of one link, where the kernel has no `sch_netem`.
+"""Delay, lose, repeat and damage the frames of one link, where the kernel has no `sch_netem`.
 
 `tc` redirects what leaves the data interface for one destination into a TAP. This program sees those frames
 through a packet ring with the kernel's time stamps, holds each until its time has come and puts it on the
@@ -9,7 +9,8 @@ TAP itself: its filter drops every frame, so when this program is gone the link 
     emulator.py LINK.json        written by roles/netem: the link, its interface and the name of its TAP
 
 SIGHUP reads LINK.json again (frames on their way keep their times), SIGTERM ends. LINK.status beside it holds the
-counters, current to 0.1 s. Needs root. Standard library only: it is copied to the node as it is.
+counters, current to 0.1 s: frames in, out, lost, duplicated, corrupted; overrun (no room in the ring, in the link's own
+queue or in the interface's); late (sent more than 0.1 ms after their time). Needs root. Standard library only: it is copied to the node as it is.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import signal
 import socket
 import struct
 import sys
+import zlib
 from pathlib import Path
 from time import monotonic_ns, time_ns
 from typing import Any, NamedTuple, NoReturn
@@ -52,25 +54,32 @@ PRIORITY = 20  # SCHED_FIFO: above the probes (10), below the kernel's own threa
 class Shape(NamedTuple):
     """What the link does to a frame, in the units of the loop."""
 
-    delay_ns: float
-    jitter_ns: float
+    delays_ns: list[float]  # one of them is drawn for each frame
     loss: float
+    chain: tuple[float, float, float, float] | None  # enter and leave the bad state; lost in it and out of it
+    duplicate: float
+    corrupt: float
     ns_per_byte: float
     reorder: bool
     limit: int
+    rare: bool  # whether a frame needs more than a draw for its loss
 
 
 def read_link(path: Path) -> tuple[dict[str, Any], Shape]:
-    """Return the file's link as it stands there and as the loop wants it."""
-    link = json.loads(path.read_text())
-    rate = link["rate_mbit"]
-    return link, Shape(
-        delay_ns=link["delay_ms"] * 1e6,
-        jitter_ns=link["jitter_ms"] * 1e6,
-        loss=link["loss_percent"] / 100,
-        ns_per_byte=8000 / rate if rate else 0.0,
+    """Return the file's link as it stands there (with its check sum) and as the loop wants it."""
+    text = path.read_bytes()
+    link = json.loads(text)
+    delay_ns, jitter_ns = link["delay_ns"], link["jitter_ns"]
+    return link | {"values": zlib.crc32(text)}, Shape(
+        delays_ns=[delay_ns + jitter_ns * step for step in link["table"]] or [delay_ns],
+        loss=link["loss"],
+        chain=link["chain"] and tuple(link["chain"]),
+        duplicate=link["duplicate"],
+        corrupt=link["corrupt"],
+        ns_per_byte=link["ns_per_byte"],
         reorder=link["reorder"],
-        limit=link["limit_packets"],
+        limit=link["limit"],
+        rare=bool(link["chain"] or link["duplicate"] or link["corrupt"]),
     )
 
 
@@ -142,6 +151,8 @@ class Link:
         self.out.setblocking(False)
         self.random = random.Random(self.about["seed"])  # noqa: S311  (a link, no secret)
         self.taken = self.sent = self.lost = self.overrun = self.late = self.latest_ns = 0
+        self.duplicated = self.corrupted = 0
+        self.bad = False  # the state of the chain by which frames are lost in bursts
         self.lead_ns = 50_000  # how long before its time a sleeper has to be woken; measured as it goes
         self.cost_ns = 10_000  # of a send; a frame reaches its receiver about half-way through it
         status = os.open(path.with_suffix(".status"), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -151,14 +162,58 @@ class Link:
 
     def reload(self, *_: object) -> None:
         """Take the values that the file has now; its interface and TAP stay."""
-        _, self.shape = read_link(self.path)
+        seed = self.about["seed"]
+        self.about, self.shape = read_link(self.path)
+        if self.about["seed"] != seed:
+            self.random.seed(self.about["seed"])
+            self.bad = False
         self.report()
+
+    def loses(self, shape: Shape) -> bool:
+        """Draw whether a frame is lost."""
+        draw = self.random.random
+        if shape.chain is None:
+            return draw() < shape.loss
+        enter, leave, bad_loss, good_loss = shape.chain
+        if self.bad:
+            lost = draw() < bad_loss
+            self.bad = draw() >= leave
+        else:
+            lost = draw() < good_loss
+            self.bad = draw() < enter
+        return lost
+
+    def fate(self, frame: bytes, shape: Shape) -> list[bytes]:
+        """Draw what becomes of a frame: none, one or two, each whole or with one bit turned.
+
+        As netem does it (sch_netem.c, netem_enqueue): a frame that is both lost and repeated arrives once, and the
+        second of two goes through the link by itself, but is not repeated again.
+        """
+        copies = 1 + (self.random.random() < shape.duplicate) - self.loses(shape)
+        if copies == 2:
+            self.duplicated += 1
+            copies -= self.loses(shape)
+            self.lost += copies == 1
+        elif copies == 0:
+            self.lost += 1
+        return [self.damaged(frame, shape) for _ in range(copies)]
+
+    def damaged(self, frame: bytes, shape: Shape) -> bytes:
+        """Turn one bit of a frame, if the draw says so."""
+        if self.random.random() >= shape.corrupt:
+            return frame
+        self.corrupted += 1
+        bit = self.random.randrange(8 * len(frame))
+        turned = bytearray(frame)
+        turned[bit >> 3] ^= 1 << (bit & 7)
+        return bytes(turned)
 
     def report(self) -> None:
         """Write the counters where whoever reads the status file sees them."""
         self.overrun += self.ring.dropped()
         counters: dict[str, int | bool] = {
-            "pid": os.getpid(), "in": self.taken, "out": self.sent, "lost": self.lost, "overrun": self.overrun,
+            "pid": os.getpid(), "values": self.about["values"], "in": self.taken, "out": self.sent, "lost": self.lost,
+            "duplicated": self.duplicated, "corrupted": self.corrupted, "overrun": self.overrun,
             "late": self.late, "latest_us": self.latest_ns // 1000, "lead_us": self.lead_ns // 1000, "cost_us": self.cost_ns // 1000,
             "realtime": os.sched_getscheduler(0) == os.SCHED_FIFO,
         }  # fmt: skip
@@ -167,7 +222,7 @@ class Link:
     def run(self) -> NoReturn:
         """Move frames until a signal ends it."""
         ring, memory, slot, slots = self.ring.socket, self.ring.memory, self.ring.slot, self.ring.slots
-        gauss, uniform, send = self.random.gauss, self.random.random, self.out.send
+        uniform, send = self.random.random, self.out.send
         push, pop = heapq.heappush, heapq.heappop
         state, header = struct.Struct("I"), struct.Struct("IIIHHII")
         on_their_way: list[tuple[float, int, bytes]] = []
@@ -177,6 +232,8 @@ class Link:
             now = monotonic_ns()
             since_epoch = time_ns() - now
             shape = self.shape
+            delays_ns, loss, ns_per_byte, limit = shape.delays_ns, shape.loss, shape.ns_per_byte, shape.limit
+            choices = len(delays_ns)
             for _ in range(BATCH):
                 base = at * slot
                 if not state.unpack_from(memory, base)[0] & TP_STATUS_USER:
@@ -187,20 +244,26 @@ class Link:
                 at = (at + 1) % slots
                 self.taken += 1
                 changed = True
-                if shape.loss and uniform() < shape.loss:
+                if shape.rare:
+                    frames = self.fate(frame, shape)
+                elif loss and uniform() < loss:
                     self.lost += 1
                     continue
-                if held < size or len(on_their_way) >= shape.limit:
-                    self.overrun += 1
-                    continue
-                due: float = min(seconds * 1_000_000_000 + nanoseconds - since_epoch, now)
-                if shape.ns_per_byte:
-                    wire_free = due = max(due, wire_free) + size * shape.ns_per_byte
-                due += gauss(shape.delay_ns, shape.jitter_ns) if shape.jitter_ns else shape.delay_ns
-                if not shape.reorder:
-                    last_due = due = max(due, last_due)
-                number += 1
-                push(on_their_way, (due, number, frame))
+                else:
+                    frames = (frame,)
+                came: float = min(seconds * 1_000_000_000 + nanoseconds - since_epoch, now)
+                for one in frames:
+                    if held < size or len(on_their_way) >= limit:
+                        self.overrun += 1
+                        continue
+                    due = came
+                    if ns_per_byte:
+                        wire_free = due = max(due, wire_free) + size * ns_per_byte
+                    due += delays_ns[int(uniform() * choices)] if choices > 1 else delays_ns[0]
+                    if not shape.reorder:
+                        last_due = due = max(due, last_due)
+                    number += 1
+                    push(on_their_way, (due, number, one))
             now = monotonic_ns()
             while on_their_way and on_their_way[0][0] <= now + self.cost_ns // 2:
                 due, _, frame = pop(on_their_way)

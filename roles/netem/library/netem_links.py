@@ -25,6 +25,7 @@ options:
   backend: {description: Which way to shape., type: str, choices: [auto, kernel, emulator], default: auto}
   folder: {description: Where this node keeps state and the emulator's files., type: path, required: true}
   emulator: {description: Path of the emulator on this node., type: path, required: true}
+  management_ports: {description: TCP ports by which the testbed is managed; never shaped., type: list, elements: int, default: [22]}
 author: [faasbed]
 """
 
@@ -32,6 +33,8 @@ RETURN = r"""
 backend: {description: The backend in use., type: str, returned: not absent}
 reason: {description: A sentence on why it is this one., type: str, returned: not absent}
 links: {description: The links in force on this node afterwards, type: list, returned: always}
+recorded: {description: "The links that were applied, in force or not.", type: list, returned: probed}
+drift: {description: How the node differed from what was applied., type: str, returned: present}
 """
 
 from dataclasses import asdict  # noqa: E402
@@ -47,7 +50,7 @@ def act(module: AnsibleModule) -> dict[str, object]:
     """Do what the state asks for and return the module's result."""
     options = module.params
     folder = Path(options["folder"])
-    shaping = Shaping(options["interface"], folder, options["emulator"])
+    shaping = Shaping(options["interface"], folder, options["emulator"], options["management_ports"])
     if options["state"] == "absent":
         outcome = shaping.clear(dry=module.check_mode)
         return result(outcome) | {"links": []}
@@ -56,13 +59,15 @@ def act(module: AnsibleModule) -> dict[str, object]:
     }
     links = read_links(options["links"], list(addresses))
     mine = [link for link in links if link.source == options["node"]]
-    backend, reason = shaping.preflight(options["backend"])
+    backend, reason = shaping.preflight(options["backend"], mine, addresses)
     about: dict[str, object] = {"backend": backend.name, "reason": reason}
     if options["state"] == "probed":
         now, _ = shaping.current()
-        return about | {"changed": False, "links": [asdict(one.link) for one in now.values()]}
+        recorded = [asdict(one.link) for one in shaping.recorded().values()]
+        return about | {"changed": False, "links": [asdict(one.link) for one in now.values()], "recorded": recorded}
     if mine and not module.check_mode:
         folder.mkdir(parents=True, exist_ok=True)
+    about["drift"] = shaping.drift()
     outcome = shaping.apply(mine, addresses, backend, dry=module.check_mode)
     return result(outcome) | about | {"links": [asdict(link) for link in mine]}
 
@@ -87,6 +92,7 @@ def main() -> None:
         "backend": {"type": "str", "choices": ["auto", "kernel", "emulator"], "default": "auto"},
         "folder": {"type": "path", "required": True},
         "emulator": {"type": "path", "required": True},
+        "management_ports": {"type": "list", "elements": "int", "default": [22]},
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     try:

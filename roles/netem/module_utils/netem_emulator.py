@@ -10,15 +10,20 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.netem_tc import NodeError, in_scratch, qdiscs, tc
+from ansible.module_utils.netem_filters import Filters, preferences, tables
+from ansible.module_utils.netem_tc import NodeError, in_scratch, qdiscs, tc, tc_batch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ansible.module_utils.link import Link
     from ansible.module_utils.netem_shaping import Shaped
 
-PREFERENCE = {4: 64000, 6: 64500}  # of the filters; a link's own number is added
+UNSHAPED = "1:1"  # a match without an action lets a frame pass; the class means nothing here
 START_SECONDS = 10.0
 END_SECONDS = 5.0
 
@@ -32,10 +37,11 @@ class Emulator:
         self.interface = interface
         self.program = program
         self.folder = folder
+        self.filters = Filters(interface, ("egress",))
 
     def present(self) -> bool:
         """Return whether a filter or a process of ours is on this node."""
-        return bool(self._filters() or self.processes())
+        return bool(preferences(self._listing()) or self.processes())
 
     def unusable(self) -> str | None:
         """Return why this backend cannot work here, or None."""
@@ -44,25 +50,28 @@ class Emulator:
         reason = in_scratch("qdisc", "add", "dev", "lo", "clsact")
         return reason and f"this kernel has no clsact ({reason})"
 
-    def check(self) -> None:
-        """Refuse nothing: a clsact that is already there is shared, and its filters stay."""
+    def check(self, links: Sequence[Link]) -> None:
+        """Refuse nothing: it does all that a link can ask for, and shares a clsact that is already there."""
 
     def snapshot(self) -> dict[str, Any]:
         """Return what close() needs to put back."""
         return {"clsact": any(qdisc.kind == "clsact" for qdisc in qdiscs(self.interface))}
 
-    def open(self, before: dict[str, Any]) -> None:
+    def open(self, before: dict[str, Any], ports: Sequence[int]) -> None:
         """Attach the hook for the filters, unless somebody else did."""
         if not before["clsact"]:
             tc("qdisc", "add", "dev", self.interface, "clsact")
+        tc_batch(self.filters.open(ports, UNSHAPED))
 
     def close(self, before: dict[str, Any]) -> None:
         """Take away filters, hook, processes and files; all of it works on what is found, not on what was planned."""
-        for preference in self._filters():
-            tc("filter", "del", "dev", self.interface, "egress", "pref", str(preference))
+        found = preferences(self._listing())
+        tc_batch(self.filters.unhook(found))
         hooked = any(qdisc.kind == "clsact" for qdisc in qdiscs(self.interface))
-        if hooked and not before.get("clsact", bool(tc("filter", "show", "dev", self.interface, "egress").strip())):
+        if hooked and not before.get("clsact", bool(self._others())):
             tc("qdisc", "del", "dev", self.interface, "clsact")
+        elif hooked and found:
+            self._take_tables_away(preferences(self._listing()))
         self._end(self.processes())
         for path in self.folder.glob(f"{self.interface}-*"):
             path.unlink()
@@ -70,7 +79,7 @@ class Emulator:
     def add(self, shaped: Shaped) -> None:
         """Start a link's process and, when its TAP is up, send the frames there."""
         path = self._path(shaped)
-        path.write_text(json.dumps(shaped.link.emulator(self.interface)))
+        text = self._write(shaped)
         log = path.with_suffix(".log")
         with log.open("w") as said:
             process = subprocess.Popen(
@@ -78,31 +87,28 @@ class Emulator:
                 stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True, cwd="/",
             )  # fmt: skip
         deadline = time.monotonic() + START_SECONDS
-        while self.counters(shaped).get("pid") != process.pid:
+        while (seen := self.counters(shaped)).get("pid") != process.pid or seen["values"] != text:
             if process.poll() is not None or time.monotonic() > deadline:
                 last = (log.read_text().strip() or "it said nothing").splitlines()[-1]
                 raise NodeError(f"{shaped.link.path}: the emulator did not start: {last} (whole log: {log}).")
             time.sleep(0.01)
-        for family, match, address in shaped.matches():
-            tc(
-                "filter", "add", *self._filter(shaped, family), "u32", *match, address,
-                "action", "mirred", "egress", "redirect", "dev", shaped.link.tap,
-            )  # fmt: skip
+        redirection = ["action", "mirred", "egress", "redirect", "dev", shaped.link.tap]
+        tc_batch(self.filters.add(shaped, redirection))
 
     def change(self, old: Shaped, new: Shaped) -> None:
         """Give a link new values while it carries frames; those on their way keep theirs."""
-        if old.link.seed != new.link.seed:  # draws start with the process
-            self.drop(old)
-            self.add(new)
-            return
+        text = self._write(new)
         path = self._path(new)
-        path.write_text(json.dumps(new.link.emulator(self.interface)))
         os.kill(self.processes()[str(path)], signal.SIGHUP)
+        deadline = time.monotonic() + START_SECONDS
+        while self.counters(new).get("values") != text:
+            if time.monotonic() > deadline:
+                raise NodeError(f"{new.link.path}: the emulator did not take the new values (see {path}).")
+            time.sleep(0.01)
 
     def drop(self, shaped: Shaped) -> None:
         """Take a link away: filters first, so that its traffic is never without a way."""
-        for family in sorted({family for family, _, _ in shaped.matches()}):
-            tc("filter", "del", *self._filter(shaped, family))
+        tc_batch(self.filters.drop(shaped))
         path = self._path(shaped)
         self._end({link: pid for link, pid in self.processes().items() if link == str(path)})
         for suffix in (".json", ".status", ".log"):
@@ -160,19 +166,36 @@ class Emulator:
             for handle in handles:
                 os.close(handle)
 
-    def _filters(self) -> list[int]:
+    def _listing(self) -> str:
         if not any(qdisc.kind == "clsact" for qdisc in qdiscs(self.interface)):
-            return []
-        words = tc("filter", "show", "dev", self.interface, "egress").split()
-        numbers = {int(after) for word, after in zip(words, words[1:]) if word == "pref"}  # noqa: B905
-        return sorted(n for n in numbers if PREFERENCE[4] < n < PREFERENCE[6] + 500)
+            return ""
+        return tc("filter", "show", "dev", self.interface, "egress")
+
+    def _others(self) -> str:
+        """Return what is there of filters of somebody else."""
+        return "".join(
+            line for line in self._listing().splitlines() if not preferences(line) and line.startswith("filter")
+        )
+
+    def _take_tables_away(self, way: list[tuple[int, str]]) -> None:
+        """Remove the hash tables, once the kernel has let go of the rules that led there (it does so behind RCU)."""
+        deadline = time.monotonic() + END_SECONDS
+        while True:
+            try:
+                for table in tables(self._listing()):
+                    tc_batch([self.filters.drop_table(table, way[0])])
+                break
+            except NodeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+        tc_batch(self.filters.close(way))
 
     def _path(self, shaped: Shaped) -> Path:
         return self.folder / f"{self.interface}-{shaped.link.target}.json"
 
-    def _filter(self, shaped: Shaped, family: int) -> list[str]:
-        protocol = "ip" if family == 4 else "ipv6"
-        return [
-            "dev", self.interface, "egress", "protocol", protocol,
-            "pref", str(PREFERENCE[family] + shaped.number),
-        ]  # fmt: skip
+    def _write(self, shaped: Shaped) -> int:
+        """Write what the link's process reads and return the check sum by which its status says that it did."""
+        text = json.dumps(shaped.link.emulator(self.interface)).encode()
+        self._path(shaped).write_bytes(text)
+        return zlib.crc32(text)

@@ -19,17 +19,21 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.netem_loss import Chain, correlated, independent, tails
+from ansible.module_utils.netem_tables import SCALE, quantile, table
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 Z95 = 1.959964
-# Of a normal distribution: its quartiles are 1.349 sigma apart; standard errors of the median and of that sigma.
-QUARTILES_PER_SIGMA = 1.348980
-MEDIAN_ERROR = 1.2533
-QUARTILE_SIGMA_ERROR = 1.1664
+QUARTILES_PER_SIGMA = 1.348980  # of a normal distribution
+SLOPE_STEP = 0.02  # of the share over which a quantile's slope is taken
 MEAN_TOLERANCE, MEAN_FLOOR_MS = 0.02, 0.05
 SIGMA_TOLERANCE, SIGMA_FLOOR_MS = 0.05, 0.03
 LOSS_CONFIDENCE = 0.999
+# A turned bit loses a probe, save in the sender's hardware address: 6 of the 58 bytes of a probe's frame.
+CORRUPTED_AND_LOST = 52 / 58
+LATE_SHARE_MAX = 0.1  # of an emulator's frames, sent 0.1 ms or more after their time
 STALL_FLOOR_MS, STALL_SIGMAS, STALLED_SHARE_MAX = 0.5, 6.0, 0.02
 BINS = 60
 ENOUGH = 4  # delays: fewer have no quartiles
@@ -108,13 +112,27 @@ class Expectation:
     sigma_half_ms: float
 
 
-def expect(delay_ms: float, jitter_ms: float, probes: int) -> Expectation:
-    """Return the expectation for a normal delay whose draws are independent."""
+def expect(delay_ms: float, jitter_ms: float, probes: int, distribution: str = "normal") -> Expectation:
+    """Return the expectation where draws are independent: standard errors of quantiles by the table's own density."""
+    low, middle, high = (quantile(distribution, share) for share in (0.25, 0.5, 0.75))
+    # dQ/dp, one over the density: the covariance of two sample quantiles is p (1 - q) dQ/dp dQ/dq / n.
+    left, centre, right = (
+        (quantile(distribution, share + SLOPE_STEP) - quantile(distribution, share - SLOPE_STEP)) / (2 * SLOPE_STEP)
+        for share in (0.25, 0.5, 0.75)
+    )
+    spread = math.sqrt(3 / 16 * left**2 + 3 / 16 * right**2 - 2 / 16 * left * right) / QUARTILES_PER_SIGMA
     error_ms = Z95 * jitter_ms / math.sqrt(probes)
-    return Expectation(delay_ms, jitter_ms, MEDIAN_ERROR * error_ms, QUARTILE_SIGMA_ERROR * error_ms)
+    return Expectation(
+        delay_ms + jitter_ms * middle,
+        jitter_ms * (high - low) / QUARTILES_PER_SIGMA,
+        centre / 2 * error_ms,
+        spread * error_ms,
+    )
 
 
-def expect_in_order(delay_ms: float, jitter_ms: float, probes: int, interval_ms: float) -> Expectation:
+def expect_in_order(
+    delay_ms: float, jitter_ms: float, probes: int, interval_ms: float, distribution: str = "normal"
+) -> Expectation:
     """Return the expectation where no probe may overtake the one in front.
 
     Each then leaves at the latest time drawn so far: later on average, less spread, and no longer independent, so
@@ -122,12 +140,12 @@ def expect_in_order(delay_ms: float, jitter_ms: float, probes: int, interval_ms:
     """
     if jitter_ms == 0:
         return expect(delay_ms, jitter_ms, probes)
-    draw = random.Random(1).gauss  # noqa: S311
+    draw, offsets = random.Random(1).choice, table(distribution)  # noqa: S311
     medians, sigmas = [], []
     for _ in range(100):
         latest, delays = -math.inf, []
         for number in range(probes):
-            latest = max(latest, number * interval_ms + draw(delay_ms, jitter_ms))
+            latest = max(latest, number * interval_ms + delay_ms + jitter_ms * draw(offsets) / SCALE)
             delays.append(latest - number * interval_ms)
         low, middle, high = statistics.quantiles(delays, n=4)
         medians.append(middle)
@@ -188,8 +206,11 @@ def judge(
     key = "forward_ns" if shared else "round_trip_ns"
     delays_ms = [delay / 1e6 for delay in measured[key]]
     sent, lost = measured["sent"], measured["sent"] - measured["arrived"]
-    low, high = loss_interval(lost, sent)
-    target = link["loss_percent"] / 100
+    chain, corrupted = loss_of(link)
+    target = chain.loss + (1 - chain.loss) * corrupted * CORRUPTED_AND_LOST
+    # Losses in bursts say less about their share than as many single ones would.
+    weight = max(chain.inflation, 1)
+    low, high = loss_interval(round(lost / weight), max(round(sent / weight), 1))
     entry = {
         **link,
         "probes": sent,
@@ -199,18 +220,15 @@ def judge(
         "loss_measured_percent": 100 * lost / sent,
         "loss_low_percent": 100 * low,
         "loss_high_percent": 100 * high,
-        "loss_noticed_from_percent": 100 * noticed_loss(target, sent),
+        "loss_noticed_from_percent": 100 * noticed_loss(target, max(round(sent / weight), 1)),
+        "duplicated": measured.get("forward_duplicated"),
         "reordered": measured["forward_reordered"],
         **dict.fromkeys(MEASURED),
         "histogram": {"edges_ms": [], "counts": []},
     }
     problems = []
-    gate_low, gate_high = loss_interval(lost, sent, LOSS_CONFIDENCE)
-    if not gate_low <= target <= gate_high:
-        problems.append(
-            f"loss {100 * lost / sent:.3g} % ({lost} of {sent}), "
-            f"between {100 * gate_low:.3g} and {100 * gate_high:.3g} %, expected {100 * target:g} %"
-        )
+    problems += _lost(link, sent, lost, target)
+    problems += _duplicated(link, measured.get("forward_duplicated"), sent)
     if measured["forward_reordered"] and not link["reorder"]:
         problems.append(f"{measured['forward_reordered']} probes overtook others, but the link keeps order")
     if len(delays_ms) < ENOUGH:
@@ -244,13 +262,83 @@ def judge(
     }
 
 
+def loss_of(link: dict[str, Any]) -> tuple[Chain, float]:
+    """Return the chain by which a link loses frames, and the share of them that it damages."""
+    corrupted = link.get("corrupt_percent", 0) / 100
+    if link.get("gilbert_elliott"):
+        return Chain(**link["gilbert_elliott"]), corrupted
+    if link.get("loss_correlation_percent"):
+        return correlated(link["loss_percent"], link["loss_correlation_percent"]), corrupted
+    return independent(link["loss_percent"] / 100), corrupted
+
+
+def _lost(link: dict[str, Any], sent: int, lost: int, target: float) -> list[str]:
+    chain, corrupted = loss_of(link)
+    tail = (1 - LOSS_CONFIDENCE) / 2
+    if chain.inflation > 1:
+        # What a frame's damage adds is independent of the chain: both of its states lose that much more.
+        more = 100 * corrupted * CORRUPTED_AND_LOST
+        states = (value + (100 - value) * more / 100 for value in (chain.bad_loss_percent, chain.good_loss_percent))
+        at_most, at_least = tails(Chain(chain.enter_percent, chain.leave_percent, *states), sent, lost)
+        if min(at_most, at_least) >= tail:
+            return []
+        side, chance = ("few", at_most) if at_most < at_least else ("many", at_least)
+        return [
+            (
+                f"loss {100 * lost / sent:.3g} % ({lost} of {sent}), expected {100 * target:.4g} % in bursts: "
+                f"so {side} have a chance of {chance:.1g}"
+            )
+        ]
+    low, high = loss_interval(lost, sent, LOSS_CONFIDENCE)
+    if low <= target <= high:
+        return []
+    return [
+        (
+            f"loss {100 * lost / sent:.3g} % ({lost} of {sent}), "
+            f"between {100 * low:.3g} and {100 * high:.3g} %, expected {100 * target:.4g} %"
+        )
+    ]
+
+
+def _duplicated(link: dict[str, Any], found: int | None, sent: int) -> list[str]:
+    if found is None:
+        return []
+    chain, corrupted = loss_of(link)
+    # A frame that is lost as well as repeated arrives once, and its copy may be lost (sch_netem.c, netem_enqueue).
+    arrives = (1 - chain.loss) * (1 - corrupted * CORRUPTED_AND_LOST)
+    target = link.get("duplicate_percent", 0) / 100 * arrives**2
+    low, high = loss_interval(min(found, sent), sent, LOSS_CONFIDENCE)
+    if low <= target <= high:
+        return []
+    return [
+        f"{found} of {sent} probes came twice, between {100 * low:.3g} and {100 * high:.3g} %, expected {100 * target:.3g} %"
+    ]
+
+
+def starved(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Return what an emulator's own counters say against it, between two looks at them.
+
+    One that gets no CPU sends late or finds its ring overrun. One late frame in ten is refused, when that cannot be
+    chance: on two busy cores one in fifty is usual.
+    """
+    out, late, overrun = (after[key] - before.get(key, 0) for key in ("out", "late", "overrun"))
+    problems = []
+    if out > 0 and loss_interval(min(late, out), out, LOSS_CONFIDENCE)[0] > LATE_SHARE_MAX:
+        problems.append(f"its emulator sent {late} of {out} frames more than 0.1 ms late: it gets too little CPU time")
+    if overrun > 0:
+        problems.append(f"its emulator had no room for {overrun} frames")
+    return problems
+
+
 def _expected(links: Sequence[dict[str, Any]], clear: Estimate | None, measured: dict[str, Any]) -> Expectation:
     # A rate adds each probe's own time on the wire, which is far below the floor from 1 Mbit/s on.
     probes = max(measured["arrived"], ENOUGH)
     parts = [
-        expect(one["delay_ms"], one["jitter_ms"], probes)
+        expect(one["delay_ms"], one["jitter_ms"], probes, one.get("distribution", "normal"))
         if one["reorder"]
-        else expect_in_order(one["delay_ms"], one["jitter_ms"], probes, measured["interval_ms"])
+        else expect_in_order(
+            one["delay_ms"], one["jitter_ms"], probes, measured["interval_ms"], one.get("distribution", "normal")
+        )
         for one in links
     ]
     path_ms, noise_ms = (clear.median_ms, clear.quartile_sigma_ms) if clear else (0.0, 0.0)

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.netem_filters import Commands, Filters
+from ansible.module_utils.netem_tables import write_table
 from ansible.module_utils.netem_tc import (
     NodeError,
     Qdisc,
     in_scratch,
     lacks_netem,
+    overlays,
     qdiscs,
     restore_arguments,
     run,
     segments,
     set_segments,
     tc,
+    tc_batch,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ansible.module_utils.link import Link
     from ansible.module_utils.netem_shaping import Shaped
 
 ROOT = "fb00:"
-PREFERENCE = {4: 64000, 6: 64500}  # of the filters; a link's own number is added
 SEGMENTS_DEFAULT = 65535
 AUTOMATIC = ("0:", "ffff:")  # handles of what the kernel attaches by itself, and of ingress
+SEEDS_SINCE = (6, 6)  # iproute2's version and the kernel's
 
 
 class Kernel:
@@ -31,12 +40,13 @@ class Kernel:
 
     name = "kernel"
 
-    def __init__(self, interface: str) -> None:
+    def __init__(self, interface: str, folder: Path) -> None:
         self.interface = interface
+        self.tables = folder / "tables"
+        self.filters = Filters(interface, ("parent", ROOT))
         # "tc utility, iproute2-6.6.0, libbpf 1.3.0"
         words = run("tc", "-V", check=False).stdout.replace(",", " ").split()
-        version = next((word.removeprefix("iproute2-") for word in words if word.startswith("iproute2-")), "0")
-        self.seeds = tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) >= (6, 6)
+        self.version = next((word.removeprefix("iproute2-") for word in words if word.startswith("iproute2-")), "0")
 
     def root(self) -> Qdisc:
         """Return the qdisc at the interface's root."""
@@ -51,12 +61,14 @@ class Kernel:
         reason = lacks_netem()
         return reason and f"this kernel has no sch_netem ({reason})"
 
-    def check(self) -> None:
-        """Refuse an interface whose present qdiscs could not be put back.
+    def check(self, links: Sequence[Link]) -> None:
+        """Refuse links that this kernel or this `tc` cannot do, and an interface whose qdiscs could not be put back.
 
         Raises:
-            NodeError: it has qdiscs with classes, or one that `tc` cannot make again from its own listing.
+            NodeError: the link and what it asks for; or the interface has qdiscs with classes, or one that `tc` cannot
+                make again from its own listing.
         """
+        self._try(links)
         if self.present():
             return
         root = self.root()
@@ -78,12 +90,17 @@ class Kernel:
         """Return what close() needs to put back."""
         root = self.root()
         restore = None if root.handle in AUTOMATIC else restore_arguments(root)
-        return {"root": restore, "segments": segments(self.interface)}
+        return {
+            "root": restore,
+            "segments": {name: segments(name) for name in (self.interface, *overlays(self.interface))},
+        }
 
-    def open(self, before: dict[str, Any]) -> None:
+    def open(self, before: dict[str, Any], ports: Sequence[int]) -> None:
         """Attach the root, and have senders hand over segments one by one, or netem would lose 64 kB at one draw."""
-        set_segments(self.interface, 1)
-        tc("qdisc", "replace", "dev", self.interface, "root", "handle", ROOT, "htb", "direct_qlen", "1000")
+        for name in before["segments"]:
+            set_segments(name, 1)
+        root = ["qdisc", "replace", "dev", self.interface, "root", "handle", ROOT, "htb", "direct_qlen", "1000"]
+        tc_batch([root, *self.filters.open(ports, ROOT)])
 
     def close(self, before: dict[str, Any]) -> None:
         """Detach everything of ours and put back what was there before."""
@@ -91,66 +108,79 @@ class Kernel:
             tc("qdisc", "del", "dev", self.interface, "root")
             if before.get("root"):
                 tc("qdisc", "add", "dev", self.interface, *before["root"])
-            # What is remembered can be lost; then the kernel's default is the best guess.
-            set_segments(self.interface, before.get("segments", SEGMENTS_DEFAULT))
+        # What is remembered can be lost; then the kernel's default is the best guess.
+        there = (self.interface, *overlays(self.interface))
+        for name, count in (before.get("segments") or dict.fromkeys(there, SEGMENTS_DEFAULT)).items():
+            if name in there:
+                set_segments(name, count)
 
     def add(self, shaped: Shaped) -> None:
         """Make a link: its class, its leaf, then the filters that send frames there."""
-        tc(
-            "class",
-            "add",
-            "dev",
-            self.interface,
-            "parent",
-            ROOT,
-            "classid",
-            self._class(shaped),
-            *shaped.link.tc_class(),
-        )
-        tc("qdisc", "add", *self._leaf(shaped), *shaped.link.tc_netem(seeds=self.seeds))
-        for family, match, address in shaped.matches():
-            tc("filter", "add", *self._filter(shaped, family), "u32", *match, address, "flowid", self._class(shaped))
+        make = self._make(self.interface, shaped.link, shaped.number)
+        self._say([*make, *self.filters.add(shaped, ["flowid", self._class(shaped.number)])], shaped.link)
 
     def change(self, old: Shaped, new: Shaped) -> None:
-        """Give a link new values while it carries frames.
-
-        A rate of netem's own stays when a change does not name it (sch_netem.c, netem_change), so a leaf that loses
-        its rate is made anew; that drops what is on its way.
-        """
+        """Give a link new values while it carries frames; those on their way keep theirs."""
+        commands: Commands = []
         if old.link.tc_class() != new.link.tc_class():
-            tc(
-                "class",
-                "change",
-                "dev",
-                self.interface,
-                "parent",
-                ROOT,
-                "classid",
-                self._class(new),
-                *new.link.tc_class(),
-            )
-        values = new.link.tc_netem(seeds=self.seeds)
-        if "rate" in old.link.tc_netem() and "rate" not in values:
-            tc("qdisc", "del", *self._leaf(new))
-            tc("qdisc", "add", *self._leaf(new), *values)
-        else:
-            tc("qdisc", "change", *self._leaf(new), *values)
+            at = ["dev", self.interface, "parent", ROOT, "classid", self._class(new.number)]
+            commands.append(["class", "change", *at, *new.link.tc_class()])
+        leaf = self._leaf(self.interface, new.number)
+        commands.append(["qdisc", "change", *leaf, *new.link.tc_change(old.link)])
+        self._say(commands, new.link)
 
     def drop(self, shaped: Shaped) -> None:
         """Take a link away: filters first, so that nothing meets a class without a leaf."""
-        for family in sorted({family for family, _, _ in shaped.matches()}):
-            tc("filter", "del", *self._filter(shaped, family))
-        tc("class", "del", "dev", self.interface, "classid", self._class(shaped))
+        away = ["class", "del", "dev", self.interface, "classid", self._class(shaped.number)]
+        tc_batch([*self.filters.drop(shaped), away])
 
-    def _class(self, shaped: Shaped) -> str:
-        return f"{ROOT}{shaped.number:x}"
+    def _try(self, links: Sequence[Link]) -> None:
+        """Make the leaves on a loopback interface that ends with the trial: only the kernel knows what it can do."""
+        for link in links:
+            version = tuple(int(part) for part in self.version.split(".")[:2] if part.isdigit())
+            if link.seed is not None and version < SEEDS_SINCE:
+                raise NodeError(
+                    f"{link.path}: seed needs iproute2 6.6 on {link.source}, which has {self.version}. "
+                    "Leave it out or set netem_backend: emulator."
+                )
+        with tempfile.TemporaryDirectory() as folder:
+            for name in {link.distribution for link in links if link.jitter_ms}:
+                write_table(name, Path(folder))
+            commands: Commands = [["qdisc", "add", "dev", "lo", "root", "handle", ROOT, "htb"]]
+            makers: list[Link | None] = [None]
+            for number, link in enumerate(links, 1):
+                made = self._make("lo", link, number)
+                commands += made
+                makers += [link] * len(made)
+            failed, said = tc_batch([*commands, ["qdisc", "show", "dev", "lo"]], scratch=True, tables=folder)
+        link = makers[failed] if failed is not None and failed < len(makers) else None
+        if failed is not None:
+            raise NodeError(
+                f"{link.path if link else self.interface}: the kernel or tc (iproute2 {self.version}) of this node "
+                f"cannot do this link: {said}. Leave out what it names or set netem_backend: emulator."
+            )
+        for number, link in enumerate(links, 1):
+            leaf = next((line for line in said.splitlines() if f" {0xFB00 + number:x}: " in line), "")
+            if link.seed is not None and f"seed {link.seed}" not in leaf:
+                raise NodeError(
+                    f"{link.path}: seed needs Linux 6.6 on {link.source}, whose kernel ignores it. "
+                    "Leave it out or set netem_backend: emulator."
+                )
 
-    def _leaf(self, shaped: Shaped) -> list[str]:
-        return ["dev", self.interface, "parent", self._class(shaped), "handle", f"{0xFB00 + shaped.number:x}:"]
+    def _say(self, commands: Commands, link: Link) -> None:
+        if link.jitter_ms:
+            write_table(link.distribution, self.tables)
+        tc_batch(commands, tables=str(self.tables))
 
-    def _filter(self, shaped: Shaped, family: int) -> list[str]:
-        protocol = "ip" if family == 4 else "ipv6"
+    def _make(self, interface: str, link: Link, number: int) -> Commands:
+        at = ["dev", interface, "parent", ROOT, "classid", self._class(number)]
         return [
-            "dev", self.interface, "parent", ROOT, "protocol", protocol,
-            "pref", str(PREFERENCE[family] + shaped.number),
-        ]  # fmt: skip
+            ["class", "add", *at, *link.tc_class()],
+            ["qdisc", "add", *self._leaf(interface, number), *link.tc_netem()],
+        ]
+
+    def _class(self, number: int) -> str:
+        return f"{ROOT}{number:x}"
+
+    def _leaf(self, interface: str, number: int) -> list[str]:
+        return ["dev", interface, "parent", self._class(number), "handle", f"{0xFB00 + number:x}:"]

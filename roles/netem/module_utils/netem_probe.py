@@ -154,13 +154,13 @@ def measure(source: str, target: str, port: int, probes: int, interval_ms: float
     Returns:
         sent, interval_ms; arrived (of them, at the peer); answered (replies that came back); forward_ns, backward_ns and
         round_trip_ns (one entry an answered probe, in order of sending; the round trip without the peer's own time);
-        forward_reordered, backward_reordered (RFC 4737: arrived after a later one); shared_clock.
+        forward_duplicated (probes that the peer received twice); forward_reordered, backward_reordered (RFC 4737: arrived after a later one); shared_clock.
     """
     with open_socket(source, 0) as opened:
         opened.connect((target, port))
         be_punctual()
         _exchange(opened, WARM_UP, interval_ms)
-        replies, seen = _exchange(opened, probes, interval_ms)
+        replies, seen, received = _exchange(opened, probes, interval_ms)
     counted = [replies[number] for number in sorted(replies) if number < probes]
     return {
         "sent": probes,
@@ -170,6 +170,7 @@ def measure(source: str, target: str, port: int, probes: int, interval_ms: float
         "forward_ns": [arrived - sent for sent, arrived, _, _, _, _ in counted],
         "backward_ns": [back - answered for _, _, answered, back, _, _ in counted],
         "round_trip_ns": [back - sent - (answered - arrived) for sent, arrived, answered, back, _, _ in counted],
+        "forward_duplicated": received - seen.bit_count(),
         "forward_reordered": _reordered([number for _, number in sorted((r[4], n) for n, r in replies.items())]),
         "backward_reordered": _reordered([order for _, order in sorted((r[3], r[4]) for r in replies.values())]),
         "shared_clock": all(clock == clock_id() for *_, clock in counted),
@@ -186,10 +187,10 @@ def _reordered(numbers: list[int]) -> int:
 
 def _exchange(
     opened: socket.socket, probes: int, interval_ms: float
-) -> tuple[dict[int, tuple[int, int, int, int, int, int]], int]:
+) -> tuple[dict[int, tuple[int, int, int, int, int, int]], int, int]:
     session = secrets.randbits(32)
     replies: dict[int, tuple[int, int, int, int, int, int]] = {}
-    seen = 0
+    seen = received = 0
     number, interval = 0, interval_ms / 1000
     start = time.monotonic()
     last = start + (probes + TAIL) * interval
@@ -202,7 +203,7 @@ def _exchange(
             number += 1
             continue
         if now > last + LINGER_SECONDS or len(replies) == probes + TAIL:
-            return replies, seen
+            return replies, seen, received
         select.select([opened], [], [], min(due, last + LINGER_SECONDS) - now if number < probes + TAIL else 0.02)
         while (got := receive(opened)) is not None:
             message, back, _ = got
@@ -210,5 +211,6 @@ def _exchange(
                 continue
             of, which, sent, arrived, answered, order, clock, base, window = REPLY.unpack(message)
             if of == session:
-                replies[which] = (sent, arrived, answered, back, order, clock)
+                replies.setdefault(which, (sent, arrived, answered, back, order, clock))  # not a copy that came later
                 seen |= int.from_bytes(window, "big") << base
+                received = max(received, order + 1)

@@ -7,17 +7,21 @@ import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ansible.module_utils.link import Link
 from ansible.module_utils.netem_emulator import Emulator
 from ansible.module_utils.netem_kernel import Kernel
-from ansible.module_utils.netem_tc import NodeError, dump, exists
+from ansible.module_utils.netem_tc import NodeError, dump, exists, flaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+SCHEMA = 2  # of the state file: what another version left is cleared and made anew
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 LINKS_MAX = 499  # the filters' preferences and the classes' numbers leave room for so many
 
 
@@ -29,12 +33,22 @@ class Shaped:
     addresses: tuple[str, ...]
     number: int
 
-    def matches(self) -> Iterator[tuple[int, tuple[str, ...], str]]:
-        """Yield, for each address, its family, u32's words for it and the address with its length."""
+    def networks(self) -> dict[int, list[Network]]:
+        """Return the target's addresses and ranges by family.
+
+        Raises:
+            NodeError: one is neither an address nor a range.
+        """
+        found: dict[int, list[Network]] = {}
         for address in self.addresses:
-            parsed = ipaddress.ip_address(address)
-            words = ("match", "ip" if parsed.version == 4 else "ip6", "dst")
-            yield parsed.version, words, f"{parsed}/{parsed.max_prefixlen}"
+            try:
+                network = ipaddress.ip_network(address)
+            except ValueError as error:
+                raise NodeError(
+                    f"{self.link.path}: {error}. Correct data_address or netem_addresses of {self.link.target}."
+                ) from error
+            found.setdefault(network.version, []).append(network)
+        return found
 
 
 class Backend(Protocol):
@@ -44,9 +58,9 @@ class Backend(Protocol):
 
     def present(self) -> bool: ...
     def unusable(self) -> str | None: ...
-    def check(self) -> None: ...
+    def check(self, links: Sequence[Link]) -> None: ...
     def snapshot(self) -> dict[str, Any]: ...
-    def open(self, before: dict[str, Any]) -> None: ...
+    def open(self, before: dict[str, Any], ports: Sequence[int]) -> None: ...
     def close(self, before: dict[str, Any]) -> None: ...
     def add(self, shaped: Shaped) -> None: ...
     def change(self, old: Shaped, new: Shaped) -> None: ...
@@ -68,48 +82,73 @@ class Shaping:
         interface: the data interface.
         folder: where this node keeps what the role leaves on it.
         program: the emulator's path on this node.
+        ports: TCP ports by which the testbed is managed: never shaped.
     """
 
-    def __init__(self, interface: str, folder: Path, program: str) -> None:
+    def __init__(self, interface: str, folder: Path, program: str, ports: Sequence[int] = (22,)) -> None:
         self.interface = interface
+        self.ports = ports
         self.file = folder / f"{interface}.state"
         self.backends: dict[str, Backend] = {
-            "kernel": Kernel(interface),
+            "kernel": Kernel(interface, folder),
             "emulator": Emulator(interface, program, folder),
         }
 
-    def preflight(self, backend: str) -> tuple[Backend, str]:
+    def preflight(
+        self, backend: str, links: Sequence[Link] = (), addresses: Mapping[str, Sequence[str]] | None = None
+    ) -> tuple[Backend, str]:
         """Return the backend to use and a sentence that says why; nothing is touched.
 
         Args:
+            links: those that leave this node.
+            addresses: each target's addresses.
             backend: "kernel", "emulator" or "auto": the kernel's where it can, ours where it cannot.
 
         Raises:
-            NodeError: not root, no `tc`, no such interface, or no backend that works here.
+            NodeError: not root, no `tc`, no such interface, no backend that works here, or a link it cannot do.
         """
         check_node(self.interface)
+        if len(links) > LINKS_MAX:
+            raise NodeError(f"{self.interface}: {len(links)} links, but one interface takes {LINKS_MAX} at most.")
+        check_targets([Shaped(link, tuple((addresses or {}).get(link.target, ())), 0) for link in links])
         reasons: list[str] = []
         for name in self.backends if backend == "auto" else [backend]:
             reason = self.backends[name].unusable()
             if reason is None:
-                self.backends[name].check()
+                self.backends[name].check(links)
                 return self.backends[name], f"{name} backend" + (f": {reasons[0]}" if reasons else "")
             reasons.append(reason)
         advice = "" if backend == "emulator" else " Load or install sch_netem (Debian's kernels have it)"
         advice += " or set netem_backend: emulator." if backend == "kernel" else "." if advice else ""
         raise NodeError(f"netem_backend is {backend}, but {'; and '.join(reasons)}.{advice}")
 
+    def recorded(self) -> dict[str, Shaped]:
+        """Return the links that were applied, by target, whether or not they are still in force."""
+        return _shaped(self._read() or {})
+
     def current(self) -> tuple[dict[str, Shaped], dict[str, Any] | None]:
         """Return the links in force by target, and the remembered state if it is true of this node now."""
         state = self._read()
-        if state is None or not self.backends[state["backend"]].present():
+        if state is None or not exists(self.interface) or not self.backends[state["backend"]].present():
             return {}, None
-        shaped = [Shaped(Link(**one["link"]), tuple(one["addresses"]), one["number"]) for one in state["links"]]
-        return {one.link.target: one for one in shaped}, state
+        return _shaped(state), state
 
-    def drifted(self, state: dict[str, Any]) -> bool:
-        """Return whether the interface is not as we left it: a dead emulator, a filter gone, a reboot."""
-        return bool(state["dump"] != dump(self.interface))
+    def drift(self) -> str | None:  # noqa: PLR0911  (one return a cause)
+        """Return how this node differs from what was applied, in one sentence, or None when it does not."""
+        state = self._read()
+        if state is None:
+            return None
+        if not exists(self.interface):
+            return f"{self.interface}, whose links were applied, is gone"
+        if state.get("schema") != SCHEMA:
+            return "another version of this role applied the links"
+        if state["boot"] != BOOT.read_text():
+            return "the node restarted after its links were applied, and they are gone"
+        if not self.backends[state["backend"]].present():
+            return f"somebody removed the links from {self.interface}"
+        if (count := flaps(self.interface)) != state["flaps"]:
+            return f"{self.interface} lost or found its carrier {count - state['flaps']} times since the links were applied"
+        return _first_difference(state["dump"], dump(self.interface))
 
     def apply(
         self, links: Sequence[Link], addresses: Mapping[str, Sequence[str]], backend: Backend, *, dry: bool
@@ -123,16 +162,15 @@ class Shaping:
             dry: only say what would change.
 
         Raises:
-            NodeError: too many links, or a program failed; what was begun is found again by the next run.
+            NodeError: a program failed; what was begun is found again by the next run.
         """
-        if len(links) > LINKS_MAX:
-            raise NodeError(f"{self.interface}: {len(links)} links, but one interface takes {LINKS_MAX} at most.")
         now, state = self.current()
-        stale = state is not None and (state["backend"] != backend.name or self.drifted(state))
+        drift = self.drift() if state is not None else None
+        stale = state is not None and (state["backend"] != backend.name or drift is not None)
         wanted = self._number(links, addresses, {} if stale else now)
         outcome = Outcome(
             changed=stale or now != wanted or (bool(wanted) and state is None),
-            before=[str(one.link) + (" (not in force as recorded)" if stale else "") for one in now.values()],
+            before=[f"{one.link}{' (not in force as recorded)' if stale else ''}" for one in now.values()],
             after=[str(one.link) for one in wanted.values()],
         )
         if dry or not outcome.changed:
@@ -143,9 +181,12 @@ class Shaping:
         if not wanted:
             return outcome
         if state is None:
-            state = {"schema": 1, "backend": backend.name, "before": backend.snapshot()}
+            state = {
+                "schema": SCHEMA, "backend": backend.name, "before": backend.snapshot(),
+                "boot": BOOT.read_text(), "flaps": flaps(self.interface),
+            }  # fmt: skip
             self._write(state, {}, "")
-            backend.open(state["before"])
+            backend.open(state["before"], self.ports)
         for target in now.keys() - wanted.keys():
             backend.drop(now[target])
         for target, shaped in wanted.items():
@@ -164,7 +205,11 @@ class Shaping:
         """Undo everything, whatever is found of it, and put back what was there before."""
         now, _ = self.current()
         state = self._read() or {"before": {}}
-        there = [backend for backend in self.backends.values() if exists(self.interface) and backend.present()]
+        there = [
+            backend
+            for backend in self.backends.values()
+            if exists(self.interface) and (backend.present() or state.get("backend") == backend.name)
+        ]
         leftovers = self.file.exists() or bool(there)
         outcome = Outcome(leftovers, [str(one.link) for one in now.values()], [])
         if dry or not leftovers:
@@ -200,6 +245,45 @@ class Shaping:
         partial = self.file.with_suffix(".partial")
         partial.write_text(json.dumps(state | {"links": links, "dump": seen}, indent=1))
         partial.replace(self.file)
+
+
+def _shaped(state: Mapping[str, Any]) -> dict[str, Shaped]:
+    found = [
+        Shaped(Link.from_mapping(one["link"]), tuple(one["addresses"]), one["number"]) for one in state.get("links", [])
+    ]
+    return {one.link.target: one for one in found}
+
+
+def _first_difference(applied: str, seen: str) -> str | None:
+    if applied == seen:
+        return None
+    before, now = applied.splitlines(), seen.splitlines()
+    gone = next((line for line in before if line not in now), None)
+    new = next((line for line in now if line not in before), None)
+    said = [f"`{' '.join(gone.split())}` is gone"] if gone else []
+    said += [f"`{' '.join(new.split())}` is new"] if new else []
+    return f"tc shows another thing than was applied: {' and '.join(said) or 'the order of its lines'}"
+
+
+def check_targets(links: Sequence[Shaped]) -> None:
+    """Refuse links that could not be told apart by their targets' addresses.
+
+    Raises:
+        NodeError: a target has no address, none that can be one, or one that another target has as well.
+    """
+    seen: list[tuple[Network, Shaped]] = []
+    for one in links:
+        mine = [network for networks in one.networks().values() for network in networks]
+        if not mine:
+            raise NodeError(f"{one.link.path}: {one.link.target} has no address: set its data_address.")
+        for network in mine:
+            for other, theirs in seen:
+                if other.version == network.version and other.overlaps(network):
+                    raise NodeError(
+                        f"{one.link.path}: {network} is {theirs.link.target}'s as well ({other}): "
+                        "correct data_address or netem_addresses."
+                    )
+        seen += [(network, one) for network in mine]
 
 
 def check_node(interface: str) -> None:

@@ -56,7 +56,7 @@ def test_each_destination_has_a_class_with_a_netem_leaf(seen: dict[str, Any]):
         "qdisc netem fb02: parent fb00:2 limit 2813 delay 1.25ms 249us",
     ]
     assert lines(seen["shaped"], "qdisc")[0].startswith("qdisc htb fb00: root refcnt 2 r2q 10 default 0 ")
-    assert len([line for line in lines(seen["shaped"], "filter") if "flowid" in line]) == 4
+    assert sum("flowid fb00:1" in line or "flowid fb00:2" in line for line in lines(seen["shaped"], "filter")) == 4
 
 
 def test_a_second_run_changes_nothing_though_frames_passed(seen: dict[str, Any]):
@@ -79,6 +79,20 @@ def test_a_changed_value_changes_its_leaf_and_no_other(seen: dict[str, Any]):
     assert seen["change"]
     before, after = lines(seen["shaped"], "qdisc netem"), lines(seen["changed"], "qdisc netem")
     assert after == [before[0], "qdisc netem fb02: parent fb00:2 limit 4375 delay 2.5ms 249us loss 1% rate 100Gbit"]
+
+
+def test_all_that_a_link_can_ask_for_is_given_and_taken_back_by_a_change(seen: dict[str, Any]):
+    full, plain = (lines(seen[key], "qdisc netem")[0] for key in ("full", "plain"))
+    for words in (
+        "delay 15ms 3ms",
+        "loss gemodel p 1% r 9% 1-h 100% 1-k 0%",
+        "duplicate 2%",
+        "corrupt 3%",
+        "rate 20Mbit",
+    ):
+        assert words in full
+    assert plain == "qdisc netem fb01: parent fb00:1 limit 33750 delay 15ms 3ms"
+    assert "seed needs iproute2 6.6" in seen["seed"]
 
 
 def test_a_link_that_keeps_order_does(seen: dict[str, Any]):

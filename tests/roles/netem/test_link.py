@@ -45,8 +45,27 @@ def test_a_link_with_too_much_jitter_is_refused_by_name():
         ({"loss_percent": 101}, "loss_percent is 101, more than 100"),
         ({"loss_percent": -0.1}, "loss_percent is -0.1, but must not be negative"),
         ({"rate_mbit": 0}, "rate_mbit is 0: nothing would pass"),
+        ({"limit_packets": 0}, "limit_packets is 0: nothing would pass"),
+        ({"limit_packets": 1.5}, "limit_packets is 1.5, but has to be a whole number"),
+        ({"seed": 2**64}, "but has to be a whole number of at most 18446744073709551615"),
+        ({"reorder": "no"}, "reorder is 'no', but has to be true or false"),
+        ({"duplicate_percent": 101}, "duplicate_percent is 101, more than 100"),
+        ({"corrupt_percent": -1}, "corrupt_percent is -1, but must not be negative"),
+        ({"distribution": "poisson"}, "has to be one of normal, pareto, paretonormal, uniform"),
+        ({"distribution": "uniform", "jitter_ms": 2}, "more than uniform bears (1)"),
+        ({"loss_correlation_percent": 25}, "loss_percent is 0: only a loss between 0 and 100 can come in bursts"),
+        ({"loss_percent": 1, "loss_correlation_percent": 100}, "the first frame would decide for all"),
+        ({"gilbert_elliott": 5}, "gilbert_elliott is 5, but has to be enter_percent"),
+        ({"gilbert_elliott": {"enter_percent": 1}}, "leave_percent is missing in gilbert_elliott"),
+        ({"gilbert_elliott": {"enter_percent": 1, "leave_percent": 0}}, "above 0: a state that is never entered"),
+        ({"gilbert_elliott": {"enter_percent": 1, "leave_percent": 101}}, "gilbert_elliott.leave_percent is 101"),
+        ({"gilbert_elliott": {"p": 1}}, "gilbert_elliott has no 'p'; it has bad_loss_percent, enter_percent"),
+        (
+            {"loss_percent": 1, "gilbert_elliott": {"enter_percent": 1, "leave_percent": 5}},
+            "gilbert_elliott says how frames are lost, and so does loss_percent",
+        ),
         ({"target": "bs"}, "a link joins two different nodes"),
-        ({"jiter_ms": 1}, "a link has no 'jiter_ms'; it has delay_ms, jitter_ms"),
+        ({"jiter_ms": 1}, "a link has no 'jiter_ms'; it has corrupt_percent, delay_ms"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_name(values: dict[str, Any], words: str):
@@ -86,17 +105,42 @@ def test_a_rate_that_lets_frames_overtake_is_kept_by_the_class():
     assert " ".join(slow.tc_class()) == "htb rate 20mbit burst 3200 cburst 3200 quantum 60000"
 
 
-def test_a_seed_is_given_only_to_a_tc_that_knows_it():
-    seeded = Link("a", "b", 5, seed=7)
-    assert "seed" not in seeded.tc_netem()
-    assert seeded.tc_netem(seeds=True)[-2:] == ["seed", "7"]
+def test_all_of_a_link_in_the_words_of_tc():
+    busy = Link(
+        "a", "b", 15, 3, 1, distribution="pareto", loss_correlation_percent=50, duplicate_percent=2, corrupt_percent=0.5,
+        rate_mbit=20, limit_packets=500, reorder=False, seed=7,
+    )  # fmt: skip
+    assert " ".join(busy.tc_netem()) == (
+        "netem limit 500 delay 15ms 3ms distribution pareto loss gemodel 0.5% 49.5% 100% 0% duplicate 2% corrupt 0.5% "
+        "rate 20mbit seed 7"
+    )
+    assert str(busy) == (
+        "a -> b: 15 ms ± 3 ms pareto, 1 % loss (50 % correlated), 2 % duplicated, 0.5 % corrupted, 20 Mbit/s, "
+        "500 packets at most, order kept, seed 7"
+    )
+
+
+def test_what_a_change_takes_away_is_named_as_none_for_netem_would_keep_it():
+    old = Link("a", "b", 5, corrupt_percent=1, reorder=False)
+    assert Link("a", "b", 6).tc_change(old)[-4:] == ["corrupt", "0%", "rate", "0bit"]
+    assert Link("a", "b", 6).tc_change(Link("a", "b", 5)) == Link("a", "b", 6).tc_netem()
+
+
+def test_bursts_by_gilbert_and_elliott_say_what_they_lose():
+    bursts = Link.from_mapping(
+        {"source": "a", "target": "b", "delay_ms": 5, "gilbert_elliott": {"enter_percent": 1, "leave_percent": 9}}
+    )
+    assert str(bursts) == "a -> b: 5 ms, 10 % loss (Gilbert-Elliott 1/9/100/0 %)"
+    assert bursts.tc_netem()[-6:] == ["loss", "gemodel", "1%", "9%", "100%", "0%"]
 
 
 def test_the_emulator_gets_the_same_link():
-    assert EDGE.emulator("data0") == {
-        "source": "bs", "target": "edge-1", "delay_ms": 1.25, "jitter_ms": 0.25, "loss_percent": 0.02,
-        "rate_mbit": None, "reorder": True, "seed": None,
-        "interface": "data0", "tap": "fb-edge-1", "limit_packets": 2813,
+    read = EDGE.emulator("data0")
+    assert len(read.pop("table")) == 4096
+    assert read == {
+        "source": "bs", "target": "edge-1", "interface": "data0", "tap": "fb-edge-1",
+        "delay_ns": 1.25e6, "jitter_ns": 0.25e6 / 8192, "loss": 0.0002, "chain": None, "duplicate": 0, "corrupt": 0,
+        "ns_per_byte": 0, "limit": 2813, "reorder": True, "seed": None,
     }  # fmt: skip
 
 
@@ -110,7 +154,7 @@ def test_every_target_has_a_name_that_an_interface_can_have(target: str):
 def test_the_queue_holds_what_the_link_holds(delay_ms: float, share: float, rate_mbit: float | None):
     link = Link("a", "b", delay_ms, delay_ms * share, rate_mbit=rate_mbit)
     on_the_way = (rate_mbit or 10_000) * 1e6 / 8 / 1500 * (delay_ms + 4 * link.jitter_ms) / 1000
-    assert link.limit_packets >= max(1000, 1.49 * on_the_way)
+    assert link.queue_packets >= max(1000, 1.49 * on_the_way)
 
 
 @given(

@@ -92,6 +92,16 @@ def look(wires: Wires) -> dict[str, Any]:
     seen["changed"] = wires.tc("a")
     seen["ordered"] = wires.verdicts([changed[2]], probes=500)
     seen["lied"] = wires.verdicts([both[2]], probes=300)
+    full = {"gilbert_elliott": {"enter_percent": 1, "leave_percent": 9}, "duplicate_percent": 2, "corrupt_percent": 3}
+    full |= {"distribution": "pareto", "rate_mbit": 20, "reorder": False}
+    wires.links("a", "present", [link("a", "b", 15, 3, **full)])
+    seen["full"] = wires.tc("a")
+    wires.links("a", "present", [link("a", "b", 15, 3, distribution="uniform")])
+    seen["plain"] = wires.tc("a")
+    try:
+        wires.links("a", "present", [link("a", "b", 15, seed=7)])
+    except ModuleFailedError as error:
+        seen["seed"] = str(error)
     seen["largest_draw"] = largest_draw(wires)
     seen["removed"] = wires.links("a", "absent")["changed"]
     seen["after"] = wires.tc("a")
