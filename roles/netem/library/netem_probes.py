@@ -24,6 +24,7 @@ options:
   probes: {description: Probes for each link., type: int, default: 1000}
   interval_ms: {description: Time between two probes., type: float, default: 2}
   folder: {description: Where this node keeps the role's state., type: path, required: true}
+  interface: {description: "The interface towards the data network, by which an emulator's counters are found.", type: str, required: true}
 author: [faasbed]
 """
 
@@ -40,7 +41,8 @@ from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible.module_utils.link import Link, LinkError, read_links  # noqa: E402
-from ansible.module_utils.netem_gate import judge, sentence  # noqa: E402
+from ansible.module_utils.netem_emulator import counted, read_counters  # noqa: E402
+from ansible.module_utils.netem_gate import judge, sentence, starved  # noqa: E402
 from ansible.module_utils.netem_probe import measure, start_responder, stop_responders  # noqa: E402
 from ansible.module_utils.netem_tc import NodeError  # noqa: E402
 
@@ -60,7 +62,13 @@ def act(options: dict[str, Any]) -> dict[str, Any]:
 
     def probed(link: Link) -> dict[str, Any]:
         target = options["addresses"][link.target]
-        return measure(own, target, options["port"], options["probes"], options["interval_ms"])
+        before = read_counters(Path(options["folder"]), options["interface"], link.target)
+        found = measure(own, target, options["port"], options["probes"], options["interval_ms"])
+        if before:
+            expected = before["in"] + found["sent"]
+            after = counted(Path(options["folder"]), options["interface"], link.target, expected)
+            found["starved"] = starved(before, after)
+        return found
 
     # In turn: two at once make each other late, on a node with one CPU by more than the jitter they are to measure.
     measured = {link.target: probed(link) for link in mine}
@@ -104,6 +112,7 @@ def main() -> None:
             "probes": {"type": "int", "default": 1000},
             "interval_ms": {"type": "float", "default": 2},
             "folder": {"type": "path", "required": True},
+            "interface": {"type": "str", "required": True},
         },
         supports_check_mode=True,  # it measures; nothing stays
     )

@@ -26,6 +26,29 @@ if TYPE_CHECKING:
 UNSHAPED = "1:1"  # a match without an action lets a frame pass; the class means nothing here
 START_SECONDS = 10.0
 END_SECONDS = 5.0
+COUNT_SECONDS = 1.0
+
+
+def link_file(folder: Path, interface: str, target: str) -> Path:
+    """Return the file that a link's process reads; its counters and its log lie beside it."""
+    return folder / f"{interface}-{target}.json"
+
+
+def read_counters(folder: Path, interface: str, target: str) -> dict[str, Any]:
+    """Return what a link's process counted so far; empty when it never ran."""
+    try:
+        counters: dict[str, Any] = json.loads(link_file(folder, interface, target).with_suffix(".status").read_text())
+    except (OSError, ValueError):  # not there yet, or caught in the middle of being written
+        return {}
+    return counters
+
+
+def counted(folder: Path, interface: str, target: str, frames: int) -> dict[str, Any]:
+    """Return the counters once so many frames came in, or what they are when that takes too long: they lag by 0.1 s."""
+    deadline = time.monotonic() + COUNT_SECONDS
+    while (seen := read_counters(folder, interface, target)).get("in", 0) < frames and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return seen
 
 
 class Emulator:
@@ -116,11 +139,7 @@ class Emulator:
 
     def counters(self, shaped: Shaped) -> dict[str, Any]:
         """Return what the link's process counted so far; empty when it never ran."""
-        try:
-            counters: dict[str, Any] = json.loads(self._path(shaped).with_suffix(".status").read_text())
-        except (OSError, ValueError):  # not there yet, or caught in the middle of being written
-            return {}
-        return counters
+        return read_counters(self.folder, self.interface, shaped.link.target)
 
     def processes(self) -> dict[str, int]:
         """Return the pid of each link's process on this interface, by the file that it was started with.
@@ -192,7 +211,7 @@ class Emulator:
         tc_batch(self.filters.close(way))
 
     def _path(self, shaped: Shaped) -> Path:
-        return self.folder / f"{self.interface}-{shaped.link.target}.json"
+        return link_file(self.folder, self.interface, shaped.link.target)
 
     def _write(self, shaped: Shaped) -> int:
         """Write what the link's process reads and return the check sum by which its status says that it did."""

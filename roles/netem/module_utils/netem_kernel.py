@@ -44,9 +44,13 @@ class Kernel:
         self.interface = interface
         self.tables = folder / "tables"
         self.filters = Filters(interface, ("parent", ROOT))
+
+    @property
+    def version(self) -> str:
+        """The version of `tc`, "0" where it says none."""
         # "tc utility, iproute2-6.6.0, libbpf 1.3.0"
         words = run("tc", "-V", check=False).stdout.replace(",", " ").split()
-        self.version = next((word.removeprefix("iproute2-") for word in words if word.startswith("iproute2-")), "0")
+        return next((word.removeprefix("iproute2-") for word in words if word.startswith("iproute2-")), "0")
 
     def root(self) -> Qdisc:
         """Return the qdisc at the interface's root."""
@@ -136,11 +140,12 @@ class Kernel:
 
     def _try(self, links: Sequence[Link]) -> None:
         """Make the leaves on a loopback interface that ends with the trial: only the kernel knows what it can do."""
+        said_version = self.version
+        version = tuple(int(part) for part in said_version.split(".")[:2] if part.isdigit())
         for link in links:
-            version = tuple(int(part) for part in self.version.split(".")[:2] if part.isdigit())
             if link.seed is not None and version < SEEDS_SINCE:
                 raise NodeError(
-                    f"{link.path}: seed needs iproute2 6.6 on {link.source}, which has {self.version}. "
+                    f"{link.path}: seed needs iproute2 6.6 on {link.source}, which has {said_version}. "
                     "Leave it out or set netem_backend: emulator."
                 )
         with tempfile.TemporaryDirectory() as folder:
@@ -156,7 +161,7 @@ class Kernel:
         link = makers[failed] if failed is not None and failed < len(makers) else None
         if failed is not None:
             raise NodeError(
-                f"{link.path if link else self.interface}: the kernel or tc (iproute2 {self.version}) of this node "
+                f"{link.path if link else self.interface}: the kernel or tc (iproute2 {said_version}) of this node "
                 f"cannot do this link: {said}. Leave out what it names or set netem_backend: emulator."
             )
         for number, link in enumerate(links, 1):

@@ -20,7 +20,10 @@ class NodeError(RuntimeError):
 
 def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a program and return what it said; with check, raise NodeError with its own words when it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise NodeError(f"there is no {command[0]} on the node: install iproute2 and util-linux.") from error
     if check and done.returncode:
         said = " ".join((done.stderr or done.stdout).split())
         raise NodeError(f"`{' '.join(command)}` failed: {said}")

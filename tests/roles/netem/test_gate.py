@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import netem_gate as gate
+from ansible.module_utils.netem_loss import Chain, correlated
+from ansible.module_utils.netem_tables import SCALE, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -136,6 +138,86 @@ def test_without_a_shared_clock_the_round_trip_is_held_against_both_links():
     )
     assert entry["clock"] == "round-trip"
     assert entry["ok"], entry["problems"]
+
+
+def lossy(chain: Chain, sent: int, seed: int) -> int:
+    """Run a chain and return how many of so many frames it loses."""
+    draw, (enter, leave, bad_loss, good_loss) = random.Random(seed).random, chain.shares
+    bad, lost = draw() < chain.bad_share, 0
+    for _ in range(sent):
+        lost += draw() < (bad_loss if bad else good_loss)
+        bad = draw() >= leave if bad else draw() < enter
+    return lost
+
+
+@pytest.mark.parametrize(
+    ("values", "chain"),
+    [
+        ({"loss_percent": 2, "loss_correlation_percent": 60}, correlated(2, 60)),
+        ({"loss_percent": 0, "gilbert_elliott": {"enter_percent": 1, "leave_percent": 20}}, Chain(1, 20)),
+    ],
+)
+def test_bursts_that_are_right_pass_where_single_losses_would_be_refused(values: dict[str, Any], chain: Chain):
+    link, refused_alone = EDGE | values, 0
+    for seed in range(100):
+        lost = lossy(chain, 1000, seed)
+        entry = verdict(link, probes(1.25, 0.25, 1000 - lost, seed), sent=1000)
+        assert entry["ok"], entry["problems"]
+        alone = EDGE | {"loss_percent": 100 * chain.loss}
+        refused_alone += not verdict(alone, probes(1.25, 0.25, 1000 - lost, seed), sent=1000)["ok"]
+    assert refused_alone > 3
+    low, high = gate.loss_interval(lost, 1000)
+    assert entry["loss_high_percent"] - entry["loss_low_percent"] > 1.4 * 100 * (high - low)
+
+
+@pytest.mark.parametrize(("lost", "side"), [(0, "few"), (160, "many")])
+def test_bursts_that_lose_another_share_fail_with_their_chance(lost: int, side: str):
+    link = EDGE | {"loss_percent": 5, "loss_correlation_percent": 40}
+    entry = verdict(link, probes(1.25, 0.25, 1000 - lost), sent=1000)
+    assert [problem for problem in entry["problems"] if f"in bursts: so {side} have a chance of" in problem]
+
+
+@pytest.mark.parametrize("distribution", ["pareto", "paretonormal", "uniform"])
+def test_a_link_of_another_distribution_is_held_against_its_own_quartiles(distribution: str):
+    draw, offsets = random.Random(2), table(distribution)
+    link = CLOUD | {"distribution": distribution, "loss_percent": 0}
+    right = [15 + 3 * draw.choice(offsets) / SCALE + 0.03 for _ in range(1000)]
+    assert verdict(link, right)["ok"], verdict(link, right)["problems"]
+    assert not verdict(CLOUD | {"loss_percent": 0}, right)["ok"], "no normal delay looks like this"
+    assert not verdict(link, probes(15, 3))["ok"]
+
+
+@pytest.mark.parametrize(("found", "ok"), [(47, True), (0, False), (120, False)])
+def test_frames_that_come_twice_are_as_many_as_asked(found: int, ok: bool):
+    entry = verdict(EDGE | {"duplicate_percent": 5}, probes(1.25, 0.25), forward_duplicated=found)
+    assert entry["ok"] is ok
+    assert ok or f"{found} of 1000 probes came twice" in entry["problems"][0]
+
+
+def test_damaged_probes_count_as_lost_and_are_expected_to_be():
+    link = EDGE | {"corrupt_percent": 10, "loss_percent": 0}
+    assert verdict(link, probes(1.25, 0.25, 910), sent=1000)["ok"]
+    assert not verdict(link, probes(1.25, 0.25, 1000), sent=1000)["ok"]
+    bursts = link | {"gilbert_elliott": {"enter_percent": 1, "leave_percent": 20}}
+    assert verdict(bursts, probes(1.25, 0.25, 870), sent=1000)["ok"]
+    assert not verdict(bursts, probes(1.25, 0.25, 1000), sent=1000)["ok"]
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        ({"out": 1100, "late": 20, "overrun": 0}, []),
+        ({"out": 1100, "late": 100, "overrun": 0}, ["sent 100 of 1000 frames more than 0.1 ms late"]),
+        ({"out": 1100, "late": 0, "overrun": 3}, ["had no room for 3 frames"]),
+        ({"out": 100, "late": 0, "overrun": 0}, []),
+    ],
+)
+def test_an_emulator_that_starved_while_it_was_measured_says_so(after: dict[str, int], words: list[str]):
+    said = gate.starved({"out": 100, "late": 0, "overrun": 0}, after)
+    assert len(said) == len(words)
+    assert all(word in one for word, one in zip(words, said, strict=True))
+    entry = verdict(EDGE, probes(1.25, 0.25), starved=said)
+    assert entry["ok"] is not bool(words)
 
 
 def test_a_dead_link_is_off_and_has_every_key_of_a_living_one():

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from uml_guest import off
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 GUEST = Path(__file__).resolve().parent / "uml_guest.py"
-# Its timers are coarse and its one CPU is this machine's: wake-ups alone move a delay by some 0.1 ms.
-# So it runs ahead of this machine's ordinary work, behind the emulators and probes of others.
-COARSE_MS = 0.35
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +26,7 @@ def seen() -> dict[str, Any]:
         pytest.skip("linux.uml is not installed (Debian: apt-get install user-mode-linux)")
     if os.geteuid() != 0:
         pytest.skip("the guest shapes links as root, which it is only where this test is")
+    # Ahead of this machine's ordinary work, behind the emulators and probes of others.
     done = subprocess.run(
         [
             "chrt", "-f", "1", "linux.uml", "mem=384M", "rootfstype=hostfs", "rootflags=/", "ro", "quiet",
@@ -67,12 +66,8 @@ def test_a_second_run_changes_nothing_though_frames_passed(seen: dict[str, Any])
 
 def test_the_links_do_what_they_say(seen: dict[str, Any]):
     assert len(seen["verdicts"]) == 3
-    for entry in seen["verdicts"]:
-        assert entry["median_ms"] == pytest.approx(
-            entry["expected_median_ms"], abs=COARSE_MS + 0.06 * entry["delay_ms"]
-        )
-        assert entry["quartile_sigma_ms"] == pytest.approx(entry["expected_sigma_ms"], rel=0.15, abs=0.1)
-        assert entry["lost"] <= 8
+    assert [off(entry) for entry in seen["verdicts"]] == [None] * 3
+    assert all(entry["lost"] <= 8 for entry in seen["verdicts"])
 
 
 def test_a_changed_value_changes_its_leaf_and_no_other(seen: dict[str, Any]):
@@ -101,6 +96,27 @@ def test_a_link_that_keeps_order_does(seen: dict[str, Any]):
 
 def test_a_link_that_is_another_fails_the_gate(seen: dict[str, Any]):
     assert any(problem.startswith("delay") for problem in seen["lied"][0]["problems"])
+
+
+def test_management_passes_unshaped_where_it_takes_the_same_interface(seen: dict[str, Any]):
+    assert seen["management_ms"]["9"] > 100
+    assert seen["management_ms"]["22"] < 50
+
+
+@pytest.mark.parametrize(
+    ("happened", "words"),
+    [
+        ("gso", "`gso_max_segs 1 data0` is gone and `gso_max_segs 64 data0` is new"),
+        ("leaf", "delay 30ms` is new"),
+        ("root", "somebody removed the links from data0"),
+    ],
+)
+def test_what_was_changed_behind_the_links_back_is_named(seen: dict[str, Any], happened: str, words: str):
+    assert words in seen["drift"][happened]
+
+
+def test_nothing_differs_before_and_after(seen: dict[str, Any]):
+    assert seen["drift"]["none"] is seen["drift"]["mended"] is None
 
 
 def test_netem_draws_for_one_frame_at_a_time(seen: dict[str, Any]):

@@ -19,6 +19,9 @@ MODULES = ("bridge", "veth", "sch_htb", "sch_netem", "sch_ingress", "sch_tbf", "
 FINIT_MODULE = 313  # x86-64; other machines have no user-mode Linux
 POWER_OFF = 0x4321FEDC
 MARK = "RESULT "
+# Its timers are coarse and its one CPU is the host's: wake-ups alone move a delay by some 0.1 ms.
+COARSE_MS, COARSE_SHARE = 0.35, 0.06
+COARSE_SIGMA_MS, COARSE_SIGMA_SHARE = 0.1, 0.15
 
 
 def prepare() -> None:
@@ -75,6 +78,29 @@ def largest_draw(wires: Wires) -> float:
     return most
 
 
+def off(entry: dict[str, Any]) -> str | None:
+    """Return how a link's entry differs from what was asked for, beyond what the guest's clockwork explains."""
+    late_ms = abs(entry["median_ms"] - entry["expected_median_ms"])
+    if late_ms > COARSE_MS + COARSE_SHARE * entry["delay_ms"]:
+        return f"{entry['target']}: median {entry['median_ms']} ms, expected {entry['expected_median_ms']}"
+    wide_ms = abs(entry["quartile_sigma_ms"] - entry["expected_sigma_ms"])
+    if wide_ms > COARSE_SIGMA_MS + COARSE_SIGMA_SHARE * entry["expected_sigma_ms"]:
+        return f"{entry['target']}: sigma {entry['quartile_sigma_ms']} ms, expected {entry['expected_sigma_ms']}"
+    return None
+
+
+def settled(wires: Wires, links: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Measure the links until they are what they should be, at most four times.
+
+    A moment at which the machine around the guest was busy passes, a link that is wrong stays wrong.
+    """
+    for _ in range(4):
+        entries = wires.verdicts(links, probes=500)
+        if not any(off(entry) for entry in entries):
+            break
+    return entries
+
+
 def look(wires: Wires) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     both = [link("a", "b", 15, 3, 0.24), link("b", "a", 15, 3, 0.24), link("a", "c", 1.25, 0.25)]
@@ -85,7 +111,7 @@ def look(wires: Wires) -> dict[str, Any]:
     seen["backend"] = applied["backend"]
     seen["shaped"] = wires.tc("a")
     seen["again"] = wires.links("a", "present", both)["changed"]
-    seen["verdicts"] = wires.verdicts(both, probes=500)
+    seen["verdicts"] = settled(wires, both)
     changed = [*both[:2], link("a", "c", 2.5, 0.25, 1, reorder=False)]
     seen["check"] = wires.links("a", "present", changed, check=True)["diff"]
     seen["change"] = wires.links("a", "present", changed)["changed"]
@@ -102,30 +128,31 @@ def look(wires: Wires) -> dict[str, Any]:
         wires.links("a", "present", [link("a", "b", 15, seed=7)])
     except ModuleFailedError as error:
         seen["seed"] = str(error)
+    for node in ("a", "b"):
+        wires.links(node, "present", [link("a", "b", 50), link("b", "a", 50)])
+    seen["management_ms"] = {
+        port: min(wires.connect_ms("a", wires.address("b"), port) for _ in range(3)) for port in (9, 22)
+    }
+    wires.links("b", "absent")
+    wires.links("a", "present", both)
+    seen["drift"] = {"none": wires.links("a", "present", both, check=True)["drift"]}
+    wires.run("a", "ip", "link", "set", "data0", "gso_max_segs", "64")
+    seen["drift"]["gso"] = wires.links("a", "present", both, check=True)["drift"]
+    wires.links("a", "present", both)
+    another = "qdisc change dev data0 parent fb00:1 handle fb01: netem delay 30ms"
+    wires.run("a", "tc", *another.split())
+    seen["drift"]["leaf"] = wires.links("a", "present", both, check=True)["drift"]
+    wires.links("a", "present", both)
+    wires.run("a", "tc", "qdisc", "del", "dev", "data0", "root")
+    seen["drift"]["root"] = wires.links("a", "present", both, check=True)["drift"]
+    wires.links("a", "present", both)
+    seen["drift"]["mended"] = wires.links("a", "present", both, check=True)["drift"]
     seen["largest_draw"] = largest_draw(wires)
     seen["removed"] = wires.links("a", "absent")["changed"]
     seen["after"] = wires.tc("a")
     seen["removed_again"] = wires.links("a", "absent")["changed"]
-    wires.run(
-        "c",
-        "tc",
-        *[
-            "qdisc",
-            "add",
-            "dev",
-            "data0",
-            "root",
-            "handle",
-            "5:",
-            "tbf",
-            "rate",
-            "500mbit",
-            "burst",
-            "64kb",
-            "latency",
-            "50ms",
-        ],
-    )
+    theirs = "qdisc add dev data0 root handle 5: tbf rate 500mbit burst 64kb latency 50ms"
+    wires.run("c", "tc", *theirs.split())
     seen["own_before"] = wires.tc("c")
     wires.links("c", "present", [link("c", "a", 5)])
     wires.links("c", "absent")

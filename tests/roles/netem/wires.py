@@ -81,10 +81,10 @@ class Wires:
         return call(*self.inside(node, *command))
 
     def module(self, node: str, name: str, **options: Any) -> dict[str, Any]:
-        """Run a module of the role on a node and return its result."""
-        check = options.pop("check", False)
+        """Run a module of the role on a node, perhaps by way of another program (wrapped), and return its result."""
+        check, wrapped = options.pop("check", False), options.pop("wrapped", ())
         arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {**options, "node": node, "_ansible_check_mode": check}})
-        said = call(*self.inside(node, sys.executable, "-c", RUN_MODULE, name, arguments), check=False)
+        said = call(*self.inside(node, *wrapped, sys.executable, "-c", RUN_MODULE, name, arguments), check=False)
         result: dict[str, Any] = json.loads(said)
         if result.get("failed"):
             raise ModuleFailedError(result["msg"])
@@ -107,6 +107,7 @@ class Wires:
             "links": list(links),
             "addresses": {one: self.address(one) for one in self.nodes},
             "folder": str(self.folder / node),
+            "interface": "data0",
         }
         return self.module(node, "netem_probes", **(values | options))
 
@@ -126,6 +127,15 @@ class Wires:
         finally:
             for node in ends:
                 self.probes(node, "silent")
+
+    def connect_ms(self, source: str, address: str, port: int) -> float:
+        """Return how long a refusal of a TCP connection takes: there and back again."""
+        timing = (
+            "import socket, sys, time; start = time.monotonic()\n"
+            "try: socket.create_connection((sys.argv[1], int(sys.argv[2])))\n"
+            "except ConnectionRefusedError: print(1000 * (time.monotonic() - start))"
+        )
+        return float(self.run(source, sys.executable, "-c", timing, address, str(port)))
 
     def tc(self, node: str) -> str:
         """Return everything `tc` and `ip` say about a node's interfaces, without counters."""
