@@ -17,10 +17,10 @@ short_description: Wait for a cluster, or make it forget nodes
 options:
   state:
     description:
-      - C(serving) waits for the API; C(ready) waits until all nodes are listed and Ready.
+      - C(ready) waits until all nodes are listed and Ready.
       - C(forgotten) deletes nodes and their passwords, so that they may join anew; nothing where no API runs.
     type: str
-    choices: [serving, ready, forgotten]
+    choices: [ready, forgotten]
     required: true
   unit: {description: The systemd unit that runs k3s., type: str, required: true}
   nodes: {description: The nodes by name., type: list, elements: str, default: []}
@@ -112,8 +112,6 @@ def act(options: dict[str, Any], *, dry: bool) -> dict[str, Any]:
             return {"sentences": []}
         return {"sentences": forget(serving(unit, options["timeout_s"]), options["nodes"], dry=dry)}
     api = serving(unit, options["timeout_s"])
-    if options["state"] == "serving":
-        return {"sentences": []}
     listed = ready(api, options["nodes"], options["timeout_s"])
     return {
         "sentences": [],
@@ -125,7 +123,7 @@ def main() -> None:
     """Run as Ansible's module."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["serving", "ready", "forgotten"], "required": True},
+            "state": {"type": "str", "choices": ["ready", "forgotten"], "required": True},
             "unit": {"type": "str", "required": True},
             "nodes": {"type": "list", "elements": "str", "default": []},
             "timeout_s": {"type": "int", "default": 300},
