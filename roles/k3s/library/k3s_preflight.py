@@ -94,6 +94,11 @@ def ports_of(server: bool, backend: str) -> list[Port]:
     return ports
 
 
+def runs_systemd() -> bool:
+    """Return whether systemd runs this node."""
+    return Path("/run/systemd/system").exists()
+
+
 def obstacles(options: dict[str, Any], active: bool) -> list[str]:
     """Return a sentence for each thing that keeps k3s from running here."""
     found = []
@@ -103,7 +108,7 @@ def obstacles(options: dict[str, Any], active: bool) -> list[str]:
         )
     if platform.machine() not in ARCHITECTURES:
         found.append(f"its processor is {platform.machine()}; k3s is taken for x86_64 and aarch64")
-    if not Path("/run/systemd/system").exists():
+    if not runs_systemd():
         found.append("it does not run systemd, which has to run k3s")
     if memory_mib() < options["memory_mib"]:
         kind = "server" if options["server"] else "agent"

@@ -9,8 +9,10 @@ import socket
 import subprocess
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import k3s_artifacts
+import k3s_preflight
 import k3s_share
 import pytest
 from ansible.module_utils import k3s_api, k3s_firewall, k3s_journal, k3s_machine
@@ -268,3 +270,80 @@ def test_ending_a_share_ends_no_other_process() -> None:
         k3s_share.end(other.pid)
         assert other.poll() is None
         other.kill()
+
+
+# The preflight
+
+
+@pytest.fixture
+def fit(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A node that has all that a server needs, and what is asked of it."""
+    answers = {
+        "cgroups": (2, {"cpu", "cpuset", "memory", "pids", "io"}),
+        "memory_mib": 4096,
+        "lacking_features": [],
+        "network_of": "198.19.2.0/24",
+        "default_route": True,
+        "resolves": True,
+        "not_yet_installed": [],
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(k3s_preflight, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(k3s_preflight.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(k3s_preflight, "runs_systemd", lambda: True)
+    return {
+        "node": "edge-1",
+        "server": True,
+        "unit": "faasbed-k3s",
+        "state_dir": "/nowhere",
+        "interface": "data0",
+        "address": "198.19.2.11",
+        "backend": "vxlan",
+        "version": "v1.35.0+k3s1",
+        "memory_mib": 1024,
+        "disk_mib": 3072,
+    }
+
+
+def test_a_node_that_has_all_is_not_refused(fit: dict[str, Any]) -> None:
+    assert k3s_preflight.obstacles(fit, active=False) == []
+
+
+@pytest.mark.parametrize(
+    ("lacks", "sentence"),
+    [
+        ({"cgroups": (1, {"cpu", "cpuset", "memory", "pids"})}, "version 1, which kubelet 1.35 refuses; take k3s 1.34"),
+        ({"cgroups": (2, {"cpu", "cpuset", "pids"})}, "controllers memory switched off; add cgroup_enable=memory"),
+        ({"memory_mib": 900}, "900 MiB of memory, 1024 are due (k3s_server_memory_mib)"),
+        ({"default_route": False}, "no default route"),
+        ({"resolves": False}, "to its /etc/hosts"),
+        ({"network_of": None}, "its interface data0 does not have the address 198.19.2.11"),
+        ({"runs_systemd": False}, "does not run systemd"),
+    ],
+    ids=["cgroup v1", "no memory controller", "memory", "route", "name", "address", "systemd"],
+)
+def test_what_a_node_lacks_is_one_sentence_with_what_to_do(
+    fit: dict[str, Any], monkeypatch: pytest.MonkeyPatch, lacks: dict[str, Any], sentence: str
+) -> None:
+    for name, answer in lacks.items():
+        monkeypatch.setattr(k3s_preflight, name, lambda *_, answer=answer: answer)
+    (said,) = k3s_preflight.obstacles(fit, active=False)
+    assert sentence in said
+
+
+def test_a_strange_processor_and_a_name_that_kubernetes_refuses(
+    fit: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(k3s_preflight.platform, "machine", lambda: "riscv64")
+    said = k3s_preflight.obstacles(fit | {"node": "Edge_1"}, active=False)
+    assert [sentence.split(";")[0] for sentence in said] == [
+        "Kubernetes takes names of small letters, digits, dots and hyphens only",
+        "its processor is riscv64",
+    ]
+
+
+def test_control_groups_of_version_1_do_for_the_kubelet_before(
+    fit: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(k3s_preflight, "cgroups", lambda: (1, {"cpu", "cpuset", "memory", "pids"}))
+    assert k3s_preflight.obstacles(fit | {"version": "v1.34.3+k3s1"}, active=False) == []
