@@ -8,7 +8,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.k3s_api import Api, ApiError, as_administrator, why_not_ready
-from ansible.module_utils.k3s_journal import GIVEN_UP_AFTER_RESTARTS, explain, last_words, quoted, restarts_of
+from ansible.module_utils.k3s_journal import (
+    GIVEN_UP_AFTER_RESTARTS,
+    explain,
+    last_words,
+    quoted,
+    recent_words,
+    restarts_of,
+)
 from ansible.module_utils.k3s_machine import run
 
 DOCUMENTATION = r"""
@@ -58,7 +65,7 @@ def serving(unit: str, timeout_s: int) -> Api:
         else:
             return api
         now = time.monotonic()
-        cause = explain(last_words(unit, since="-12s"))
+        cause = explain(recent_words(unit))
         complained = None if cause is None or not cause.lasting else complained or now
         believed = cause and complained and now - complained > BELIEVED_AFTER_S
         if believed or now - begun > timeout_s or restarts_of(unit) - restarts >= GIVEN_UP_AFTER_RESTARTS:

@@ -9,7 +9,15 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.k3s_api import ApiError, as_kubelet, why_not_ready
-from ansible.module_utils.k3s_journal import GIVEN_UP_AFTER_RESTARTS, explain, last_words, quoted, restarts_of
+from ansible.module_utils.k3s_journal import (
+    GIVEN_UP_AFTER_RESTARTS,
+    explain,
+    last_words,
+    quoted,
+    recent_words,
+    restarts_of,
+    started_s,
+)
 from ansible.module_utils.k3s_machine import run
 
 DOCUMENTATION = r"""
@@ -41,8 +49,6 @@ waited_s: {description: How long it took., type: float, returned: always}
 """
 
 POLL_S = 0.5
-# A complaint that is as old as this is not what keeps the node from joining now.
-RECENT = "-12s"
 # How long a cause that does not heal by waiting may be complained about before it is believed.
 BELIEVED_AFTER_S = 6
 
@@ -58,13 +64,6 @@ def unreachable(address: str, port: int) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
-
-
-def started_s(unit: str) -> float:
-    """Return when the unit's process was started, in seconds since 1970."""
-    said = run("systemctl", "show", "--property", "ExecMainStartTimestamp", "--timestamp=unix", unit).stdout
-    digits = said.strip().rpartition("@")[2]
-    return float(digits) if digits.isdigit() else 0
 
 
 def why_not(node: str, unit: str) -> str | None:
@@ -93,7 +92,7 @@ def wait(options: dict[str, Any]) -> None:
                 f"{node} cannot reach the server at {server}:{port} ({away}); see firewall and route between the two. "
                 f"Its k3s says: {quoted(last_words(unit))}"
             )
-        cause = explain(last_words(unit, since=RECENT))
+        cause = explain(recent_words(unit))
         complained = None if cause is None or not cause.lasting else complained or now
         if cause and complained and now - complained > BELIEVED_AFTER_S:
             raise NotReadyError(f"{node} does not join: {cause.sentence}. Its k3s says: {quoted(last_words(unit))}")

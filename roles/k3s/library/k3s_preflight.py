@@ -157,7 +157,8 @@ def not_yet_installed(options: dict[str, Any]) -> list[str]:
             f"it has a k3s that is not this testbed's ({strange[0]}); remove it, or use it as it is by setting "
             "kubeconfig in the inventory"
         )
-    found += taken(ports_of(options["server"], options["backend"]))
+    # Flannel's port is the kernel's own as long as its interface stands, also while our k3s is stopped.
+    found += taken(ports_of(options["server"], "none" if ours else options["backend"]))
     if not ours and free_mib(str(DATA)) < options["disk_mib"]:
         found.append(
             f"{free_mib(str(DATA))} MiB are free under /var/lib, {options['disk_mib']} are due (k3s_disk_mib); make "

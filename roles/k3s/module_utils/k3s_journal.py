@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from typing import NamedTuple
 
 # A unit that has ended by itself this often while we waited will not come up by waiting longer.
 GIVEN_UP_AFTER_RESTARTS = 4
+
+
+# An agent tells at level info why it cannot get its settings from the server.
+_COMPLAINT = re.compile(r"level=(error|fatal)|server is not ready: |^[EF]\d{4} |panic:")
+_TROUBLE = re.compile(rf"level=warning|{_COMPLAINT.pattern}")
+# What k3s said longer ago does not keep it from getting on now; it tries again every ten seconds at most.
+RECENT_S = 25
 
 
 class Cause(NamedTuple):
@@ -71,18 +79,31 @@ _CAUSES = (
 
 def explain(lines: list[str]) -> Cause | None:
     """Return what lines of k3s mean, or None when they are nothing we know."""
-    trouble = [line for line in lines if re.search(r"level=(error|fatal|warning)|^[EF]\d{4} |panic:", line)]
+    trouble = [line for line in lines if _TROUBLE.search(line)]
     for pattern, sentence, lasting in _CAUSES:
         if any(re.search(pattern, line) for line in trouble):
             return Cause(sentence, lasting)
     return None
 
 
-def last_words(unit: str, count: int = 40, since: str | None = None) -> list[str]:
-    """Return the last lines of a unit's journal."""
-    command = ["journalctl", "--unit", unit, "--output", "cat", "--no-pager", "--lines", str(count)]
-    done = subprocess.run(command + (["--since", since] if since else []), capture_output=True, text=True, check=False)
+def last_words(unit: str, since_s: float | None = None) -> list[str]:
+    """Return the last lines of a unit's journal, or those since a time in seconds since 1970."""
+    command = ["journalctl", "--unit", unit, "--output", "cat", "--no-pager", "--lines", "60"]
+    since = ["--since", f"@{since_s:.0f}"] if since_s else []
+    done = subprocess.run(command + since, capture_output=True, text=True, check=False)
     return [shortened(line) for line in done.stdout.splitlines() if line.strip()]
+
+
+def recent_words(unit: str) -> list[str]:
+    """Return what a unit has said lately, since its last start."""
+    return last_words(unit, since_s=max(started_s(unit), time.time() - RECENT_S))
+
+
+def started_s(unit: str) -> float:
+    """Return when the unit's process was started, in seconds since 1970."""
+    show = ["systemctl", "show", "--property", "ExecMainStartTimestamp", "--timestamp=unix", unit]
+    digits = subprocess.run(show, capture_output=True, text=True, check=False).stdout.strip().rpartition("@")[2]
+    return float(digits) if digits.isdigit() else 0
 
 
 def restarts_of(unit: str) -> int:
@@ -101,6 +122,6 @@ def shortened(line: str, width: int = 300) -> str:
 
 def quoted(lines: list[str], count: int = 6) -> str:
     """Return the last lines as a part of a sentence: those that complain, or the last ones when none does."""
-    complaints = [line for line in lines if re.search(r"level=(error|fatal)|^[EF]\d{4} |panic:", line)]
+    complaints = [line for line in lines if _COMPLAINT.search(line)]
     chosen = list(dict.fromkeys(complaints or lines))[-count:]
     return " | ".join(chosen) or "nothing"

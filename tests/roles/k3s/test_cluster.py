@@ -88,7 +88,7 @@ def test_the_kubeconfig_names_the_server_where_it_is_reached(cluster: Cluster) -
 
 
 def started(cluster: Cluster) -> dict[str, float]:
-    """When each node's k3s was started and became active, as (start, active)."""
+    """When each node's k3s was started, in seconds since 1970."""
     show = f"systemctl show {UNIT} --timestamp=unix -P ExecMainStartTimestamp"
     return {node: float(cluster.lab.ssh(node, show).stdout.strip().lstrip("@")) for node in NODES}
 

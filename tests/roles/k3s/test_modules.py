@@ -89,6 +89,11 @@ def test_a_file_that_did_not_change_is_read_once(tmp_path: Path, monkeypatch: py
             "its token is wrong",
             True,
         ),
+        (
+            'level=info msg="Waiting to retrieve agent configuration; server is not ready: failed to retrieve: not authorized"',
+            "its token is wrong",
+            True,
+        ),
         ('level=fatal msg="Node password rejected, duplicate hostname or contents of ..."', "Node password", True),
         ('level=fatal msg="listen tcp :6443: bind: address already in use"', "one of its ports", True),
         ('level=fatal msg="unable to find interface eth9: route ip+net: no such network interface"', "flannel", True),
