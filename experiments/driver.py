@@ -106,8 +106,10 @@ class Driver:
         self._labels: list[str] = data["y"]
         self._samples = samples
         self._base_station = base_station
-        self._attempts, self._finished, self._orphans = self._read_records()
-        self._seen: set[str] = {name for name in plan["scenarios"] if any(key[0] == name for key in self._attempts)}
+        # replicas that answered before: what a new one answers first is a cold start
+        self._attempts, self._finished, self._orphans, self._replicas = self._read_records()
+        # when each scenario's last request ended, on this process's clock
+        self._last_asked_s: dict[str, float] = {}
 
     @property
     def total(self) -> int:
@@ -140,7 +142,10 @@ class Driver:
                 self._finished.add(_key(entry))
                 report(model)
 
-    def _read_records(self) -> tuple[Counter[tuple[str, int, bool]], set[Any], dict[Any, list[RequestRecord]]]:
+    def _read_records(
+        self,
+    ) -> tuple[Counter[tuple[str, int, bool]], set[Any], dict[Any, list[RequestRecord]], set[str]]:
+        replicas: set[str] = set()
         attempts: Counter[tuple[str, int, bool]] = Counter()
         finished = set()
         orphans: dict[tuple[str, int, bool], list[RequestRecord]] = {}
@@ -151,17 +156,19 @@ class Driver:
                 finished.add(key)
                 orphans.pop(key, None)
             else:
+                replicas |= {record.replica} if record.replica else set()
                 others = orphans.get(key, [])
                 # Only requests that were sent together make a repetition: those of a torn attempt stand alone.
                 orphans[key] = [*(one for one in others if one.attempt == record.attempt), record]
         whole = {key: found for key, found in orphans.items() if len(found) == self._parallel(key[0])}
-        return attempts, finished, whole
+        return attempts, finished, whole, replicas
 
     def _parallel(self, scenario: str) -> int:
         return len(self._plan["scenarios"][scenario]["training_shares"])
 
     def _measure(self, entry: dict[str, Any], scenario: dict[str, Any], pieces: Cut) -> list[RequestRecord]:
         bodies = [body(self._texts, self._labels, rows, scenario) for rows in pieces.training]
+        self._leave_alone(entry["scenario"], scenario.get("idle_s", 0))
         started_at = datetime.now(UTC).isoformat()
         intended_ns = time.monotonic_ns()
         exchanges = fire(
@@ -178,8 +185,14 @@ class Driver:
             for index, exchange in enumerate(exchanges)
         ]
         records.append(self._samples, found)
-        self._seen.add(entry["scenario"])
+        self._replicas |= {record.replica for record in found if record.replica}
+        self._last_asked_s[entry["scenario"]] = time.monotonic()
         return found
+
+    def _leave_alone(self, scenario: str, idle_s: float) -> None:
+        """Ask nothing of a scenario's function for so long: what it does meanwhile is what is measured next."""
+        until_s = self._last_asked_s.get(scenario, time.monotonic()) + idle_s
+        time.sleep(max(0.0, until_s - time.monotonic()))
 
     def _record(
         self, entry: dict[str, Any], index: int, exchange: Exchange, size: int, texts: int, at: str, intended_ns: int
@@ -208,7 +221,7 @@ class Driver:
             congestion_control=exchange.congestion_control,
             replica=reply.get("replica"),
             node=reply.get("node"),
-            cold=entry["scenario"] not in self._seen,
+            cold=reply.get("replica") is not None and reply["replica"] not in self._replicas,
             texts=texts,
             parameters=reply.get("best parameters"),
             accuracy_validation=reply.get("accuracy (validation)"),

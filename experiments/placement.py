@@ -29,6 +29,7 @@ class Service:
     gateway_port: int
     congestion_control: str
     timeout_s: float
+    scale_to_zero: bool = False
 
     @property
     def url(self) -> str:
@@ -44,6 +45,7 @@ class Service:
             "port": self.gateway_port,
             "congestion_control": self.congestion_control,
             "timeout_s": self.timeout_s,
+            **({"scale_to_zero": True} if self.scale_to_zero else {}),
         }
 
 
@@ -75,8 +77,13 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
     services: dict[str, Service] = {}
     links: dict[tuple[str, str], dict[str, Any]] = {}
     for index, scenario in enumerate(experiment.scenarios):
-        shared = platform(inventory) == "knative"
-        service = _service(scenario, inventory, GATEWAY_PORT + (0 if shared else index))
+        on_cluster = platform(inventory) == "knative"
+        if scenario.function.scale_to_zero and not on_cluster:
+            raise SpecError(
+                f"scenario {scenario.name} scales to zero, which only a cluster does: use an inventory with "
+                f"function_platform knative (containers, for one); {inventory.name} has process"
+            )
+        service = _service(scenario, inventory, GATEWAY_PORT + (0 if on_cluster else index))
         services[scenario.name] = service
         for pair, entry in _links(scenario, (*base_stations, *service.nodes), inventory).items():
             if links.setdefault(pair, entry) != entry:
@@ -104,6 +111,7 @@ def _service(scenario: Scenario, inventory: Inventory, port: int) -> Service:
         gateway_port=port,
         congestion_control=scenario.transport.congestion_control,
         timeout_s=scenario.requests.timeout_s,
+        scale_to_zero=scenario.function.scale_to_zero,
     )
 
 

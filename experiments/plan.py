@@ -52,6 +52,7 @@ def _scenario(scenario: Scenario, placement: Placement) -> dict[str, Any]:
         "training_shares": list(scenario.data.training_shares),
         "congestion_control": scenario.transport.congestion_control,
         "timeout_s": scenario.requests.timeout_s,
+        "idle_s": scenario.requests.idle_s,
     }
 
 

@@ -19,6 +19,8 @@ SHARES_TOLERANCE = 1e-9
 # A draw below zero sends at once, which bends the distribution: how deep each reaches, in units of the jitter.
 DEPTH = {"normal": 4.0, "pareto": 2 / 3, "paretonormal": 1.5, "uniform": 1.0}
 MOST_PERCENT = 100
+# Knative's shortest window without requests (6 s), its grace period (30 s), and the time a replica takes to end.
+SHORTEST_IDLE_S = 60
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -87,18 +89,23 @@ class LinkSpec(Model):
 
 
 class FunctionSpec(Model):
-    """The function: what runs, how many replicas, and the first of the groups that the inventory fills."""
+    """The function: what runs, how many replicas, and the first of the groups that the inventory fills.
+
+    With ``scale_to_zero`` replicas end when nobody asks and start with the next request; only a cluster can do that.
+    """
 
     nodes: tuple[str, ...] = Field(min_length=1)
     replicas: int = Field(ge=1)
+    scale_to_zero: bool = False
     model: str = "pac"
     options: dict[str, Any] = Field(default_factory=dict)
 
 
 class RequestSpec(Model):
-    """A repetition's requests, sent together; one training set each."""
+    """A repetition's requests, sent together; one training set each. Before it, nobody asks for ``idle_s``."""
 
     parallel: int = Field(ge=1)
+    idle_s: float = Field(ge=0, default=0)
     timeout_s: float = Field(gt=0, default=600)
 
 
@@ -132,6 +139,15 @@ class Scenario(Model):
     requests: RequestSpec
     data: DataSpec
     transport: TransportSpec = TransportSpec()
+
+    @model_validator(mode="after")
+    def _replicas_have_time_to_end(self) -> Scenario:
+        if self.function.scale_to_zero and self.requests.idle_s < SHORTEST_IDLE_S:
+            raise ValueError(
+                f"requests.idle_s {self.requests.idle_s:g} with function.scale_to_zero: replicas end some 40 s after "
+                f"the last request; use at least {SHORTEST_IDLE_S}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_share_a_request(self) -> Scenario:

@@ -135,6 +135,33 @@ def test_records_that_were_torn_by_a_crash_are_completed(tmp_path: Path, torn: i
         assert len(served.requests) == 2 * (REPETITIONS + 2 * (2 if torn == 1 else 1))
 
 
+def test_before_each_repetition_nobody_asks_for_as_long_as_the_plan_says(tmp_path: Path) -> None:
+    with planned(tmp_path):
+        plan = json.loads((tmp_path / "plan.json").read_text("utf-8"))
+        plan["scenarios"]["edge"]["idle_s"] = 0.5
+        (tmp_path / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+        told("start", tmp_path)
+        assert followed(tmp_path)["state"] == "done"
+    requests = [one for one in records.read(samples(tmp_path)) if isinstance(one, RequestRecord)]
+    for before, after in zip(requests[:-2], requests[2:], strict=True):
+        assert after.repetition == before.repetition + 1
+        assert after.intended_ns - (before.last_byte_ns or 0) >= 0.5e9
+
+
+def test_what_a_replica_answers_first_is_a_cold_start(tmp_path: Path) -> None:
+    with planned(tmp_path):
+        told("start", tmp_path)
+        assert followed(tmp_path)["state"] == "done"
+    requests = [one for one in records.read(samples(tmp_path)) if isinstance(one, RequestRecord)]
+    first = {
+        replica: next(one for one in requests if one.replica == replica)
+        for replica in {one.replica for one in requests}
+    }
+    assert len(first) == 2
+    for one in requests:
+        assert one.cold == (one.repetition == first[one.replica].repetition)
+
+
 def test_stop_ends_the_driver_and_its_trainer(tmp_path: Path) -> None:
     with planned(tmp_path) as served:
         served.hold_from(0)

@@ -142,3 +142,14 @@ def test_a_node_without_an_address_on_the_measured_network_is_named() -> None:
     nodes = Inventory("trial", inventory().groups, {**inventory().variables, "cloud-1": {}})
     with pytest.raises(InventoryError, match=r"inventory trial: host cloud-1 has no variable data_address; set it in"):
         place(paper(), nodes)
+
+
+def test_a_function_that_scales_to_zero_needs_a_cluster() -> None:
+    with pytest.raises(SpecError, match=r"scenario cold scales to zero, which only a cluster does.*trial has process"):
+        place(only("cold", 1), inventory())
+    nodes = inventory()
+    for variables in nodes.variables.values():
+        variables["function_platform"] = "knative"
+    service = place(only("cold", 1), nodes).services["cold"]
+    assert service.variables()["scale_to_zero"] is True
+    assert "scale_to_zero" not in place(only("edge", 1), nodes).services["edge"].variables()

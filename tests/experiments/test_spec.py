@@ -168,7 +168,9 @@ def test_bytes_that_are_no_text_are_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["egde", "../edge", "/nowhere/mine.yaml"])
 def test_a_name_that_nobody_has_is_answered_with_the_known_ones(name: str) -> None:
-    with pytest.raises(SpecError, match=r"there is no file .*Known scenarios: cloud, edge, paper; or give a \.yaml"):
+    with pytest.raises(
+        SpecError, match=r"there is no file .*Known scenarios: cloud, cold, edge, paper; or give a \.yaml"
+    ):
         load(name)
 
 

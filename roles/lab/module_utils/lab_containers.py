@@ -33,6 +33,8 @@ SYSTEMD_HALT = 37  # SIGRTMIN+3, which systemd takes as the order to power off (
 SHARED_SYSCTLS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
 # What the kernel grants each user, and all nodes are root: systemd, kubelet and containerd of each watch many files.
 LEAST = {"fs/inotify/max_user_instances": 8192, "fs/inotify/max_user_watches": 524288}
+# Which TCP congestion controls a network namespace may have as its own: only the machine itself may say (tcp(7)).
+ALLOWED, AVAILABLE = "net/ipv4/tcp_allowed_congestion_control", "net/ipv4/tcp_available_congestion_control"
 
 
 @dataclass(frozen=True)
@@ -105,16 +107,19 @@ def container_removal(names: Iterable[str]) -> Iterator[Change]:
 
 def sysctls() -> dict[str, str]:
     """The settings of this machine's kernel that a kubelet changes for all, as they are now."""
-    found = {name: machine.read(Path("/proc/sys") / name) for name in (*SHARED_SYSCTLS, *LEAST)}
+    found = {name: machine.read(Path("/proc/sys") / name) for name in (*SHARED_SYSCTLS, *LEAST, ALLOWED)}
     return {name: value.strip() for name, value in found.items() if value is not None}
 
 
 def limit_changes() -> Iterator[Change]:
-    """Limits of the kernel that are too low for several nodes on one machine."""
+    """Settings of the kernel that are too narrow for several nodes on one machine."""
     now = sysctls()
     for name, least in LEAST.items():
         if int(now.get(name, least)) < least:
             yield _setting(name, str(least))
+    available = (machine.read(Path("/proc/sys") / AVAILABLE) or "").split()
+    if set(available) - set(now.get(ALLOWED, "").split()):
+        yield _setting(ALLOWED, " ".join(available))
 
 
 def sysctl_changes(recorded: dict[str, str]) -> Iterator[Change]:
