@@ -1,0 +1,139 @@
+#!/usr/bin/python
+"""Ansible module: take Knative Serving and Kourier out of a cluster that stays."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.knative_kubectl import Kubectl, KubectlError, name_of
+
+DOCUMENTATION = r"""
+module: knative_absent
+short_description: Take Knative Serving and Kourier out of a cluster that stays
+description:
+  - Services go first, while their controllers still clean up behind them; then namespaces, roles and definitions. What a
+    controller that is gone would have to release is released after a while.
+options:
+  kubectl: {description: Program and arguments that speak to the cluster., type: list, elements: str, required: true}
+  timeout_s: {description: How long at most until all is gone., type: int, required: true}
+author: [faasbed]
+"""
+EXAMPLES = r"""
+- name: Remove Knative
+  knative_absent:
+    kubectl: [k3s, kubectl]
+    timeout_s: 120
+"""
+RETURN = r"""
+objects: {description: The names of what was there., type: list, returned: always}
+"""
+
+NAMESPACES = ("knative-serving", "kourier-system")
+LABELLED = "validatingwebhookconfigurations,mutatingwebhookconfigurations,clusterrolebindings,clusterroles"
+LABEL = "app.kubernetes.io/name=knative-serving"
+DEFINITIONS = ".knative.dev"
+# The kinds that people make; all others follow from them.
+MADE = ("domainmappings.serving.knative.dev", "services.serving.knative.dev", "routes.serving.knative.dev")
+# How long the controllers may take to clean up behind the services.
+CLEAN_UP_S = 30
+POLL_S = 0.5
+
+
+class Removal:
+    """Knative in one cluster, and its end."""
+
+    def __init__(self, kubectl: Kubectl, timeout_s: int) -> None:
+        self._kubectl = kubectl
+        self._deadline = time.monotonic() + timeout_s
+
+    def there(self) -> list[dict[str, Any]]:
+        """Return namespaces, roles, webhooks and definitions of Knative."""
+        found = self._kubectl.objects("get", "namespaces", "--ignore-not-found", *NAMESPACES)
+        found += self._kubectl.objects("get", LABELLED, "--selector", LABEL)
+        return found + self.definitions()
+
+    def definitions(self) -> list[dict[str, Any]]:
+        """Return the definitions of Knative's kinds."""
+        every = self._kubectl.objects("get", "customresourcedefinitions")
+        return [one for one in every if one["metadata"]["name"].endswith(DEFINITIONS)]
+
+    def resources(self) -> list[dict[str, Any]]:
+        """Return the objects of Knative's kinds."""
+        kinds = ",".join(one["metadata"]["name"] for one in self.definitions())
+        return self._kubectl.objects("get", kinds, "--all-namespaces") if kinds else []
+
+    def remove(self) -> None:
+        """Remove everything and wait until it is gone."""
+        # Without the webhooks nobody has to answer for what follows.
+        self._delete("validatingwebhookconfigurations,mutatingwebhookconfigurations", "--selector", LABEL)
+        kinds = {one["metadata"]["name"] for one in self.definitions()}
+        for kind in MADE:
+            if kind in kinds:
+                self._delete(kind, "--all", "--all-namespaces")
+        self._let_go()
+        for namespace in NAMESPACES:
+            self._delete("horizontalpodautoscalers,poddisruptionbudgets,deployments", "--all", "--namespace", namespace)
+            # They would drain for up to ten minutes.
+            self._delete("pods", "--all", "--grace-period=1", "--namespace", namespace)
+        self._delete("namespaces", "--ignore-not-found", *NAMESPACES)
+        self._delete("clusterrolebindings,clusterroles", "--selector", LABEL)
+        if kinds:
+            self._delete("customresourcedefinitions", "--ignore-not-found", *sorted(kinds))
+        while left := self.there():
+            if time.monotonic() > self._deadline:
+                raise KubectlError(f"still there: {', '.join(name_of(one) + self._why(one) for one in left)}")
+            time.sleep(POLL_S)
+
+    def _delete(self, *what: str) -> None:
+        self._kubectl.read("delete", *what, "--wait=false")
+
+    def _let_go(self) -> None:
+        """Wait until the controllers have cleaned up; release what none of them does."""
+        deadline = min(time.monotonic() + CLEAN_UP_S, self._deadline)
+        made = [one for one in self.resources() if one["metadata"].get("deletionTimestamp")]
+        while made and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            made = [one for one in self.resources() if one["metadata"].get("deletionTimestamp")]
+        for one in self.resources():
+            if one["metadata"].get("finalizers"):
+                group = one["apiVersion"].partition("/")[0]
+                name, namespace = one["metadata"]["name"], one["metadata"].get("namespace", "")
+                nothing = json.dumps({"metadata": {"finalizers": None}})
+                # It may have gone by itself meanwhile.
+                self._kubectl.run(
+                    *("patch", f"{one['kind']}.{group}", name, "--namespace", namespace, "--type=merge", "-p", nothing)
+                )
+
+    @staticmethod
+    def _why(thing: dict[str, Any]) -> str:
+        conditions = thing.get("status", {}).get("conditions", [])
+        messages = [one["message"] for one in conditions if one.get("status") == "True" and one.get("message")]
+        return f" ({messages[-1]})" if messages and thing["metadata"].get("deletionTimestamp") else ""
+
+
+def main() -> None:
+    """Run as Ansible's module."""
+    module = AnsibleModule(
+        argument_spec={
+            "kubectl": {"type": "list", "elements": "str", "required": True},
+            "timeout_s": {"type": "int", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    removal = Removal(Kubectl(module.params["kubectl"]), module.params["timeout_s"])
+    try:
+        names = [name_of(one) for one in removal.there()]
+        if names and not module.check_mode:
+            removal.remove()
+    except KubectlError as error:
+        module.fail_json(msg=f"Knative cannot be removed: {error}")
+    module.exit_json(
+        changed=bool(names), objects=names, diff={"before": "".join(f"{name}\n" for name in names), "after": ""}
+    )
+
+
+if __name__ == "__main__":
+    main()

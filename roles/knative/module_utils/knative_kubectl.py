@@ -1,0 +1,82 @@
+"""kubectl, and what it says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+# What the server adds by itself, or changes all the time.
+VOLATILE = ("resourceVersion", "managedFields", "generation", "uid", "creationTimestamp", "selfLink")
+QUOTED_CHARACTERS = 600
+
+
+class KubectlError(RuntimeError):
+    """kubectl refused; the message is one sentence with its own words."""
+
+
+class Kubectl:
+    """The program that speaks to one cluster.
+
+    Args:
+        command: program and arguments, as ``["k3s", "kubectl"]``.
+    """
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+
+    def run(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run it, whatever comes of it."""
+        command = [*self._command, *arguments]
+        try:
+            return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        except OSError as error:
+            return subprocess.CompletedProcess(command, 127, "", f"{command[0]}: {error.strerror}")
+
+    def read(self, *arguments: str, text: str | None = None) -> str:
+        """Run it and return what it printed.
+
+        Raises:
+            KubectlError: it failed.
+        """
+        done = self.run(*arguments, text=text)
+        if done.returncode:
+            shown = " ".join(one for one in arguments if not one.startswith("-"))
+            raise KubectlError(f"kubectl {shown} failed: {last_words(done.stderr) or f'code {done.returncode}'}")
+        return done.stdout
+
+    def objects(self, *arguments: str, text: str | None = None) -> list[dict[str, Any]]:
+        """Run it with ``-o json`` and return the objects it printed, a list's items one by one.
+
+        Raises:
+            KubectlError: it failed.
+        """
+        return parse(self.read(*arguments, "-o", "json", text=text))
+
+
+def parse(printed: str) -> list[dict[str, Any]]:
+    """Return the objects of JSON texts behind one another, which is what ``-o json`` prints; a list's are its items."""
+    decoder, found, place = json.JSONDecoder(), [], 0
+    while place < len(printed.rstrip()):
+        value, end = decoder.raw_decode(printed, place)
+        found.extend(value["items"] if value.get("kind") == "List" else [value])
+        place = end + (len(printed[end:]) - len(printed[end:].lstrip()))
+    return found
+
+
+def last_words(said: str) -> str:
+    """Return the end of what a program complained about, on one line."""
+    line = "; ".join(line.strip() for line in said.splitlines() if line.strip() and not line.startswith("Warning:"))
+    return line if len(line) <= QUOTED_CHARACTERS else f"... {line[-QUOTED_CHARACTERS:]}"
+
+
+def name_of(thing: dict[str, Any]) -> str:
+    """Return what an object is called, as ``Deployment knative-serving/activator``."""
+    metadata = thing["metadata"]
+    return f"{thing['kind']} {metadata['namespace'] + '/' if metadata.get('namespace') else ''}{metadata['name']}"
+
+
+def wanted_part(thing: dict[str, Any]) -> dict[str, Any]:
+    """Return an object without its status and without what the server keeps about it."""
+    metadata = {key: value for key, value in thing["metadata"].items() if key not in VOLATILE}
+    return {key: value for key, value in thing.items() if key != "status"} | {"metadata": metadata}
