@@ -112,7 +112,11 @@ def act(module: AnsibleModule) -> dict[str, Any]:
     documents = rendered(kubectl, options["files"])
     before = cluster.there(documents)
     if before is None and module.check_mode:
-        return {"changed": True, "objects": [], "diff": {"before": "", "after": "install Knative Serving and Kourier\n"}}
+        return {
+            "changed": True,
+            "objects": [],
+            "diff": {"before": "", "after": "install Knative Serving and Kourier\n"},
+        }
     if before is None:
         cluster.define(options["files"][options["definitions"]])
     old = by_name(before or [])
