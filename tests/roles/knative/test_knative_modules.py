@@ -1,0 +1,109 @@
+"""What the role's modules make of what kubectl says; the statuses are those of a real cluster."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible.module_utils.knative_kubectl import Kubectl, KubectlError, last_words, name_of, parse, wanted_part
+from hypothesis import given
+from hypothesis import strategies as st
+from knative_absent import Removal
+from knative_apply import difference
+from knative_ready import trouble_of, unready
+
+
+def deployment(**status: int) -> dict[str, Any]:
+    """A Deployment of two pods, as the API shows it."""
+    return {"metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": {"observedGeneration": 2} | status}
+
+
+@given(st.lists(st.dictionaries(st.text(), st.text()), max_size=5), st.sampled_from(["", "\n", "\n  \n"]))
+def test_objects_are_read_however_kubectl_parts_them(objects: list[dict[str, str]], between: str) -> None:
+    assert parse(between.join(json.dumps(one) for one in objects) + between) == objects
+
+
+def test_a_lists_items_are_read_one_by_one_and_an_empty_answer_is_none() -> None:
+    assert parse('{"kind": "List", "items": [{"kind": "Pod"}, {"kind": "Node"}]}') == [
+        {"kind": "Pod"},
+        {"kind": "Node"},
+    ]
+    assert parse("\n") == []
+
+
+@pytest.mark.parametrize(
+    ("thing", "state"),
+    [
+        (deployment(updatedReplicas=2, availableReplicas=2, replicas=2), None),
+        (deployment(updatedReplicas=2, availableReplicas=1, replicas=2), "1 of 2 pods ready"),
+        (deployment(), "0 of 2 pods ready"),
+        # The old gateway serves, the new one does not yet.
+        (deployment(updatedReplicas=1, availableReplicas=2, replicas=2), "1 of 2 pods ready"),
+        (deployment(updatedReplicas=2, availableReplicas=2, replicas=3), "2 of 2 pods ready"),
+        (deployment(observedGeneration=1, updatedReplicas=2, availableReplicas=2), "not seen yet by the cluster"),
+    ],
+)
+def test_a_deployment_is_ready_only_when_all_its_pods_are_new_and_available(
+    thing: dict[str, Any], state: str | None
+) -> None:
+    assert unready(thing) == state
+
+
+@pytest.mark.parametrize(
+    ("status", "trouble"),
+    [
+        ({"conditions": [{"type": "Ready", "status": "True"}]}, None),
+        (
+            {
+                "conditions": [
+                    {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}
+                ]
+            },
+            ("Unschedulable", "0/2 nodes"),
+        ),
+        (
+            {"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such host"}}}]},
+            ("ImagePullBackOff", "no such host"),
+        ),
+        ({"phase": "Failed", "reason": "SysctlForbidden", "message": "forbidden"}, ("SysctlForbidden", "forbidden")),
+        (
+            {
+                "conditions": [{"type": "Ready", "status": "False", "message": "containers with unready status: [a]"}],
+                "containerStatuses": [{"state": {"running": {}}}],
+            },
+            ("NotReady", "containers with unready status: [a]"),
+        ),
+    ],
+)
+def test_a_pod_says_why_it_does_not_run(status: dict[str, Any], trouble: tuple[str, str] | None) -> None:
+    assert trouble_of({"status": status}) == trouble
+
+
+def test_what_a_server_adds_is_no_difference_and_what_somebody_set_is() -> None:
+    kept = {
+        "kind": "Service",
+        "metadata": {"name": "kourier", "namespace": "kourier-system"},
+        "spec": {"type": "NodePort"},
+    }
+    served = kept | {
+        "metadata": kept["metadata"] | {"resourceVersion": "812", "managedFields": [], "uid": "x", "generation": 3},
+        "status": {"loadBalancer": {}},
+    }
+    assert wanted_part(served) == kept
+    assert wanted_part(served | {"spec": {"type": "LoadBalancer"}}) != kept
+    shown = difference(name_of(served), kept, wanted_part(served | {"spec": {"type": "LoadBalancer"}}))
+    assert shown["before_header"] == "Service kourier-system/kourier"
+    assert '"NodePort"' in shown["before"]
+    assert '"LoadBalancer"' in shown["after"]
+
+
+def test_a_long_complaint_keeps_its_end_and_warnings_are_none() -> None:
+    assert last_words("Warning: old\nfirst\n\nsecond\n") == "first; second"
+    assert last_words("x" * 5000 + "the reason").endswith("the reason")
+    assert len(last_words("x" * 5000)) < 700
+
+
+def test_a_kubectl_that_is_not_there_is_an_error_with_its_name() -> None:
+    with pytest.raises(KubectlError, match=r"kubectl get namespaces .* failed: /no/kubectl: No such file"):
+        Removal(Kubectl(["/no/kubectl"]), 1).there()
