@@ -74,10 +74,10 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
     base_stations = inventory.hosts("base_stations")
     if not base_stations:
         raise SpecError(f"inventory {inventory.name}: group base_stations is empty; it needs the node that sends")
+    on_cluster = platform(inventory) == "knative"
     services: dict[str, Service] = {}
     links: dict[tuple[str, str], dict[str, Any]] = {}
     for index, scenario in enumerate(experiment.scenarios):
-        on_cluster = platform(inventory) == "knative"
         if scenario.function.scale_to_zero and not on_cluster:
             raise SpecError(
                 f"scenario {scenario.name} scales to zero, which only a cluster does: use an inventory with "
@@ -91,6 +91,12 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
                     f"inventory {inventory.name}: scenarios shape the link {pair[0]} -> {pair[1]} differently and "
                     "cannot be measured in one run here; add nodes to the groups they name, or run them one by one"
                 )
+    controls = sorted({service.congestion_control for service in services.values()})
+    if on_cluster and len(controls) > 1:
+        raise SpecError(
+            f"inventory {inventory.name}: its cluster has one way of TCP for all services, the scenarios have "
+            f"{' and '.join(controls)}; give them the same congestion_control, or run them one by one"
+        )
     return Placement(base_stations, services, tuple(links.values()))
 
 

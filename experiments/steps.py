@@ -60,10 +60,12 @@ class Context:
 
 
 def role_variables(placed: placement.Placement) -> dict[str, Any]:
-    """Return the roles' own variables for a placement: ``netem_links`` and ``function_services``."""
+    """Return the roles' own variables for a placement: its links, its services, and their way of TCP."""
     return {
         "netem_links": list(placed.links),
         "function_services": [service.variables() for service in placed.services.values()],
+        # the same for all on a cluster, see placement.place
+        "knative_congestion_control": next(service.congestion_control for service in placed.services.values()),
     }
 
 
@@ -103,7 +105,7 @@ def provision(context: Context) -> None:
     """Make the nodes, and the cluster where the function needs one, or see that they are there."""
     context.playbooks.run("lab")
     if placement.platform(context.inventory) == "knative":
-        context.playbooks.run("platform")
+        context.playbooks.run("platform", **context.variables())
     lab = manifest.lab(context.inventory)
     warnings = [lab["warning"]] if lab.get("warning") else []
     context.run.update_manifest(lab=lab, warnings=warnings)

@@ -153,3 +153,17 @@ def test_a_function_that_scales_to_zero_needs_a_cluster() -> None:
     service = place(only("cold", 1), nodes).services["cold"]
     assert service.variables()["scale_to_zero"] is True
     assert "scale_to_zero" not in place(only("edge", 1), nodes).services["edge"].variables()
+
+
+def test_a_cluster_has_one_congestion_control_for_all() -> None:
+    experiment = paper()
+    other = experiment.scenarios[1].model_copy(
+        update={"transport": experiment.scenarios[1].transport.model_copy(update={"congestion_control": "bbr"})}
+    )
+    mixed = experiment.model_copy(update={"scenarios": (experiment.scenarios[0], other)})
+    nodes = inventory()
+    place(mixed, nodes)
+    for variables in nodes.variables.values():
+        variables["function_platform"] = "knative"
+    with pytest.raises(SpecError, match="the scenarios have bbr and cubic; give them the same congestion_control"):
+        place(mixed, nodes)
