@@ -26,11 +26,11 @@ AGENTS = ("edge-2", "cloud-1")
 NODES = (SERVER, *AGENTS)
 PROGRAMS = ("podman", "runc", "mmdebstrap")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-# Prints what a cluster could leave on a node, a line each; logs and what Ansible and systemd keep for themselves is not it.
+# Prints what a cluster could leave on a node, a line each; logs and what Ansible, systemd and mount(8) keep for themselves is not it.
 SNAPSHOT = r"""
 find / -xdev \( -path /proc -o -path /sys -o -path /tmp -o -path /root/.ansible -o -path /var/log/journal \
   -o -path /var/lib/systemd -o -name __pycache__ \) -prune -o -print | sed 's/^/file /'
-find /run \( -path /run/systemd -o -path /run/log -o -path /run/user -o -path /run/udev \) -prune -o -print | sed 's/^/file /'
+find /run \( -path /run/systemd -o -path /run/log -o -path /run/user -o -path /run/udev -o -path /run/mount \) -prune -o -print | sed 's/^/file /'
 systemctl list-units --all --plain --no-legend --type service,socket,slice,timer \
   | awk '$1 !~ /^(user|session|systemd-)/ {print "unit", $1, $3}'
 ip -brief link | awk '{sub(/@.*/, "", $1); print "link", $1}'
