@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import dataset, manifest, placement, plan
 from experiments.errors import RunError
-from experiments.runner import UnreachableError
+from experiments.runner import FOLLOWING, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ FREE_BYTES = 200_000_000
 # How often a lost SSH connection to the base station is looked for again; the driver goes on meanwhile.
 RECONNECTS = 20
 RECONNECT_PAUSE_S = 5
+# The default of roles/netem's netem_lease_s.
+LEASE_S = 3600.0
 
 
 @dataclass(slots=True)
@@ -142,18 +145,41 @@ CHECK_TASK = "Send as many parallel requests as there are replicas"
 
 
 def measure(context: Context) -> None:
-    """Start the driver on the base station and follow it; a lost connection is made again, the driver goes on."""
+    """Start the driver on the base station and follow it; a lost connection is made again, the driver goes on.
+
+    The links' lease is renewed at the start and after each third of it, so that links clear themselves only where this
+    program is gone for two thirds of a lease.
+    """
+    context.playbooks.run("renew")
     context.playbooks.run("measure-start", **context.variables())
-    for attempt in range(RECONNECTS):
+    lost = 0
+    while True:
         try:
-            context.playbooks.run("measure-follow", **context.variables())
+            results = context.playbooks.run(
+                "measure-follow", driver_follow_s=lease_s(context.inventory) / 3, **context.variables()
+            )
+            if _ended(results):
+                return
+            context.playbooks.run("renew")
         except UnreachableError as error:
-            if attempt + 1 == RECONNECTS:
+            lost += 1
+            if lost == RECONNECTS:
                 raise
             context.reporter.say(f"  {error}: the driver goes on; connecting again")
             time.sleep(RECONNECT_PAUSE_S)
         else:
-            return
+            lost = 0
+
+
+def lease_s(inventory: Inventory) -> float:
+    """Return after how many seconds without a renewal the links clear themselves: the inventory's ``netem_lease_s``."""
+    given = [values["netem_lease_s"] for values in inventory.variables.values() if "netem_lease_s" in values]
+    return min((float(value) for value in given), default=LEASE_S)
+
+
+def _ended(results: Results) -> bool:
+    followed = results.get(FOLLOWING, {}).values()
+    return all(json.loads(result["stdout"])["state"] == "done" for result in followed)
 
 
 def verify_links_again(context: Context) -> None:

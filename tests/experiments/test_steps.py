@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from experiments import steps
 from experiments.errors import RunError
+from experiments.inventory import Inventory
 from experiments.progress import Reporter
+from experiments.runner import UnreachableError
 from experiments.steps import links_cleared
 
 
@@ -65,3 +69,59 @@ def test_a_failure_to_clear_after_success_is_an_error(reporter: Reporter) -> Non
         links_cleared(Recorded(RunError("bs is unreachable")), reporter),
     ):
         pass
+
+
+def followed(*states: str) -> dict[str, Any]:
+    hosts = {f"bs-{number}": {"stdout": json.dumps({"state": state})} for number, state in enumerate(states)}
+    return {"Follow the measurement": hosts}
+
+
+class Followed(Recorded):
+    """Follows a measurement through what it is given, one entry a call."""
+
+    def __init__(self, *follows: dict[str, Any] | RunError) -> None:
+        super().__init__()
+        self._follows = list(follows)
+        self.follow_s: list[float] = []
+
+    def run(self, playbook: str, **variables: Any) -> dict[str, Any]:
+        super().run(playbook)
+        if playbook != "measure-follow":
+            return {}
+        self.follow_s.append(variables["driver_follow_s"])
+        follow = self._follows.pop(0)
+        if isinstance(follow, RunError):
+            raise follow
+        return follow
+
+
+def measured(playbooks: Recorded, reporter: Reporter, monkeypatch: pytest.MonkeyPatch, **variables: Any) -> None:
+    inventory = Inventory("two", {}, {"bs-0": variables, "bs-1": {}})
+    monkeypatch.setattr(steps.Context, "variables", lambda _: {})
+    monkeypatch.setattr(steps, "RECONNECT_PAUSE_S", 0)
+    steps.measure(steps.Context(None, None, inventory, playbooks, reporter, "", 1))  # type: ignore[arg-type]
+
+
+def test_the_links_lease_is_renewed_for_as_long_as_a_base_station_measures(
+    reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    playbooks = Followed(followed("running", "running"), followed("done", "running"), followed("done", "done"))
+    measured(playbooks, reporter, monkeypatch, netem_lease_s=90)
+    follow = ["measure-follow", "renew"]
+    assert playbooks.names == ["renew", "measure-start", *follow, *follow, "measure-follow"]
+    assert playbooks.follow_s == [30, 30, 30]
+
+
+def test_a_lost_connection_is_made_again_and_its_failures_are_counted_in_a_row(
+    reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = UnreachableError("bs is unreachable")
+    enough = [lost] * (steps.RECONNECTS - 1)
+    measured(Followed(*enough, followed("running"), *enough, followed("done")), reporter, monkeypatch)
+    with pytest.raises(UnreachableError):
+        measured(Followed(*enough, lost), reporter, monkeypatch)
+
+
+def test_a_lease_that_lapsed_ends_the_measurement(reporter: Reporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RunError, match="cleared themselves"):
+        measured(Recorded(RunError("the links of data0 cleared themselves")), reporter, monkeypatch)

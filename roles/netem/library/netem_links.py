@@ -14,9 +14,9 @@ options:
   state:
     description:
       - C(probed) checks links and node and says which backend it would take.
-      - C(present) applies, C(absent) undoes everything.
+      - C(present) applies, C(renewed) lets the lease run anew, C(absent) undoes everything.
     type: str
-    choices: [probed, present, absent]
+    choices: [probed, present, renewed, absent]
     default: present
   node: {description: This node's name in the inventory., type: str, required: true}
   links: {description: All links of the testbed; those of other sources are checked and left alone., type: list, elements: dict, default: []}
@@ -26,6 +26,10 @@ options:
   folder: {description: Where this node keeps state and the emulator's files., type: path, required: true}
   emulator: {description: Path of the emulator on this node., type: path, required: true}
   management_ports: {description: TCP ports by which the testbed is managed; never shaped., type: list, elements: int, default: [22]}
+  lease_s:
+    description: The links clear themselves when they are not renewed or applied for so long; 0 for never.
+    type: float
+    default: 0
 author: [faasbed]
 """
 
@@ -34,7 +38,7 @@ backend: {description: The backend in use., type: str, returned: not absent}
 reason: {description: A sentence on why it is this one., type: str, returned: not absent}
 links: {description: The links in force on this node afterwards, type: list, returned: always}
 recorded: {description: "The links that were applied, in force or not.", type: list, returned: probed}
-drift: {description: How the node differed from what was applied., type: str, returned: present}
+drift: {description: How the node differed from what was applied., type: str, returned: present and renewed}
 """
 
 from dataclasses import asdict  # noqa: E402
@@ -42,6 +46,7 @@ from pathlib import Path  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible.module_utils.link import LinkError, read_links  # noqa: E402
+from ansible.module_utils.netem_lease import Lease, alone  # noqa: E402
 from ansible.module_utils.netem_shaping import Outcome, Shaping  # noqa: E402
 from ansible.module_utils.netem_tc import NodeError  # noqa: E402
 
@@ -51,9 +56,16 @@ def act(module: AnsibleModule) -> dict[str, object]:
     options = module.params
     folder = Path(options["folder"])
     shaping = Shaping(options["interface"], folder, options["emulator"], options["management_ports"])
+    lease = Lease(options["interface"], folder, options["emulator"])
     if options["state"] == "absent":
+        if not module.check_mode:
+            lease.end()
         outcome = shaping.clear(dry=module.check_mode)
         return result(outcome) | {"links": []}
+    if options["state"] == "renewed":
+        if not module.check_mode:
+            lease.renew_again()
+        return {"changed": False, "links": [], "drift": lease.lapsed()}
     addresses = {
         host: [address] if isinstance(address, str) else list(address) for host, address in options["addresses"].items()
     }
@@ -67,8 +79,12 @@ def act(module: AnsibleModule) -> dict[str, object]:
         return about | {"changed": False, "links": [asdict(one.link) for one in now.values()], "recorded": recorded}
     if mine and not module.check_mode:
         folder.mkdir(parents=True, exist_ok=True)
-    about["drift"] = shaping.drift()
+    about["drift"] = lease.lapsed() or shaping.drift()
+    if mine and not module.check_mode:  # before the first link, lest this process is lost half-way
+        lease.renew(options["lease_s"])
     outcome = shaping.apply(mine, addresses, backend, dry=module.check_mode)
+    if not module.check_mode:
+        lease.renew(options["lease_s"] if mine else 0)
     return result(outcome) | about | {"links": [asdict(link) for link in mine]}
 
 
@@ -84,7 +100,7 @@ def result(outcome: Outcome) -> dict[str, object]:
 def main() -> None:
     """Run as Ansible's module."""
     arguments = {
-        "state": {"type": "str", "choices": ["probed", "present", "absent"], "default": "present"},
+        "state": {"type": "str", "choices": ["probed", "present", "renewed", "absent"], "default": "present"},
         "node": {"type": "str", "required": True},
         "links": {"type": "list", "elements": "dict", "default": []},
         "addresses": {"type": "dict", "default": {}},
@@ -93,10 +109,12 @@ def main() -> None:
         "folder": {"type": "path", "required": True},
         "emulator": {"type": "path", "required": True},
         "management_ports": {"type": "list", "elements": "int", "default": [22]},
+        "lease_s": {"type": "float", "default": 0},
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     try:
-        module.exit_json(**act(module))
+        with alone(Path(module.params["folder"])):
+            module.exit_json(**act(module))
     except (LinkError, NodeError) as error:
         module.fail_json(msg=str(error))
 

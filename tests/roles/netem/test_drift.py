@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from wires import ModuleFailedError, Wires, link
+from wires import ModuleFailedError, Wires, call, link
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ def end_emulators(wires: Wires) -> None:
         status = json.loads((wires.folder / "a" / f"data0-{target}.status").read_text())
         wires.run("a", "kill", "-KILL", str(status["pid"]))
     deadline = time.monotonic() + 10
-    while wires.run("a", "ip", "netns", "pids", f"{wires.prefix}-a") and time.monotonic() < deadline:
+    while call("ip", "netns", "pids", f"{wires.prefix}-a") and time.monotonic() < deadline:
         time.sleep(0.01)
 
 

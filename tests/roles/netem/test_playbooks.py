@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
 import time
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from testbed import changed
+from testbed import ROOT, changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,3 +96,44 @@ def test_a_link_to_an_unknown_node_is_refused_before_anything_is_touched(clear: 
     assert refused.returncode != 0
     assert "bs -> edge-9: the inventory has no host 'edge-9' with a data_address" in refused.stdout
     assert tc(clear) == before
+
+
+def test_links_of_a_controller_that_was_killed_clear_themselves(clear: TrialLab, tmp_path: Path):
+    before = tc(clear)
+    inventory = tmp_path / "inventory"
+    shutil.copytree(clear.inventory, inventory)
+    with (inventory / "group_vars" / "all.yml").open("a", encoding="utf-8") as settings:
+        settings.write("netem_lease_s: 30\n")
+    command = [sys.executable, "-m", "experiments", "verify", "--inventory", str(inventory)]
+    controller = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert controller.stdout is not None
+    try:
+        for line in controller.stdout:
+            if line.startswith("verify links"):
+                break
+        shaped = tc(clear)
+    finally:
+        os.killpg(controller.pid, signal.SIGKILL)
+        controller.wait()
+        controller.stdout.close()
+    assert all("clsact" in shown or "netem" in shown for shown in shaped.values())
+    deadline = time.monotonic() + 90
+    seen = shaped
+    while any("fb-" in shown for shown in seen.values()) and time.monotonic() < deadline:
+        time.sleep(1)
+        seen = tc(clear)
+    left = {node: "".join(line for line in shown.splitlines(True) if line != "netem\n") for node, shown in seen.items()}
+    assert left == before
+    late = clear.playbook("playbooks/renew.yml")
+    assert late.returncode != 0
+    assert "cleared themselves" in late.stdout
+
+
+def test_a_node_that_lost_its_carrier_fails_verification_by_that_name(clear: TrialLab):
+    changed(clear.playbook("playbooks/links.yml", *given(LINKS)))
+    clear.ssh("edge-1", "ip link set data0 down && ip link set data0 up")
+    refused = clear.playbook("playbooks/verify.yml", *given(LINKS))
+    assert refused.returncode != 0
+    assert re.search(r"data0 lost or found its carrier \d+ times since the links were applied", refused.stdout)
+    changed(clear.playbook("playbooks/links.yml", *given(LINKS)))
+    changed(clear.playbook("playbooks/verify.yml", *given(LINKS)))

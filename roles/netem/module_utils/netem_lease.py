@@ -1,0 +1,201 @@
+"""The dead man's switch: links that nobody renews in time clear themselves, so a lost controller cripples no node.
+
+A lease is a deadline in a file, on the clock that goes on while the machine sleeps (CLOCK_BOOTTIME). A process watches
+it and, when it has passed, undoes the shaping by the same code as the role's removal. That code comes from the module
+itself, which leaves a copy of it beside the lease. Where systemd runs the node it keeps the watcher alive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ansible.module_utils.netem_shaping import Shaping
+from ansible.module_utils.netem_tc import NodeError, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOOK_SECONDS = 5.0
+END_SECONDS = 5.0
+NAME = "ansible.module_utils.netem_lease"
+OURS = "ansible.module_utils."
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_seconds() -> float:
+    """Return how long this machine has been up, asleep or not."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep modules and watcher of one folder from working at the same time; a folder that is not there locks nothing."""
+    try:
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+class Lease:
+    """The lease of one interface's links.
+
+    Args:
+        interface: the data interface.
+        folder: where this node keeps what the role leaves on it.
+        program: the emulator's path on this node.
+    """
+
+    def __init__(self, interface: str, folder: Path, program: str) -> None:
+        self.interface = interface
+        self.folder = folder
+        self.program = program
+        self.file = folder / f"{interface}.lease"
+        self.note = folder / f"{interface}.lapsed"
+        self.unit = f"faasbed-netem-{interface}"
+
+    def lapsed(self) -> str | None:
+        """Return the sentence that the watcher left when it cleared the links, or None."""
+        try:
+            return self.note.read_text().strip()
+        except FileNotFoundError:
+            return None
+
+    def left_seconds(self) -> float | None:
+        """Return how long the lease still runs, negative when it is over; None when there is none, or of another boot."""
+        try:
+            lease = json.loads(self.file.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return float(lease["until_s"]) - boot_seconds() if lease["boot"] == BOOT.read_text() else None
+
+    def renew(self, seconds: float) -> None:
+        """Let the lease run for so many seconds from now, watched; 0 ends it: the links then stay until removed."""
+        if seconds == 0:
+            self.end()
+            return
+        lease = {"until_s": boot_seconds() + seconds, "lease_s": seconds, "boot": BOOT.read_text()}
+        partial = self.file.with_suffix(".partial")
+        partial.write_text(json.dumps(lease))
+        partial.replace(self.file)
+        self.note.unlink(missing_ok=True)
+        if not self.watchers():
+            self._start()
+
+    def renew_again(self) -> None:
+        """Let a lease that is there run anew for as long as it was given."""
+        if self.left_seconds() is not None:
+            self.renew(json.loads(self.file.read_text())["lease_s"])
+
+    def end(self) -> None:
+        """End lease and watcher."""
+        self.file.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+        for pid in self.watchers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)  # which systemd takes for a good end, too
+        deadline = time.monotonic() + END_SECONDS
+        while self.watchers():
+            if time.monotonic() > deadline:
+                raise NodeError(f"the watcher of {self.interface}'s lease (pid {self.watchers()[0]}) does not end.")
+            time.sleep(0.01)
+        if self.folder.exists():
+            shutil.rmtree(self.folder / "code", ignore_errors=True)
+            (self.folder / f"{self.interface}.watch").unlink(missing_ok=True)
+
+    def lapse(self) -> None:
+        """Clear the links, as removal does, and leave a sentence on why."""
+        seconds = json.loads(self.file.read_text())["lease_s"]
+        Shaping(self.interface, self.folder, self.program).clear(dry=False)
+        at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        self.note.write_text(
+            f"the links of {self.interface} cleared themselves at {at}: nobody renewed their lease of {seconds:g} s\n"
+        )
+        self.file.unlink()
+
+    def watchers(self) -> list[int]:
+        """Return the pids of this lease's watchers: by command line and network namespace, as nodes share machines."""
+        found = []
+        here = os.readlink("/proc/self/ns/net")
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):  # it ended while we looked
+                    words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                    if NAME in words and words[-4:-1] == self._names() and here == os.readlink(entry / "ns" / "net"):
+                        found.append(int(entry.name))
+        return found
+
+    def _names(self) -> list[str]:
+        return [self.interface, str(self.folder), self.program]
+
+    def _start(self) -> None:
+        code = self.folder / "code"
+        leave_code(code)
+        command = [sys.executable, "-B", "-m", NAME, *self._names()]
+        if systemd_is_here():
+            keep = ["--property=Restart=on-failure", "--property=RestartSec=1", f"--setenv=PYTHONPATH={code}"]
+            run("systemd-run", "--quiet", "--collect", f"--unit={self.unit}", *keep, *command)
+            return
+        with (self.folder / f"{self.interface}.watch").open("w") as log:
+            subprocess.Popen(
+                command, env={**os.environ, "PYTHONPATH": str(code)},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
+            )  # fmt: skip
+
+
+def systemd_is_here() -> bool:
+    """Return whether systemd can start a process on this node, not on the machine that a namespace is part of."""
+    return Path("/run/systemd/system").is_dir() and os.readlink("/proc/1/ns/net") == os.readlink("/proc/self/ns/net")
+
+
+def leave_code(folder: Path) -> None:
+    """Write the role's own code of this process, wherever it was loaded from, as a package that imports nothing else."""
+    package = folder / "ansible" / "module_utils"
+    package.mkdir(parents=True, exist_ok=True)
+    for where in (package.parent, package):
+        (where / "__init__.py").touch()
+    for name in [NAME, *sys.modules]:
+        short = name.removeprefix(OURS)
+        if name.startswith(OURS) and (short == "link" or short.startswith("netem_")):
+            spec = find_spec(name)
+            source = spec and spec.loader and getattr(spec.loader, "get_source", lambda _: None)(name)
+            if source is None:
+                raise NodeError(f"the source of {name} cannot be read, so no process could watch the links' lease.")
+            (package / f"{short}.py").write_text(source)
+
+
+def watch(interface: str, folder: Path, program: str) -> None:
+    """Clear the links when their lease is over; return when it is, or when there is none any more."""
+    lease = Lease(interface, folder, program)
+    while (left := lease.left_seconds()) is not None:
+        if left > 0:
+            time.sleep(min(left, LOOK_SECONDS))
+            continue
+        try:
+            with alone(folder):
+                left = lease.left_seconds()  # it may have been renewed while another held the folder
+                if left is not None and left <= 0:
+                    lease.lapse()
+        except NodeError as error:
+            print(error, flush=True)
+            time.sleep(LOOK_SECONDS)
+
+
+if __name__ == "__main__":
+    watch(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,125 @@
+"""The dead man's switch: links that nobody renews clear themselves, and leave the node as it was found."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from wires import Wires, call, link
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.lab
+
+LINKS = [link("a", "b", 5, 1), link("a", "c", 2)]
+PATIENCE_S = 20
+
+
+def wait_for(what: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := what()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+    return found
+
+
+def processes(wires: Wires) -> list[int]:
+    return [int(pid) for pid in call("ip", "netns", "pids", f"{wires.prefix}-a").split()]
+
+
+def watchers(wires: Wires) -> list[int]:
+    found = []
+    for pid in processes(wires):
+        with suppress(OSError):  # it ended while we looked
+            found += [pid] if b"netem_lease" in Path(f"/proc/{pid}/cmdline").read_bytes() else []
+    return found
+
+
+def apply(wires: Wires, lease_s: float) -> dict[str, Any]:
+    return wires.links("a", "present", LINKS, backend="emulator", lease_s=lease_s)
+
+
+def test_links_that_nobody_renews_clear_themselves_and_the_node_is_as_it_was(wires: Wires):
+    before = wires.tc("a")
+    apply(wires, 4)
+    assert wires.tc("a") != before
+    assert len(watchers(wires)) == 1
+    wait_for(lambda: not processes(wires))
+    assert wires.tc("a") == before
+    left = sorted(path.name for path in (wires.folder / "a").iterdir())
+    assert left == ["code", "data0.lapsed", "data0.watch"]
+    seen = wires.links("a", "present", LINKS, backend="emulator", check=True)
+    assert "cleared themselves" in seen["drift"]
+    assert "nobody renewed their lease of 4 s" in seen["drift"]
+    assert wires.links("a", "renewed")["drift"] == seen["drift"], "a renewal that comes too late says so"
+    assert apply(wires, 60)["changed"]
+    assert wires.links("a", "renewed")["drift"] is None
+
+
+def test_links_that_are_renewed_stay(wires: Wires):
+    apply(wires, 3)
+    shaped, watcher = wires.tc("a"), watchers(wires)
+    for _ in range(5):
+        started = time.monotonic()
+        assert wires.links("a", "renewed")["drift"] is None
+        lease = json.loads((wires.folder / "a" / "data0.lease").read_text())
+        wait_for(lambda: time.monotonic() > started + 1)  # noqa: B023
+    assert time.clock_gettime(time.CLOCK_BOOTTIME) < lease["until_s"]
+    assert wires.tc("a") == shaped
+    assert watchers(wires) == watcher
+
+
+def test_a_watcher_that_was_killed_is_started_again_by_a_renewal(wires: Wires):
+    apply(wires, 60)
+    first = watchers(wires)
+    os.kill(first[0], signal.SIGKILL)
+    wait_for(lambda: not watchers(wires))
+    wires.links("a", "renewed")
+    assert len(watchers(wires)) == 1
+
+
+def test_a_second_run_keeps_its_watcher_and_changes_nothing(wires: Wires):
+    apply(wires, 60)
+    first = watchers(wires)
+    assert not apply(wires, 60)["changed"]
+    assert watchers(wires) == first
+
+
+@pytest.mark.parametrize("lease_s", [0, 60])
+def test_removal_and_no_lease_leave_no_watcher(wires: Wires, lease_s: float):
+    apply(wires, 60)
+    if lease_s:
+        wires.links("a", "absent")
+        assert list((wires.folder / "a").iterdir()) == []
+    else:
+        apply(wires, 0)
+        assert not (wires.folder / "a" / "data0.lease").exists()
+    assert watchers(wires) == []
+
+
+def test_a_trial_run_renews_nothing(wires: Wires):
+    apply(wires, 60)
+    path = wires.folder / "a" / "data0.lease"
+    before = path.read_text()
+    wires.links("a", "renewed", check=True)
+    wires.links("a", "present", LINKS, backend="emulator", lease_s=90, check=True)
+    assert path.read_text() == before
+
+
+def test_the_watcher_needs_nothing_of_the_controller(wires: Wires):
+    """It runs from a copy of its own, by an environment without Ansible."""
+    apply(wires, 60)
+    code = wires.folder / "a" / "code"
+    names = {path.name for path in code.rglob("*.py")}
+    assert {"link.py", "netem_lease.py", "netem_shaping.py", "netem_kernel.py", "__init__.py"} <= names
+    assert "basic.py" not in names
+    script = "import ansible.module_utils.netem_lease as lease; print(lease.__file__)"
+    said = wires.run("a", "env", f"PYTHONPATH={code}", "/usr/bin/python3", "-B", "-c", script)
+    assert said.startswith(str(code))
