@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.netem_filters import Filters, preferences, tables
-from ansible.module_utils.netem_tc import NodeError, in_scratch, qdiscs, tc, tc_batch
+from ansible.module_utils.netem_tc import NodeError, exists, in_scratch, qdiscs, tc, tc_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,7 @@ class Emulator:
         """Take away filters, hook, processes and files; all of it works on what is found, not on what was planned."""
         found = preferences(self._listing())
         tc_batch(self.filters.unhook(found))
-        hooked = any(qdisc.kind == "clsact" for qdisc in qdiscs(self.interface))
+        hooked = self._hooked()
         if hooked and not before.get("clsact", bool(self._others())):
             tc("qdisc", "del", "dev", self.interface, "clsact")
         elif hooked and found:
@@ -185,8 +185,11 @@ class Emulator:
             for handle in handles:
                 os.close(handle)
 
+    def _hooked(self) -> bool:
+        return exists(self.interface) and any(qdisc.kind == "clsact" for qdisc in qdiscs(self.interface))
+
     def _listing(self) -> str:
-        if not any(qdisc.kind == "clsact" for qdisc in qdiscs(self.interface)):
+        if not self._hooked():
             return ""
         return tc("filter", "show", "dev", self.interface, "egress")
 

@@ -11,6 +11,7 @@ from ansible.module_utils.netem_tables import write_table
 from ansible.module_utils.netem_tc import (
     NodeError,
     Qdisc,
+    exists,
     in_scratch,
     lacks_netem,
     overlays,
@@ -58,7 +59,7 @@ class Kernel:
 
     def present(self) -> bool:
         """Return whether this interface is shaped by us."""
-        return self.root().handle == ROOT
+        return exists(self.interface) and self.root().handle == ROOT
 
     def unusable(self) -> str | None:
         """Return why this backend cannot work here, or None."""
@@ -112,6 +113,8 @@ class Kernel:
             tc("qdisc", "del", "dev", self.interface, "root")
             if before.get("root"):
                 tc("qdisc", "add", "dev", self.interface, *before["root"])
+        if not exists(self.interface):
+            return
         # What is remembered can be lost; then the kernel's default is the best guess.
         there = (self.interface, *overlays(self.interface))
         for name, count in (before.get("segments") or dict.fromkeys(there, SEGMENTS_DEFAULT)).items():

@@ -150,6 +150,7 @@ class Lease:
         command = [sys.executable, "-B", "-m", NAME, *self._names()]
         if systemd_is_here():
             keep = ["--property=Restart=on-failure", "--property=RestartSec=1", f"--setenv=PYTHONPATH={code}"]
+            run("systemctl", "stop", self.unit, check=False)  # it may be about to be started again
             run("systemd-run", "--quiet", "--collect", f"--unit={self.unit}", *keep, *command)
             return
         with (self.folder / f"{self.interface}.watch").open("w") as log:

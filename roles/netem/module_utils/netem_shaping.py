@@ -208,9 +208,7 @@ class Shaping:
         now, _ = self.current()
         state = self._read() or {"before": {}}
         there = [
-            backend
-            for backend in self.backends.values()
-            if exists(self.interface) and (backend.present() or state.get("backend") == backend.name)
+            backend for backend in self.backends.values() if backend.present() or state.get("backend") == backend.name
         ]
         leftovers = self.file.exists() or bool(there)
         outcome = Outcome(leftovers, [str(one.link) for one in now.values()], [])

@@ -96,3 +96,6 @@ def test_an_interface_that_is_gone_is_named(wires: Wires):
     wires.run("wires", "ip", "link", "del", "p-a")
     with pytest.raises(ModuleFailedError, match="there is no interface 'data0'"):
         wires.links("a", "present", LINKS, backend="emulator", check=True)
+    assert wires.links("a", "absent")["changed"]
+    assert call("ip", "netns", "pids", f"{wires.prefix}-a") == "", "its emulators end with the links"
+    assert list((wires.folder / "a").iterdir()) == []
