@@ -53,9 +53,10 @@ lint: ## ruff, mypy, import-linter, ansible-lint, yamllint
 	@.venv/bin/yamllint --strict .
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint
 
-bench: ## measure the function against plain scikit-learn, as a ratio
+bench: ## measure the function against plain scikit-learn, and how true links are
 	@sh setup.sh dev
 	@$(PYTHON) -m benchmarks.function
+	@$(PYTHON) -m benchmarks.links
 
 image: ## build the function's image as an OCI archive
 	@sh setup.sh dev

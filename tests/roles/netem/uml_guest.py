@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from fidelity import classification, fidelity, wide
+from uml import MARK
 from wires import ModuleFailedError, Wires, call, link
 
 MODULES = ("bridge", "veth", "sch_htb", "sch_netem", "sch_ingress", "sch_tbf", "cls_u32", "act_mirred")
 FINIT_MODULE = 313  # x86-64; other machines have no user-mode Linux
 POWER_OFF = 0x4321FEDC
-MARK = "RESULT "
 # Its timers are coarse and its one CPU is the host's: wake-ups alone move a delay by some 0.1 ms.
 COARSE_MS, COARSE_SHARE = 0.35, 0.06
 COARSE_SIGMA_MS, COARSE_SIGMA_SHARE = 0.1, 0.15
@@ -147,6 +148,9 @@ def look(wires: Wires) -> dict[str, Any]:
     seen["drift"]["root"] = wires.links("a", "present", both, check=True)["drift"]
     wires.links("a", "present", both)
     seen["drift"]["mended"] = wires.links("a", "present", both, check=True)["drift"]
+    wires.links("a", "absent")
+    wires.links("b", "absent")
+    seen["wide"] = wide(wires, "kernel")
     seen["largest_draw"] = largest_draw(wires)
     seen["removed"] = wires.links("a", "absent")["changed"]
     seen["after"] = wires.tc("a")
@@ -173,7 +177,10 @@ def main() -> None:
         prepare()
         wires = Wires("uml", ("a", "b", "c"), Path("/run/state"))
         wires.up()
-        seen = look(wires)
+        if "fidelity" in sys.argv:
+            seen = {"links": fidelity(wires, "kernel", 3), "classification": classification(wires, "kernel")}
+        else:
+            seen = look(wires)
     except BaseException:  # noqa: BLE001  (whatever it is, the machine has to go off and the test has to show it)
         seen["error"] = traceback.format_exc()
     print(MARK + json.dumps(seen), flush=True)

@@ -1,0 +1,98 @@
+"""``python -m benchmarks.links``: how true links are and what they cost, for both backends, as two tables.
+
+Fidelity: Table I's two rows and delays of 0.1, 50 and 200 ms. Mean and sigma are those of 4000 frames a millisecond
+apart, less what the path takes by itself; the top rate is that of one TCP connection over the link without its loss,
+which would limit TCP and not the link. The emulator runs on network namespaces of this machine; netem in a user-mode
+Linux, whose one CPU and coarse timers are slower than a real machine's: its own rate over the clear path stands beside.
+
+Classification: what a datagram costs its sender when 1 to 200 links leave the node.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ansible.module_utils
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "roles" / "netem"))
+# Where Ansible puts a role's module_utils when it sends a module to a node.
+ansible.module_utils.__path__.append(str(ROOT / "roles" / "netem" / "module_utils"))
+
+import fidelity  # noqa: E402
+import uml  # noqa: E402
+from ansible.module_utils.netem_gate import loss_interval  # noqa: E402
+from wires import Wires  # noqa: E402
+
+MEAN_TARGET_US = 20.0  # of the emulator
+TIMEOUT_S = 900.0
+HEAD = (
+    "backend   link (ms, %)           mean us    error  sigma ms    error  lost % (95 %)         "
+    "top Mbit/s  bare  cores/Gbit/s"
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the tables; returns 2 where this machine can measure neither backend."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.links", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=5, help="how long each TCP connection sends (5)")
+    options = parser.parse_args(arguments)
+    if os.geteuid() != 0:
+        print("python -m benchmarks.links: network namespaces need root: run it again with sudo.")
+        return 2
+    rows, classified = emulated(options.seconds)
+    if reason := uml.unusable():
+        print(f"netem is left out: {reason}")
+    else:
+        seen = uml.boot("fidelity", TIMEOUT_S)
+        rows += seen["links"]
+        classified += [row | {"backend": "kernel"} for row in seen["classification"]]
+    print(HEAD)
+    for row in rows:
+        print(line(row))
+    print("\nbackend   links  applied s  sent us")
+    for row in classified:
+        print(f"{row['backend']:<10}{row['links']:>5}{row['applied_s']:>11.2f}{row['sent_us']:>9.2f}")
+    print(
+        f"\nload {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; "
+        f"the emulator's mean should be right to {MEAN_TARGET_US:g} us up to 100 Mbit/s"
+    )
+    return 0
+
+
+def emulated(seconds: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Measure the emulator on namespaces of this machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        wires = Wires(f"fbb{os.getpid()}", ("a", "b"), Path(folder))
+        wires.up()
+        try:
+            rows = fidelity.fidelity(wires, "emulator", seconds)
+            classified = [row | {"backend": "emulator"} for row in fidelity.classification(wires, "emulator")]
+        finally:
+            wires.links("a", "absent")
+            wires.down()
+    return rows, classified
+
+
+def line(row: dict[str, Any]) -> str:
+    """One row of the fidelity table."""
+    link = f"{row['delay_ms']:g} ± {row['jitter_ms']:g}, {row['loss_percent']:g} %"
+    low, high = loss_interval(row["lost"], row["frames"])
+    lost = f"{100 * row['lost'] / row['frames']:.3f} ({100 * low:.3f}-{100 * high:.3f})"
+    sigma = row["sigma_ms"] / row["jitter_ms"] - 1 if row["jitter_ms"] else math.nan
+    error_us = 1000 * (row["mean_ms"] - row["delay_ms"])
+    return (
+        f"{row['backend']:<10}{link:<20}{1000 * row['mean_ms']:>10.0f}{error_us:>+9.0f}{row['sigma_ms']:>10.3f}"
+        f"{'' if math.isnan(sigma) else f'{100 * sigma:+.1f} %':>9}  {lost:<22}{row['mbit_per_s']:>9.0f}"
+        f"{row['bare_mbit_per_s']:>7.0f}{row['cores_per_gbit']:>9.2f}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

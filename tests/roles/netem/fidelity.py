@@ -1,0 +1,168 @@
+"""How true links are and what they cost, measured the same way over either backend.
+
+Standard library and the role's own code only: the guest in user-mode Linux uses it, too.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frames import send
+from wires import link
+
+if TYPE_CHECKING:
+    from wires import Wires
+
+# Table I's two rows, then delays alone: ms, ms, %.
+SHAPES = ((1.25, 0.25, 0.02), (15, 3, 0.24), (0.1, 0, 0), (50, 0, 0), (200, 0, 0))
+# A delay and a jitter that a machine's own lateness of some 0.1 ms cannot be seen beside, for each distribution.
+WIDE_MS = {"normal": (100, 25), "pareto": (60, 40), "paretonormal": (60, 40), "uniform": (40, 40)}
+FRAMES = 4000
+LINKS = (1, 10, 50, 200)
+SENDS = 20_000
+
+TAKE = """
+import contextlib, json, socket, sys, time
+with socket.create_server((sys.argv[1], 7002)) as server:
+    server.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+    print("listening", flush=True)
+    taken, _ = server.accept()
+    buffer, seen, size = bytearray(1 << 18), [], 0
+    with contextlib.suppress(ConnectionResetError):
+        while got := taken.recv_into(buffer):
+            size += got
+            seen.append((time.monotonic(), size))
+    last = seen[-1][0]
+    middle = next(one for one in seen if one[0] >= (seen[0][0] + last) / 2)
+    print(json.dumps({"mbit": size * 8 / 1e6, "mbit_per_s": (size - middle[1]) * 8e-6 / max(last - middle[0], 1e-9)}))
+"""
+GIVE = """
+import socket, struct, sys, time
+with socket.socket() as sender:
+    sender.setsockopt(socket.SOL_SOCKET, 32, 64 << 20)  # SO_SNDBUFFORCE
+    sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
+    sender.connect((sys.argv[1], 7002))
+    end, part = time.monotonic() + float(sys.argv[2]), bytes(1 << 18)
+    while time.monotonic() < end:
+        sender.send(part)
+    # What is not sent yet is not waited for: on a slow link that takes longer than all the rest.
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+"""
+POUR = """
+import socket, sys, time
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+    sender.connect((sys.argv[1], 9))
+    message, started = bytes(100), time.perf_counter()
+    for _ in range(int(sys.argv[2])):
+        sender.send(message)
+    print((time.perf_counter() - started) / int(sys.argv[2]) * 1e6)
+"""
+
+
+def delays(
+    wires: Wires, backend: str, delay_ms: float, jitter_ms: float, loss_percent: float, **more: Any
+) -> list[float]:
+    """Shape a -> b and return the delays of the frames that arrive, in ms, in no order."""
+    shape = link("a", "b", delay_ms, jitter_ms, loss_percent, **more)
+    wires.links("a", "present", [shape], backend=backend)
+    frames = send(wires, "a", "b", FRAMES, interval_ms=1, delay_ms=delay_ms + 10 * jitter_ms)
+    return [frame.delay_ms for frame in frames]
+
+
+def clear_ms(wires: Wires, backend: str) -> float:
+    """Return the median of what the path takes by itself."""
+    wires.links("a", "absent")
+    frames = send(wires, "a", "b", FRAMES // 4, interval_ms=1, delay_ms=0)
+    return statistics.median(frame.delay_ms for frame in frames)
+
+
+def stream(wires: Wires, seconds: float) -> dict[str, float]:
+    """Send by one TCP connection as fast as it goes; return Mbit in all, and Mbit/s of the second half."""
+    taker = subprocess.Popen(
+        wires.inside("b", sys.executable, "-c", TAKE, wires.address("b")), stdout=subprocess.PIPE, text=True
+    )
+    assert taker.stdout is not None
+    assert taker.stdout.readline() == "listening\n"
+    wires.run("a", sys.executable, "-c", GIVE, wires.address("b"), str(seconds))
+    said, _ = taker.communicate(timeout=120)
+    found: dict[str, float] = json.loads(said)
+    return found
+
+
+def busy_seconds() -> float:
+    """Return how long this machine's CPUs were busy so far; meaningful where nobody else uses it."""
+    words = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8]]
+    return (sum(words) - words[3] - words[4]) / 100
+
+
+def emulator_seconds(wires: Wires) -> float:
+    """Return the CPU time of the emulator of a -> b so far."""
+    pid = json.loads((wires.folder / "a" / "data0-b.status").read_text())["pid"]
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def fidelity(wires: Wires, backend: str, seconds: float) -> list[dict[str, Any]]:
+    """Return for each shape: its values, mean and sigma beyond the clear path, frames lost, top rate, CPU per Gbit/s.
+
+    The rate is measured without the shape's loss, which would be TCP's limit and not the link's. CPU is the emulator
+    process's, for the kernel what the whole guest takes more than over the clear path.
+    """
+    rows = []
+    alone = clear_ms(wires, backend)
+    before = busy_seconds()
+    bare = stream(wires, seconds)
+    bare_per_gbit = (busy_seconds() - before) / bare["mbit"] * 1000
+    for delay_ms, jitter_ms, loss_percent in SHAPES:
+        found = delays(wires, backend, delay_ms, jitter_ms, loss_percent)
+        wires.links("a", "present", [link("a", "b", delay_ms, jitter_ms)], backend=backend)
+        spent = emulator_seconds if backend == "emulator" else lambda _: busy_seconds()
+        before = spent(wires)
+        top = stream(wires, seconds + 20 * delay_ms / 1000)
+        per_gbit = (spent(wires) - before) / top["mbit"] * 1000
+        rows.append(
+            {
+                "backend": backend, "delay_ms": delay_ms, "jitter_ms": jitter_ms, "loss_percent": loss_percent,
+                "alone_ms": alone, "mean_ms": statistics.fmean(found) - alone, "median_ms": statistics.median(found) - alone,
+                "sigma_ms": statistics.stdev(found), "frames": FRAMES, "lost": FRAMES - len(found),
+                "mbit_per_s": top["mbit_per_s"], "bare_mbit_per_s": bare["mbit_per_s"],
+                "cores_per_gbit": per_gbit - (bare_per_gbit if backend == "kernel" else 0),
+            }
+        )  # fmt: skip
+    wires.links("a", "absent")
+    return rows
+
+
+def wide(wires: Wires, backend: str) -> dict[str, list[float]]:
+    """Return the delays of each distribution, less what the path takes by itself."""
+    alone = clear_ms(wires, backend)
+    found = {
+        name: [one - alone for one in delays(wires, backend, *values, 0, distribution=name)]
+        for name, values in WIDE_MS.items()
+    }
+    wires.links("a", "absent")
+    return found
+
+
+def classification(wires: Wires, backend: str) -> list[dict[str, float]]:
+    """Return for each number of links: seconds to apply them, and us to send a datagram to the last one's target."""
+    rows = []
+    for count in LINKS:
+        addresses = {f"t{number}": [f"198.19.{160 + number // 200}.{number % 200 + 1}"] for number in range(count)}
+        last = addresses[f"t{count - 1}"][0]
+        wires.run("a", "ip", "route", "replace", f"{last}/32", "dev", "data0")
+        wires.run("a", "ip", "neigh", "replace", last, "lladdr", "02:00:00:00:00:01", "dev", "data0")
+        started = time.monotonic()
+        made = [link("a", name, 0.01) for name in addresses]
+        wires.links("a", "present", made, backend=backend, addresses={"a": ["198.19.159.1"], **addresses})
+        applied_s = time.monotonic() - started
+        sent_us = min(float(wires.run("a", sys.executable, "-c", POUR, last, str(SENDS))) for _ in range(3))
+        rows.append({"links": count, "applied_s": applied_s, "sent_us": sent_us})
+        wires.links("a", "absent")
+    return rows
