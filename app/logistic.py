@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 
 from app.errors import Cancelled
+from app.layout import aligned_zeros, by_first_met
 from app.models import estimator, sklearn_parameters
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def predict_all(
     cancelled: Callable[[], bool],
 ) -> NDArray[np.int64]:
     """Class numbers of shape (points, other rows), -1 where the weights overflow; raises Cancelled."""
+    if classes == 2:  # noqa: PLR2004
+        train, other = by_first_met(train, other)
     rows = other.scipy()
     predicted: dict[tuple[float, float], NDArray[np.int64]] = {}
     for point in points:
@@ -97,13 +100,13 @@ def _fit(
     step = 1.0 / (2 * curvature + min(2 * size * alpha_scaled, curvature))
     state = np.zeros(4)
     state[0] = np.random.RandomState(seed).randint(1, np.iinfo(np.int32).max)
-    terms = np.zeros((train.width, 4))
+    terms = aligned_zeros(4 * train.width)
     work = (np.zeros(size), np.zeros(size, np.bool_), np.zeros(train.width))
     labels = target.astype(np.float64)
     epochs_at_once = max(1, WORK_BETWEEN_LOOKS // (len(train.values) + 2 * train.width))
     for _ in range(0, MAX_EPOCHS, epochs_at_once):
         status = _run_epochs(
-            train.starts, train.columns, train.values, labels, terms.ravel(), state, *work,
+            train.starts, train.columns, train.values, labels, terms, state, *work,
             step, alpha_scaled, beta_scaled, min(epochs_at_once, MAX_EPOCHS),
         )  # fmt: skip
         if status == FAILED:
@@ -112,7 +115,7 @@ def _fit(
             break
         if cancelled():
             raise Cancelled
-    return np.append(terms[:, WEIGHT], state[INTERCEPT])
+    return np.append(terms[WEIGHT::4], state[INTERCEPT])
 
 
 @njit(nogil=True, cache=True)

@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from app.errors import Cancelled
+from app.layout import aligned_zeros, by_first_met
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,6 +53,7 @@ def predict_all(
     Returns:
         Class numbers of shape (points, other rows).
     """
+    train, other = by_first_met(train, other)
     decisions = []
     for positive, shuffle_seed in _binary_problems(classes, seed):
         signs = np.where(target == positive, 1.0, -1.0)
@@ -96,7 +98,7 @@ def _decide_all(
     stale = np.zeros(len(points), np.int64)
     active = np.arange(len(points))
     intercepts = np.zeros(_padded(len(active)))
-    weights = np.zeros(train.width * len(intercepts))
+    weights = aligned_zeros(train.width * len(intercepts))
     decisions = np.empty((len(points), len(other.starts) - 1))
     epoch = 0
     while len(active):
@@ -131,7 +133,7 @@ def _keep(
     lanes = _padded(len(columns))
     kept_intercepts = np.zeros(lanes)
     kept_intercepts[: len(columns)] = intercepts[columns]
-    kept = np.zeros((len(weights) // len(intercepts), lanes))
+    kept = aligned_zeros((len(weights) // len(intercepts)) * lanes).reshape(-1, lanes)
     kept[:, : len(columns)] = weights.reshape(-1, len(intercepts))[:, columns]
     return kept.ravel(), kept_intercepts, active[columns]
 
