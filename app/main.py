@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from app.body import check_headers, read_body
 from app.client import Client, ClientGoneError
+from app.compiled import compiling_alone
 from app.errors import Cancelled
 from app.metrics import MEDIA_TYPE, Metrics
 from app.queue import Queue
@@ -62,7 +64,7 @@ class Service:
     async def _warm_up(self) -> None:
         started = time.perf_counter()
         try:
-            await self._in_thread(self.function.warm_up)
+            await self._in_thread(_warm_up_alone, self.function.warm_up)
         except Exception:
             log.exception("The function could not be warmed up; this replica stays unready")
             self.unready = "The function could not be warmed up; its log says why."
@@ -135,6 +137,11 @@ class Service:
 
     async def _in_thread(self, call: Callable[..., Result], *arguments: Any) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+
+def _warm_up_alone(warm_up: Callable[[], object]) -> None:
+    with compiling_alone(os.environ):
+        warm_up()
 
 
 def create_app(settings: Settings, function: Served) -> FastAPI:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import io
 import json
@@ -20,7 +21,7 @@ import httpx
 import pytest
 from replica import eventually
 
-from app.compiled import unpack
+from app.compiled import compiling_alone, unpack
 from app.image import Archive, ImageError, commands, find_engine, read_archive
 
 if TYPE_CHECKING:
@@ -80,6 +81,30 @@ def test_without_shipped_kernels_nothing_changes():
     environment = {"PATH": "/bin"}
     unpack(environment)
     assert environment == {"PATH": "/bin"}
+
+
+def is_taken(folder: Path) -> bool:
+    """Whether somebody compiles into this folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def test_one_process_compiles_into_a_folder_at_a_time(tmp_path: Path):
+    with compiling_alone({"NUMBA_CACHE_DIR": str(tmp_path / "made" / "here")}):
+        assert is_taken(tmp_path / "made" / "here")
+    assert not is_taken(tmp_path / "made" / "here")
+
+
+@pytest.mark.parametrize("folder", [{}, {"NUMBA_CACHE_DIR": "/proc/nowhere"}])
+def test_a_folder_that_cannot_be_shared_keeps_nobody_waiting(folder: dict[str, str]):
+    with compiling_alone(folder):
+        pass
 
 
 def test_the_base_is_pinned_by_digest_and_the_program_started_without_a_shell(root: Path):

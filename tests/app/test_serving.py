@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gzip
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -19,6 +21,8 @@ from app.served import load
 from app.settings import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fastapi import FastAPI
 
 LIMIT = 2_000_000
@@ -266,6 +270,33 @@ def test_ready_means_warmed_up_and_says_why_not():
     assert (cold, warm, closing) == (503, 200, 503)
     assert "warming up" in starting
     assert "shutting down" in ending
+
+
+def test_replicas_that_share_a_folder_of_kernels_warm_up_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    taken = []
+
+    def warm_up() -> None:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        taken.append(True)
+
+    monkeypatch.setattr(other_function, "warm_up", warm_up, raising=False)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+
+    async def live() -> None:
+        app = application()
+        async with app.state.service.lifespan(app):
+            pass
+
+    handle = os.open(tmp_path, os.O_RDONLY)
+    try:
+        asyncio.run(live())
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(handle)
+    assert taken
 
 
 def test_a_function_that_cannot_be_warmed_up_stays_unready(monkeypatch: pytest.MonkeyPatch):
