@@ -128,14 +128,24 @@ def _padded(lanes: int) -> int:
 def _keep(
     weights: NDArray[np.float64], intercepts: NDArray[np.float64], active: NDArray[np.int64], going: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """The weights of the points that go on, side by side again."""
+    """The weights of the points that go on, side by side again, in the same memory."""
     columns = np.flatnonzero(going)
     lanes = _padded(len(columns))
     kept_intercepts = np.zeros(lanes)
     kept_intercepts[: len(columns)] = intercepts[columns]
-    kept = aligned_zeros((len(weights) // len(intercepts)) * lanes).reshape(-1, lanes)
-    kept[:, : len(columns)] = weights.reshape(-1, len(intercepts))[:, columns]
-    return kept.ravel(), kept_intercepts, active[columns]
+    terms = len(weights) // len(intercepts)
+    _move(weights, terms, len(intercepts), lanes, columns)
+    return weights[: terms * lanes], kept_intercepts, active[columns]
+
+
+@njit(nogil=True, cache=True)
+def _move(weights, terms, lanes_before, lanes, columns):  # type: ignore[no-untyped-def]
+    """From the first term on: what is written lies before what is still to be read, as lanes only become fewer."""
+    for term in range(terms):
+        for lane in range(len(columns)):
+            weights[term * lanes + lane] = weights[term * lanes_before + columns[lane]]
+        for lane in range(len(columns), lanes):
+            weights[term * lanes + lane] = 0.0
 
 
 @njit(nogil=True, cache=True)

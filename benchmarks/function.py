@@ -8,10 +8,10 @@ the process and its workers, so they bear noise better than seconds.
 Equality: the best parameters and both accuracies of the two engines, side by side.
 
 Growth: the fast engine on 315, 3150 and 31,500 texts, each in a process of its own. Its memory is told in columns:
-``idle`` is the warm process before the request (interpreter, libraries, compiled code: the same for any number of
-texts), ``peak`` its most while it serves the request, and ``x JSON`` the difference, the request's own bytes among it,
-as a multiple of these bytes. ``of all`` is the whole peak as a multiple of them. A line that takes longer than
---most-s seconds is given up and says so.
+``idle`` is the process that has served the peer's example before, as a replica has served its warm-up (interpreter,
+libraries, compiled code: the same for any number of texts), ``peak`` its most while it serves the request, and
+``x JSON`` the difference as a multiple of the request's bytes, which are among it until they are decoded. ``of all`` is
+the whole peak as a multiple of them. A line that takes longer than --most-s seconds is given up and says so.
 """
 
 from __future__ import annotations
@@ -193,8 +193,8 @@ def grow(example: dict[str, Any], model: str, size: int, most_s: float) -> dict[
     with tempfile.TemporaryFile() as file:  # memory that made the texts is no memory of the function's
         file.write(generated(example, size))
         file.seek(0)
+        run(msgspec.convert({**example, "model": model}, Request))
         del example
-        warm_up()
         decoder = msgspec.json.Decoder(Request)
         release_memory()
         idle_mb = memory_mb("VmRSS")
@@ -203,6 +203,7 @@ def grow(example: dict[str, Any], model: str, size: int, most_s: float) -> dict[
     started, cpu = time.perf_counter(), time.process_time()
     request = msgspec.structs.replace(decoder.decode(body), model=model)
     json_mb = len(body) / 1e6
+    del body  # as the server does
     try:
         run(request, lambda: time.perf_counter() - started > most_s)
         ended = True
