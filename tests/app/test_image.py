@@ -21,6 +21,7 @@ import httpx
 import pytest
 from replica import eventually
 
+from app import image as image_module
 from app.compiled import compiling_alone, unpack
 from app.image import Archive, ImageError, commands, find_engine, read_archive
 
@@ -66,6 +67,47 @@ def test_every_engine_ends_with_an_oci_archive(engine: str):
     assert all(command[0] == engine for command in ran)
     assert "out.tar" in ran[-1][-1] or "type=oci,dest=out.tar" in ran[-1]
     assert any("linux/arm64" in command for command in ran)
+
+
+@pytest.mark.parametrize(("architecture", "wheels"), [("amd64", "x86_64"), ("arm64", "aarch64")])
+def test_an_architecture_has_its_own_wheels_and_platform_and_any_image_the_commit_and_base(
+    architecture: str, wheels: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    ran: list[list[str]] = []
+    monkeypatch.setattr(image_module, "_run", lambda command: ran.append(list(command)))
+    monkeypatch.setattr(image_module, "_revision", lambda: "c0ffee")
+    monkeypatch.setattr(image_module, "read_archive", lambda _: Archive("sha256:image", 1, 2))
+    assert image_module.build("buildah", tmp_path / "build", architecture, "localhost/base") == Archive(
+        "sha256:image", 1, 2
+    )
+    download, build, _ = ran
+    assert download[1:4] == ["-m", "pip", "download"]
+    assert {"--require-hashes", "--only-binary=:all:", f"--platform=manylinux_2_28_{wheels}"} <= set(download)
+    assert build[build.index("--platform") + 1] == f"linux/{architecture}"
+    assert "--label=org.opencontainers.image.revision=c0ffee" in build
+    assert "BASE_IMAGE=localhost/base" in build
+    assert (tmp_path / "build" / "function.digest").read_text() == "sha256:image\n"
+
+
+def test_the_commit_says_so_where_the_functions_files_differ_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(image_module, "FOLDER", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert image_module._revision() == "unknown"
+
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        return subprocess.run(
+            ["git", *identity, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    git("init", "--quiet")
+    (tmp_path / "function.py").write_text("one")
+    git("add", "function.py")
+    git("commit", "--quiet", "--message", "one")
+    commit = git("rev-parse", "HEAD")
+    assert image_module._revision() == commit
+    (tmp_path / "function.py").write_text("two")
+    assert image_module._revision() == f"{commit}-dirty"
 
 
 def test_shipped_kernels_are_put_where_numba_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import zstandard
 from replica import DEADLINE_S, Replica, connect, eventually, head, send
 
 if TYPE_CHECKING:
@@ -143,6 +145,7 @@ def test_sigterm_finishes_the_running_request_and_sends_the_others_elsewhere(poo
             eventually(lambda: replica.figure("function_waiting") == 2, "the third sending")
             replica.process.send_signal(signal.SIGTERM)
             assert second.result().status_code == 503
+            assert int(second.result().headers["retry-after"]) >= 1
             assert answer(sender)[0] == 503
         assert replica.process.poll() is None
         with pytest.raises(ConnectionRefusedError):
@@ -235,6 +238,15 @@ def test_no_body_takes_more_than_ten_times_the_limit():
             grown_bytes = peak_bytes(replica) - before
             print(f"{name}: {response.status_code}, {grown_bytes / limit:.1f} times the limit")
             assert grown_bytes < 10 * limit, name
+        for encoding, compress in (("gzip", gzip.compress), ("zstd", zstandard.compress)):
+            bomb = compress(b" " * (16 * limit))
+            assert len(bomb) < limit
+            response = replica.client.post("/", content=bomb, headers={"Content-Encoding": encoding})
+            assert response.status_code == 413
+            assert "when decompressed" in response.json()["detail"]
+            grown_bytes = peak_bytes(replica) - before
+            print(f"a bomb of {encoding}: {grown_bytes / limit:.1f} times the limit")
+            assert grown_bytes < 10 * limit
 
 
 def test_nothing_tells_of_the_server_and_nothing_is_logged_of_a_request():
