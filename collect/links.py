@@ -19,7 +19,7 @@ class LinkCheck(BaseModel):
 
     With ``clock`` ``shared`` a delay is one way on one machine's clock, with ``round-trip`` it is a round trip, of this
     link and the one back. ``baseline_*`` is what the path has without the link, ``expected_*`` what the two together
-    should give.
+    should give. ``tcp_*`` is what one Reno connection got in Mbit/s, and what the formula leaves it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +49,8 @@ class LinkCheck(BaseModel):
     loss_low_percent: float | None = None
     loss_high_percent: float | None = None
     reordered: int | None = None
+    tcp_mbit: float | None = None
+    tcp_formula_mbit: float | None = None
     histogram: Histogram | None = None
     ok: bool
     problems: tuple[str, ...] = ()

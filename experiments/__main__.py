@@ -114,7 +114,7 @@ def _verify(options: argparse.Namespace) -> None:
             with reporter.step("shape links"):
                 playbooks.run("links", **variables)
             with reporter.step("verify links"):
-                results = playbooks.run("verify", netem_report_file=report, **variables)
+                results = playbooks.run("verify", netem_report_file=report, netem_stream_s=steps.STREAM_S, **variables)
     for lines in results.get("Say what each link does", {}).values():
         for line in lines["msg"]:
             reporter.say(line)

@@ -32,6 +32,8 @@ FREE_BYTES = 200_000_000
 # How often a lost SSH connection to the base station is looked for again; the driver goes on meanwhile.
 RECONNECTS = 20
 RECONNECT_PAUSE_S = 5
+# How long the first verification sends by TCP over each link, to show what it carries.
+STREAM_S = 2
 # The default of roles/netem's netem_lease_s.
 LEASE_S = 3600.0
 
@@ -289,7 +291,10 @@ def _verify(context: Context, when: str) -> None:
     target.parent.mkdir(exist_ok=True)
     if target.exists():  # of a run that was cut off: what was measured then stays on record
         target.rename(target.with_name(f"{when}-{len(list(target.parent.glob(f'{when}*.json')))}.json"))
-    results = context.playbooks.run("verify", netem_report_file=str(target), **context.variables())
+    seconds = STREAM_S if when == "before" else 0
+    results = context.playbooks.run(
+        "verify", netem_report_file=str(target), netem_stream_s=seconds, **context.variables()
+    )
     for lines in results.get("Say what each link does", {}).values():
         for line in lines["msg"]:
             context.reporter.say(f"  {line}")

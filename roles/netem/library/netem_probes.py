@@ -13,8 +13,9 @@ options:
     description:
       - C(responding) starts this node's responder, which ends by itself after C(seconds); C(silent) ends it.
       - C(baseline) probes the targets and remembers what the path does by itself; C(judged) probes and judges.
+      - C(streamed) sends by TCP instead, one link after the other; only one node at a time should.
     type: str
-    choices: [responding, silent, baseline, judged]
+    choices: [responding, silent, baseline, streamed, judged]
     required: true
   node: {description: This node's name in the inventory., type: str, required: true}
   links: {description: All links of the testbed., type: list, elements: dict, default: []}
@@ -23,12 +24,15 @@ options:
   seconds: {description: How long a responder lives., type: int, default: 120}
   probes: {description: Probes for each link., type: int, default: 1000}
   interval_ms: {description: Time between two probes., type: float, default: 2}
+  stream_s: {description: How long C(streamed) sends over each link., type: float, default: 2}
+  streams: {description: What C(streamed) returned on this node., type: dict, default: {}}
   folder: {description: Where this node keeps the role's state., type: path, required: true}
   interface: {description: "The interface towards the data network, by which an emulator's counters are found.", type: str, required: true}
 author: [faasbed]
 """
 
 RETURN = r"""
+streams: {description: "Mbit/s of one TCP connection by target, and what the formula says.", type: dict, returned: streamed}
 links: {description: An entry of the report for each link of this node., type: list, returned: judged}
 sentences: {description: The same in one line each., type: list, returned: judged}
 problems: {description: The sentences of the links that are off., type: list, returned: judged}
@@ -42,9 +46,12 @@ from typing import Any  # noqa: E402
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible.module_utils.link import Link, LinkError, read_links  # noqa: E402
 from ansible.module_utils.netem_emulator import counted, read_counters  # noqa: E402
-from ansible.module_utils.netem_gate import judge, sentence, starved  # noqa: E402
+from ansible.module_utils.netem_gate import expected_mbit, judge, sentence, starved  # noqa: E402
 from ansible.module_utils.netem_probe import measure, start_responder, stop_responders  # noqa: E402
+from ansible.module_utils.netem_stream import stream  # noqa: E402
 from ansible.module_utils.netem_tc import NodeError  # noqa: E402
+
+STATES = ("responding", "silent", "baseline", "streamed", "judged")
 
 
 def act(options: dict[str, Any]) -> dict[str, Any]:
@@ -60,6 +67,17 @@ def act(options: dict[str, Any]) -> dict[str, Any]:
     links = read_links(options["links"], list(options["addresses"]))
     mine = [link for link in links if link.source == options["node"]]
 
+    remembered = Path(options["folder"]) / "baseline.json"
+    baseline = json.loads(remembered.read_text()) if remembered.exists() else {}
+    back = {link.source: asdict(link) for link in links if link.target == options["node"]}
+    if options["state"] == "streamed":
+        streams = {}
+        for link in mine:
+            rate = stream(own, options["addresses"][link.target], options["port"], options["stream_s"])
+            formula = expected_mbit(asdict(link), back.get(link.target), baseline.get(link.target))
+            streams[link.target] = {"tcp_mbit": rate, "tcp_formula_mbit": formula}
+        return {"streams": streams}
+
     def probed(link: Link) -> dict[str, Any]:
         target = options["addresses"][link.target]
         before = read_counters(Path(options["folder"]), options["interface"], link.target)
@@ -72,20 +90,18 @@ def act(options: dict[str, Any]) -> dict[str, Any]:
 
     # In turn: two at once make each other late, on a node with one CPU by more than the jitter they are to measure.
     measured = {link.target: probed(link) for link in mine}
-    remembered = Path(options["folder"]) / "baseline.json"
-    baseline = json.loads(remembered.read_text()) if remembered.exists() else {}
     if options["state"] == "baseline":
         remembered.parent.mkdir(parents=True, exist_ok=True)
         partial = remembered.with_suffix(".partial")
         partial.write_text(json.dumps(baseline | measured))
         partial.replace(remembered)
         return {}
-    back = {link.source: asdict(link) for link in links if link.target == options["node"]}
     entries = []
     for link in mine:
 
         def judged(values: dict[str, Any], link: Link = link) -> dict[str, Any]:
-            return judge(asdict(link), back.get(link.target), values, baseline.get(link.target))
+            streamed = options["streams"].get(link.target, {"tcp_mbit": None, "tcp_formula_mbit": None})
+            return judge(asdict(link), back.get(link.target), values, baseline.get(link.target)) | streamed
 
         entry = judged(measured[link.target])
         if not entry["ok"]:
@@ -103,7 +119,7 @@ def main() -> None:
     """Run as Ansible's module."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["responding", "silent", "baseline", "judged"], "required": True},
+            "state": {"type": "str", "choices": STATES, "required": True},
             "node": {"type": "str", "required": True},
             "links": {"type": "list", "elements": "dict", "default": []},
             "addresses": {"type": "dict", "default": {}},
@@ -111,6 +127,8 @@ def main() -> None:
             "seconds": {"type": "int", "default": 120},
             "probes": {"type": "int", "default": 1000},
             "interval_ms": {"type": "float", "default": 2},
+            "stream_s": {"type": "float", "default": 2},
+            "streams": {"type": "dict", "default": {}},
             "folder": {"type": "path", "required": True},
             "interface": {"type": "str", "required": True},
         },

@@ -20,6 +20,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.netem_loss import Chain, correlated, independent, tails
+from ansible.module_utils.netem_stream import formula_mbit
 from ansible.module_utils.netem_tables import SCALE, quantile, table
 
 if TYPE_CHECKING:
@@ -276,6 +277,14 @@ def loss_of(link: dict[str, Any]) -> tuple[Chain, float]:
     return independent(link["loss_percent"] / 100), corrupted
 
 
+def expected_mbit(link: dict[str, Any], back: dict[str, Any] | None, baseline: dict[str, Any] | None) -> float | None:
+    """Return what the formula leaves one TCP connection over a link, or None where neither loss nor rate limits it."""
+    chain, corrupted = loss_of(link)
+    clear_ms = statistics.median(baseline["round_trip_ns"]) / 1e6 if baseline and baseline["round_trip_ns"] else 0.0
+    round_trip_ms = clear_ms + link["delay_ms"] + (back["delay_ms"] if back else 0.0)
+    return formula_mbit(round_trip_ms, chain.loss + (1 - chain.loss) * corrupted, link.get("rate_mbit"))
+
+
 def _lost(link: dict[str, Any], sent: int, lost: int, target: float) -> list[str]:
     chain, corrupted = loss_of(link)
     tail = (1 - LOSS_CONFIDENCE) / 2
@@ -377,5 +386,9 @@ def sentence(entry: dict[str, Any]) -> str:
     found = f"measured {where}{entry['median_ms']:.3f} ± {entry['quartile_sigma_ms']:.3f} ms"
     if entry["baseline_mean_ms"] is not None:
         found += f" (path alone {entry['baseline_mean_ms']:.3f})"
-    found += f", lost {entry['lost']} of {entry['probes']}: "
+    found += f", lost {entry['lost']} of {entry['probes']}"
+    if entry.get("tcp_mbit") is not None:
+        formula = entry["tcp_formula_mbit"]
+        found += f", TCP {entry['tcp_mbit']:.3g} Mbit/s" + (f" (formula {formula:.3g})" if formula else "")
+    found += ": "
     return f"{target}: {found}" + ("ok" if entry["ok"] else f"OFF: {'; '.join(entry['problems'])}")

@@ -17,9 +17,13 @@ import struct
 import time
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.netem_stream import drain, listen
 from ansible.module_utils.netem_tc import NodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SO_TIMESTAMPNS = 35
 PROBE = struct.Struct("!IIQ")  # session, number, sent
@@ -102,20 +106,23 @@ def respond(opened: socket.socket, seconds: float) -> None:
                 opened.sendto(answer, sender)
 
 
-def start_responder(address: str, port: int, seconds: float) -> int:
-    """Answer probes from a process of its own that ends by itself; return its pid."""
-    opened = open_socket(address, port)
-    pid = os.fork()
-    if pid:
-        opened.close()
-        return pid
+def start_responder(address: str, port: int, seconds: float) -> None:
+    """Answer probes, and take what TCP sends, from processes of their own that end by themselves."""
+    with open_socket(address, port) as datagrams, listen(address, port) as connections:
+        _detach(lambda: respond(datagrams, seconds))
+        _detach(lambda: drain(connections, seconds))
+
+
+def _detach(work: Callable[[], None]) -> None:
+    if os.fork():
+        return
     try:
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
         Path("/proc/self/comm").write_text(NAME)
-        respond(opened, seconds)
+        work()
     finally:
         os._exit(0)
 

@@ -1,0 +1,102 @@
+"""What one TCP connection gets through a link, and what the formula says that loss leaves it. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import select
+import socket
+import struct
+import time
+
+from ansible.module_utils.netem_tc import NodeError
+
+SEGMENT_BYTES = 1448  # of 1500, less the headers with time stamps
+BYTES_ACKED = struct.Struct("120xQ")  # struct tcp_info of linux/tcp.h
+PART = bytes(1 << 17)
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """Return a listening TCP socket.
+
+    Raises:
+        NodeError: the address is not this node's, or the port is taken.
+    """
+    opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        opened.bind((address, port))
+    except OSError as error:
+        opened.close()
+        raise NodeError(
+            f"cannot listen on {address} port {port}/tcp: {error.strerror}. Set netem_probe_port."
+        ) from error
+    opened.listen()
+    return opened
+
+
+def drain(opened: socket.socket, seconds: float) -> None:
+    """Take what connections send and throw it away, until the time is over."""
+    connections: list[socket.socket] = []
+    buffer = bytearray(1 << 18)
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        ready, _, _ = select.select([opened, *connections], [], [], left)
+        for one in ready:
+            if one is opened:
+                connections.append(one.accept()[0])
+                continue
+            got = 0
+            with contextlib.suppress(OSError):
+                got = one.recv_into(buffer)
+            if not got:
+                connections.remove(one)
+                one.close()
+
+
+def stream(source: str, target: str, port: int, seconds: float) -> float:
+    """Send by one Reno connection as fast as it goes and return the Mbit/s that were acknowledged in the second half.
+
+    Reno, because that is the congestion control that the formula is about.
+
+    Raises:
+        NodeError: nobody took the connection.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_STREAM) as sender:
+        sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
+        sender.settimeout(max(seconds, 5))
+        try:
+            sender.bind((source, 0))
+            sender.connect((target, port))
+        except OSError as error:
+            raise NodeError(f"no TCP connection from {source} to {target} port {port}: {error}.") from error
+        sender.settimeout(0.05)
+        start = time.monotonic()
+        middle: tuple[float, int] | None = None
+        while (now := time.monotonic()) < start + seconds:
+            if middle is None and now >= start + seconds / 2:
+                middle = now, _acknowledged(sender)
+            with contextlib.suppress(TimeoutError):
+                sender.send(PART)
+        if middle is None:
+            return 0.0
+        rate = (_acknowledged(sender) - middle[1]) * 8e-6 / (now - middle[0])
+        # What is on its way still is not waited for: with a slow link that takes longer than all the rest.
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return rate
+
+
+def formula_mbit(round_trip_ms: float, loss: float, rate_mbit: float | None) -> float | None:
+    """Return what random loss leaves one TCP connection: MSS / RTT * sqrt(3 / (2 p)), at most the link's rate.
+
+    Mathis, Semke, Mahdavi and Ott, "The macroscopic behavior of the TCP congestion avoidance algorithm" (1997). None
+    where neither loss nor rate limits it.
+    """
+    if loss <= 0 or round_trip_ms <= 0:
+        return rate_mbit
+    limited = SEGMENT_BYTES * 8 / 1000 / round_trip_ms * math.sqrt(1.5 / loss)
+    return min(limited, rate_mbit) if rate_mbit else limited
+
+
+def _acknowledged(sender: socket.socket) -> int:
+    return int(BYTES_ACKED.unpack(sender.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED.size))[0])

@@ -1,0 +1,52 @@
+"""What a link carries by TCP stands beside what the formula says."""
+
+from __future__ import annotations
+
+import pytest
+from ansible.module_utils.netem_gate import expected_mbit, sentence
+from ansible.module_utils.netem_stream import formula_mbit
+from wires import Wires, link
+
+
+@pytest.mark.parametrize(
+    ("round_trip_ms", "loss", "rate_mbit", "expected"),
+    [
+        (30, 0.0024, None, 9.653),  # 1448 bytes every 30 ms, times 25
+        (2.5, 0.0002, None, 401.3),
+        (30, 0.0024, 5, 5),
+        (30, 0, 20, 20),
+    ],
+)
+def test_the_formula_is_that_of_mathis(round_trip_ms: float, loss: float, rate_mbit: float | None, expected: float):
+    assert formula_mbit(round_trip_ms, loss, rate_mbit) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_formula_says_nothing_where_nothing_limits():
+    assert formula_mbit(30, 0, None) is None
+
+
+def test_the_formula_takes_the_way_back_and_the_path_itself():
+    there, back = link("a", "b", 15, 3, 0.24), link("b", "a", 10)
+    clear = {"round_trip_ns": [1_000_000] * 5}
+    assert expected_mbit(there, back, clear) == pytest.approx(9.653 * 30 / 26, rel=1e-3)
+
+
+@pytest.mark.lab
+def test_a_link_shows_what_it_carries(wires: Wires):
+    links = [link("a", "b", 10, rate_mbit=20), link("b", "a", 10)]
+    wires.baseline(links)
+    for node in ("a", "b"):
+        wires.links(node, "present", links, backend="emulator")
+    try:
+        for node in ("a", "b"):
+            wires.probes(node, "responding")
+        streams = wires.probes("a", "streamed", links, stream_s=3)["streams"]
+        entry = wires.probes("a", "judged", links, probes=200, streams=streams)["links"][0]
+    finally:
+        for node in ("a", "b"):
+            wires.probes(node, "silent")
+    assert set(streams) == {"b"}
+    assert 15 < streams["b"]["tcp_mbit"] < 20.5
+    assert streams["b"]["tcp_formula_mbit"] == 20
+    assert (entry["tcp_mbit"], entry["tcp_formula_mbit"]) == (streams["b"]["tcp_mbit"], 20)
+    assert "Mbit/s (formula 20): " in sentence(entry)
