@@ -14,6 +14,17 @@ class Histogram(BaseModel):
     counts: tuple[int, ...]
 
 
+class Chain(BaseModel):
+    """Loss in bursts: chances to enter and leave a bad state, and the share lost in it and out of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    enter_percent: float
+    leave_percent: float
+    bad_loss_percent: float = 100.0
+    good_loss_percent: float = 0.0
+
+
 class LinkCheck(BaseModel):
     """One ordered pair: its target, what the probes measured with 95 % intervals, and whether it is within bounds.
 
@@ -28,7 +39,10 @@ class LinkCheck(BaseModel):
     target: str
     delay_ms: float
     jitter_ms: float
+    distribution: str = "normal"
     loss_percent: float
+    loss_correlation_percent: float = 0.0
+    gilbert_elliott: Chain | None = None
     rate_mbit: float | None = None
     reorder: bool
     probes: int
@@ -62,6 +76,19 @@ class LinkCheck(BaseModel):
             self.delay_ms if self.expected_median_ms is None else self.expected_median_ms,
             self.jitter_ms if self.expected_sigma_ms is None else self.expected_sigma_ms,
         )
+
+    @property
+    def asked(self) -> str:
+        """What the scenario asks for, as a person would say it."""
+        chain, share = self.gilbert_elliott, self.loss_percent
+        if chain is not None:
+            bad = chain.enter_percent / (chain.enter_percent + chain.leave_percent)
+            share = bad * chain.bad_loss_percent + (1 - bad) * chain.good_loss_percent
+        jitter = f"{self.jitter_ms:g} ms{'' if self.distribution == 'normal' else f' {self.distribution}'}"
+        said = f"{self.delay_ms:g} ± {jitter}, {share:.4g} % loss"
+        said += " in bursts" if chain is not None or self.loss_correlation_percent else ""
+        said += f", {self.rate_mbit:g} Mbit/s" if self.rate_mbit else ""
+        return said + ("" if self.reorder else ", order kept")
 
     @property
     def name(self) -> str:

@@ -378,8 +378,11 @@ def _off(link: dict[str, Any], found: Estimate, expected: Expectation) -> list[s
 
 def sentence(entry: dict[str, Any]) -> str:
     """Return a link's verdict in one line, for the terminal."""
+    chain, _ = loss_of(entry)
+    bursts = chain.inflation > 1
     target = f"{entry['source']} -> {entry['target']}: {entry['delay_ms']:g} ± {entry['jitter_ms']:g} ms"
-    target += f", {entry['loss_percent']:g} %"
+    target += f" {entry['distribution']}" if entry.get("distribution", "normal") != "normal" else ""
+    target += f", {100 * chain.loss:.4g} %{' in bursts' if bursts else ''}"
     if entry["median_ms"] is None:
         return f"{target}: OFF: {'; '.join(entry['problems'])}"
     where = "" if entry["clock"] == "shared" else "round trip "

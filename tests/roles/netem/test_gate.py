@@ -170,6 +170,13 @@ def test_bursts_that_are_right_pass_where_single_losses_would_be_refused(values:
     assert entry["loss_high_percent"] - entry["loss_low_percent"] > 1.4 * 100 * (high - low)
 
 
+def test_a_verdict_says_what_was_asked_for_in_the_links_own_words():
+    assert gate.sentence(verdict(EDGE, probes(1.25, 0.25))).startswith("bs -> edge-1: 1.25 ± 0.25 ms, 0.02 %: measured")
+    bursts = EDGE | {"loss_percent": 0, "gilbert_elliott": {"enter_percent": 1, "leave_percent": 9}}
+    said = gate.sentence(verdict(bursts | {"distribution": "pareto"}, probes(1.25, 0.25)))
+    assert said.startswith("bs -> edge-1: 1.25 ± 0.25 ms pareto, 10 % in bursts: measured")
+
+
 @pytest.mark.parametrize(("lost", "side"), [(0, "few"), (160, "many")])
 def test_bursts_that_lose_another_share_fail_with_their_chance(lost: int, side: str):
     link = EDGE | {"loss_percent": 5, "loss_correlation_percent": 40}

@@ -119,7 +119,7 @@ def test_links_of_a_controller_that_was_killed_clear_themselves(clear: TrialLab,
     assert all("clsact" in shown or "netem" in shown for shown in shaped.values())
     deadline = time.monotonic() + 90
     seen = shaped
-    while any("fb-" in shown for shown in seen.values()) and time.monotonic() < deadline:
+    while any("fb-" in shown or "fb00:" in shown for shown in seen.values()) and time.monotonic() < deadline:
         time.sleep(1)
         seen = tc(clear)
     left = {node: "".join(line for line in shown.splitlines(True) if line != "netem\n") for node, shown in seen.items()}
