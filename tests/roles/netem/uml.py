@@ -31,7 +31,7 @@ def boot(purpose: str, timeout_s: float) -> dict[str, Any]:
     # Ahead of this machine's ordinary work, behind the emulators and probes of others.
     done = subprocess.run(
         [
-            "chrt", "-f", "1", "linux.uml", "mem=512M", "rootfstype=hostfs", "rootflags=/", "ro", "quiet",
+            "chrt", "-f", "1", "linux.uml", "mem=768M", "rootfstype=hostfs", "rootflags=/", "ro", "quiet",
             f"init={sys.executable}", "con=null", "con0=null,fd:1", "--", "-B", str(GUEST), purpose,
         ],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False, timeout=timeout_s,
