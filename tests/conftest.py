@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from image import function_image
 
+__all__ = ["function_image"]
 # How long an example takes says nothing about whether it holds; machines are noisy.
 settings.register_profile("faasbed", deadline=None)
 settings.load_profile("faasbed")

@@ -8,11 +8,8 @@ import io
 import json
 import os
 import re
-import shlex
-import shutil
 import socket
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +23,7 @@ from app.compiled import compiling_alone, unpack
 from app.image import Archive, ImageError, commands, find_engine, read_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from image import BuiltImage
 
 
 def archive(path: Path, layers: list[bytes], images: int = 1) -> Path:
@@ -162,49 +159,15 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of buildah and podman with a store of their own; skipped where they cannot work."""
-    missing = [name for name in ("mmdebstrap", "buildah", "podman", "runc") if shutil.which(name) is None]
-    if missing:
-        pytest.skip(f"not installed here: {', '.join(missing)}")
-    if os.geteuid() != 0:
-        pytest.skip("mmdebstrap and buildah are used as root here")
-    folder = tmp_path_factory.mktemp("containers")
-    (folder / "storage.conf").write_text(
-        f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/graph"\nrunroot = "{folder}/run"\n'
-    )
-    # Where root may not raise limits, the ones that podman sets by itself are refused.
-    (folder / "containers.conf").write_text(
-        '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n[engine]\nruntime = "runc"\n'
-    )
-    yield {
-        **os.environ,
-        "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
-        "CONTAINERS_CONF": str(folder / "containers.conf"),
-        "FOLDER": str(folder),
-    }
-    shutil.rmtree(folder)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_an_image_on_debian_packages_starts_read_only_without_a_shell_and_trains(
-    engine: dict[str, str], root: Path, news: Path
+    function_image: BuiltImage, news: Path
 ):
-    def run(*command: str) -> str:
-        ended = subprocess.run(command, cwd=folder, env=engine, capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, f"{shlex.join(command)}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
-        return ended.stdout
-
-    folder = Path(engine["FOLDER"])
-    engine["PYTHONPATH"] = str(root)
-    recipe = (root / "docs" / "image.md").read_text().rpartition("```sh\n")[2].partition("```")[0]
-    shown = run("bash", "-euc", recipe.replace("python -m", f"{sys.executable} -m"))
-
-    found = read_archive(folder / "build" / "function.oci.tar")
-    assert (folder / "build" / "function.digest").read_text() == found.digest + "\n"
-    assert found.digest in shown
+    run = function_image.run
+    found = read_archive(function_image.build / "function.oci.tar")
+    assert (function_image.build / "function.digest").read_text() == found.digest + "\n"
+    assert found.digest in function_image.said
     assert found.packed_bytes < 250e6
     print(found)
     image = "localhost/faasbed-function:latest"
@@ -239,4 +202,4 @@ def test_an_image_on_debian_packages_starts_read_only_without_a_shell_and_trains
         (about,) = json.loads(run("podman", "inspect", container))
         assert about["State"]["ExitCode"] == 0
     finally:
-        subprocess.run(["podman", "rm", "--force", container], env=engine, capture_output=True, check=False)
+        run("podman", "rm", "--force", container)

@@ -1,0 +1,138 @@
+"""The function on a real cluster: by its digest, one replica a node, each parallel request at a replica of its own."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cluster import NODES, SERVER, Cluster, artifacts
+from testbed import changed
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from image import BuiltImage
+
+pytestmark = pytest.mark.lab
+
+NOTHING = dict.fromkeys(NODES, 0)
+SERVICES = [
+    {"name": "edge", "nodes": ["edge-1", "edge-2"], "gateway": "edge-1", "port": 31080},
+    {"name": "cloud", "nodes": ["cloud-1"], "gateway": "cloud-1", "port": 31080},
+]
+# Fires a number of requests together at an address and prints the replies as a list.
+ASK = """
+import http.client, json, sys, threading
+address, host, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+texts = {str(n): ("moon cheese round" if n % 2 else "earth bread flat") + f" word{n % 7}" for n in range(60)}
+labels = {key: "FAKE" if int(key) % 2 else "REAL" for key in texts}
+body = json.dumps({"x_dict": texts, "y_dict": labels, "model": "mnb"})
+replies = []
+def ask():
+    connection = http.client.HTTPConnection(address, 31080, timeout=120)
+    connection.request("POST", "/", body, {"Host": host, "Content-Type": "application/json"})
+    answer = connection.getresponse()
+    replies.append([answer.status, answer.read().decode()])
+threads = [threading.Thread(target=ask) for _ in range(count)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(json.dumps(replies))
+"""
+
+
+class Deployed:
+    """The function on the session's cluster."""
+
+    def __init__(self, cluster: Cluster, image: BuiltImage) -> None:
+        self.cluster = cluster
+        self.digest = (image.build / "function.digest").read_text().strip()
+        self.variables: dict[str, Any] = {
+            "function_platform": "knative",
+            "function_image_archive": str(image.build / "function.oci.tar"),
+            "function_services": [{**service, "congestion_control": "cubic", "timeout_s": 300} for service in SERVICES],
+        }
+
+    def play(self, **variables: Any) -> subprocess.CompletedProcess[str]:
+        """Run the function's part of the playbook, as a user would."""
+        given = json.dumps(self.variables | variables)
+        return self.cluster.lab.playbook("playbooks/function.yml", "--limit", "compute", "-e", given)
+
+    def ask(self, node: str, host: str, count: int) -> list[dict[str, Any]]:
+        """Send requests together from the base station to a node's address."""
+        address = self.cluster.lab.data_address(("bs", *NODES).index(node))
+        done = self.cluster.lab.ssh("bs", shlex.join(["python3", "-c", ASK, address, host, str(count)]))
+        assert done.returncode == 0, done.stderr
+        replies = json.loads(done.stdout)
+        assert [status for status, _ in replies] == [200] * count, replies
+        return [json.loads(text) for _, text in replies]
+
+    def pods(self) -> list[dict[str, Any]]:
+        """The replicas that are not ending."""
+        listed = json.loads(self.cluster.kubectl("get", "pods", "--namespace", "faasbed", "--output", "json"))["items"]
+        return [pod for pod in listed if "deletionTimestamp" not in pod["metadata"]]
+
+
+@pytest.fixture(scope="module")
+def deployed(cluster: Cluster, function_image: BuiltImage) -> Iterator[Deployed]:
+    """Both of the paper's services, on a cluster that has Knative for as long."""
+    if not (artifacts() / "serving-core.yaml").exists():
+        pytest.skip(f"Knative needs {artifacts()}/serving-core.yaml (make artifacts)")
+    changed(cluster.lab.playbook("playbooks/knative.yml"))
+    function = Deployed(cluster, function_image)
+    assert changed(function.play())[SERVER] > 0
+    yield function
+    assert changed(function.play(function_action="remove"))[SERVER] > 0
+    assert changed(function.play(function_action="remove")) == NOTHING
+    changed(cluster.lab.playbook("playbooks/knative.yml", "-e", "knative_action=absent"))
+
+
+def test_a_second_run_changes_nothing(deployed: Deployed) -> None:
+    assert changed(deployed.play()) == NOTHING
+
+
+def test_every_replica_runs_the_image_that_was_built_on_its_node_as_nobody(deployed: Deployed) -> None:
+    pods = deployed.pods()
+    where = sorted((pod["metadata"]["labels"]["serving.knative.dev/service"], pod["spec"]["nodeName"]) for pod in pods)
+    assert where == [("cloud", "cloud-1"), ("edge", "edge-1"), ("edge", "edge-2")]
+    for pod in pods:
+        (container,) = (one for one in pod["spec"]["containers"] if one["name"] == "function")
+        assert container["image"].endswith(f"@{deployed.digest}")
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert pod["spec"]["securityContext"]["runAsNonRoot"]
+
+
+def test_parallel_requests_meet_a_replica_each_and_the_clouds_one_stays_on_its_node(deployed: Deployed) -> None:
+    for _ in range(3):
+        replies = deployed.ask("edge-1", "edge.faasbed.local", 2)
+        assert sorted(reply["node"] for reply in replies) == ["edge-1", "edge-2"]
+    assert [reply["node"] for reply in deployed.ask("cloud-1", "cloud.faasbed.local", 1)] == ["cloud-1"]
+
+
+def test_a_replica_that_was_killed_is_replaced_on_its_node(deployed: Deployed) -> None:
+    victim = next(pod["metadata"]["name"] for pod in deployed.pods() if pod["spec"]["nodeName"] == "edge-2")
+    deployed.cluster.kubectl("delete", "pod", victim, "--namespace", "faasbed", "--grace-period=0", "--force")
+    assert changed(deployed.play()) == NOTHING  # waits until the service is ready and each replica on its node
+    assert victim not in [pod["metadata"]["name"] for pod in deployed.pods()]
+    replies = deployed.ask("edge-1", "edge.faasbed.local", 2)
+    assert sorted(reply["node"] for reply in replies) == ["edge-1", "edge-2"]
+
+
+def test_what_cannot_run_is_refused_in_a_sentence(deployed: Deployed) -> None:
+    def refusal(**variables: Any) -> str:
+        done = deployed.play(**variables)
+        assert done.returncode != 0
+        return " ".join(done.stdout.split())
+
+    slow = [{**service, "timeout_s": 601} for service in deployed.variables["function_services"]]
+    assert "Knative waits 600 s for a reply at most, timeout_s is more in edge, cloud" in refusal(
+        function_services=slow
+    )
+    assert "there is no image of the function at /nowhere.tar: build it with `make image`" in refusal(
+        function_image_archive="/nowhere.tar"
+    )
+    assert "function_image registry/name:latest has no digest" in refusal(
+        function_image_archive="", function_image="registry/name:latest"
+    )
