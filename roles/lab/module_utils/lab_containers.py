@@ -254,4 +254,8 @@ def _start(lab: Lab, node: Node, archive: Path) -> None:
 
 
 def _remove(name: str) -> None:
-    machine.run(["podman", "rm", "--force", "--time", "0", name])
+    command = ["podman", "rm", "--force", "--time", "0", name]
+    try:
+        machine.run(command)
+    except LabError:  # on a busy machine a node's processes may take longer to end than podman waits
+        machine.run(command)
