@@ -55,10 +55,10 @@ class Deployed:
             "function_services": [{**service, "congestion_control": "cubic", "timeout_s": 300} for service in SERVICES],
         }
 
-    def play(self, **variables: Any) -> subprocess.CompletedProcess[str]:
+    def play(self, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         """Run the function's part of the playbook, as a user would."""
         given = json.dumps(self.variables | variables)
-        return self.cluster.lab.playbook("playbooks/function.yml", "--limit", "compute", "-e", given)
+        return self.cluster.lab.playbook("playbooks/function.yml", "--limit", "compute", "-e", given, *arguments)
 
     def ask(self, node: str, host: str, count: int) -> list[dict[str, Any]]:
         """Send requests together from the base station to a node's address."""
@@ -89,8 +89,15 @@ def deployed(cluster: Cluster, function_image: BuiltImage) -> Iterator[Deployed]
     changed(cluster.lab.playbook("playbooks/knative.yml", "-e", "knative_action=absent"))
 
 
-def test_a_second_run_changes_nothing(deployed: Deployed) -> None:
+def test_a_second_run_and_a_dry_one_change_nothing(deployed: Deployed) -> None:
     assert changed(deployed.play()) == NOTHING
+    assert changed(deployed.play("--check", "--diff")) == NOTHING
+
+
+def test_a_dry_run_shows_what_another_setting_would_change(deployed: Deployed) -> None:
+    foretold = deployed.play("--check", "--diff", function_resources={"requests": {"cpu": "50m"}})
+    assert changed(foretold)[SERVER] == 1
+    assert "50m" in foretold.stdout
 
 
 def test_every_replica_runs_the_image_that_was_built_on_its_node_as_nobody(deployed: Deployed) -> None:
