@@ -40,10 +40,13 @@ def boot_seconds() -> float:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep modules and watcher of one folder from working at the same time; a folder that is not there locks nothing."""
+    """Keep modules and watcher of one folder from working at the same time.
+
+    A folder that is not there locks nothing, nor does one that this user may not open, who is refused in words later.
+    """
     try:
         held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         yield
         return
     try:

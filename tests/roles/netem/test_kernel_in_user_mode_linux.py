@@ -87,7 +87,7 @@ def test_a_link_that_is_another_fails_the_gate(seen: dict[str, Any]):
 
 def test_management_passes_unshaped_where_it_takes_the_same_interface(seen: dict[str, Any]):
     assert seen["management_ms"]["9"] > 100
-    assert seen["management_ms"]["22"] < 100  # what the link would add alone; a busy machine has delays of its own
+    assert seen["management_ms"]["22"] < 50
 
 
 @pytest.mark.parametrize(
