@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lab_containers import (
     TOOLS,
     await_nodes,
@@ -20,14 +18,15 @@ from ansible.module_utils.lab_containers import (
     sysctls,
 )
 from ansible.module_utils.lab_ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
-from ansible.module_utils.lab_machine import check_tools
-from ansible.module_utils.lab_module import LAB_OPTIONS, carry_out, exit_with
+from ansible.module_utils.lab_module import asked_lab, carry_out, run_module
 from ansible.module_utils.lab_network import network_changes, refuse_strangers, removal_changes
 from ansible.module_utils.lab_nodes import connection_changes, folder_removal
-from ansible.module_utils.lab_plan import Change, Lab, LabError, core_warning, make_lab
+from ansible.module_utils.lab_plan import Change, Lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: lab_containers
@@ -99,9 +98,8 @@ def made(lab: Lab, before: Ledger | None) -> Ledger:
     return replace(ledger_of(lab), containers=names, sysctls=(before and before.sysctls) or sysctls())
 
 
-def lab_stands(lab: Lab, ledger: Ledger | None, archive: Path, usable_cores: int) -> Iterator[Change]:
+def lab_stands(lab: Lab, ledger: Ledger | None, after: Ledger, archive: Path, usable_cores: int) -> Iterator[Change]:
     """All that has to change for the lab's nodes to run; what the ledger has beyond the lab goes."""
-    after = made(lab, ledger)
     before = ledger or after
     gone = sorted(set(before.nodes) - set(after.nodes))
     yield from container_removal(sorted(set(before.containers) - set(after.containers)))
@@ -130,23 +128,19 @@ def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
 
 def make(module: AnsibleModule, folder: Path) -> list[Change]:
     """Bring the lab to what the parameters say."""
-    cores = sorted(os.sched_getaffinity(0))
-    lab = make_lab(module.params, cores, default_route=True)
-    warning = core_warning(lab.nodes, len(cores))
-    if warning:
-        module.warn(warning)
+    lab, usable_cores = asked_lab(module, default_route=True)
     archive = Path(module.params["root_archive"])
     ledger = read_ledger(folder)
     refuse_strangers(lab, ledger)
     refuse_foreign_containers(lab)
     if module.check_mode:
-        return list(lab_stands(lab, ledger, archive, len(cores)))
+        return list(lab_stands(lab, ledger, made(lab, ledger), archive, usable_cores))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with alone(folder):
         ledger = read_ledger(folder)
-        changes = list(lab_stands(lab, ledger, archive, len(cores)))
+        after = made(lab, ledger)
+        changes = list(lab_stands(lab, ledger, after, archive, usable_cores))
         if changes:
-            after = made(lab, ledger)
             (ledger.and_then(after) if ledger else after).write(folder)
             carry_out(connection_changes(lab.control_sockets))
             carry_out(changes)
@@ -171,23 +165,7 @@ def remove(module: AnsibleModule, folder: Path) -> list[Change]:
 
 def main() -> None:
     """Run as an Ansible module."""
-    wanted = {"root_archive": {"type": "path"}, **LAB_OPTIONS}
-    module = AnsibleModule(
-        argument_spec={
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "folder": {"type": "path", "required": True},
-            **wanted,
-        },
-        required_if=[("state", "present", tuple(wanted))],
-        supports_check_mode=True,
-    )
-    folder = Path(module.params["folder"])
-    try:
-        check_tools(TOOLS)
-        changes = (make if module.params["state"] == "present" else remove)(module, folder)
-    except LabError as error:
-        module.fail_json(msg=str(error))
-    exit_with(module, changes)
+    run_module("root_archive", TOOLS, make, remove)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lab_ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
-from ansible.module_utils.lab_machine import check_tools
-from ansible.module_utils.lab_module import LAB_OPTIONS, carry_out, exit_with
+from ansible.module_utils.lab_module import asked_lab, carry_out, run_module
 from ansible.module_utils.lab_network import network_changes, refuse_strangers, removal_changes
 from ansible.module_utils.lab_nodes import (
     TOOLS,
@@ -22,7 +20,10 @@ from ansible.module_utils.lab_nodes import (
     mount_point_removal,
     process_changes,
 )
-from ansible.module_utils.lab_plan import Change, Lab, LabError, core_warning, make_lab
+from ansible.module_utils.lab_plan import Change, Lab
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: lab_namespaces
@@ -129,20 +130,16 @@ def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
 
 def make(module: AnsibleModule, folder: Path) -> list[Change]:
     """Bring the lab to what the parameters say."""
-    cores = sorted(os.sched_getaffinity(0))
-    lab = make_lab(module.params, cores)
-    warning = core_warning(lab.nodes, len(cores))
-    if warning:
-        module.warn(warning)
+    lab, usable_cores = asked_lab(module)
     ledger = read_ledger(folder)
     refuse_strangers(lab, ledger)
     launcher = Path(module.params["launcher"])
     if module.check_mode:
-        return [*lab_is_laid_out(lab, ledger, len(cores)), *nodes_run(lab, launcher)]
+        return [*lab_is_laid_out(lab, ledger, usable_cores), *nodes_run(lab, launcher)]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with alone(folder):
         ledger = read_ledger(folder)
-        laid_out = lab_is_laid_out(lab, ledger, len(cores))
+        laid_out = lab_is_laid_out(lab, ledger, usable_cores)
         if laid_out:
             (ledger.and_then(ledger_of(lab)) if ledger else ledger_of(lab)).write(folder)
             carry_out(laid_out)
@@ -165,23 +162,7 @@ def remove(module: AnsibleModule, folder: Path) -> list[Change]:
 
 def main() -> None:
     """Run as an Ansible module."""
-    wanted = {"launcher": {"type": "path"}, **LAB_OPTIONS}
-    module = AnsibleModule(
-        argument_spec={
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "folder": {"type": "path", "required": True},
-            **wanted,
-        },
-        required_if=[("state", "present", tuple(wanted))],
-        supports_check_mode=True,
-    )
-    folder = Path(module.params["folder"])
-    try:
-        check_tools(TOOLS)
-        changes = (make if module.params["state"] == "present" else remove)(module, folder)
-    except LabError as error:
-        module.fail_json(msg=str(error))
-    exit_with(module, changes)
+    run_module("launcher", TOOLS, make, remove)
 
 
 if __name__ == "__main__":

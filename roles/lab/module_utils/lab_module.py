@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.lab_machine import check_tools
+from ansible.module_utils.lab_plan import Lab, LabError, core_warning, make_lab
 
-    from ansible.module_utils.basic import AnsibleModule
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from ansible.module_utils.lab_plan import Change
 
 LAB_OPTIONS: dict[str, dict[str, Any]] = {
@@ -27,8 +32,49 @@ def carry_out(changes: Iterable[Change]) -> None:
         change.do()
 
 
-def exit_with(module: AnsibleModule, changes: list[Change]) -> None:
-    """End the module with what was done, or would be done, as sentences."""
+def asked_lab(module: AnsibleModule, *, default_route: bool = False) -> tuple[Lab, int]:
+    """The lab that the parameters ask for, and how many cores it may use; warns where they are too few.
+
+    Raises:
+        LabError: a parameter that makes no lab, by its name.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    lab = make_lab(module.params, cores, default_route=default_route)
+    warning = core_warning(lab.nodes, len(cores))
+    if warning:
+        module.warn(warning)
+    return lab, len(cores)
+
+
+def run_module(
+    own: str,
+    tools: dict[str, str],
+    make: Callable[[AnsibleModule, Path], list[Change]],
+    remove: Callable[[AnsibleModule, Path], list[Change]],
+) -> None:
+    """Run as the Ansible module of one kind of nodes.
+
+    Args:
+        own: the option that this kind has beside those of all kinds, a path.
+        tools: the programs it needs, and the Debian packages that have them.
+        make: brings the lab in a folder to what is asked for, and returns what was done, or would be done.
+        remove: takes the lab in a folder away, and returns the same.
+    """
+    wanted = {own: {"type": "path"}, **LAB_OPTIONS}
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "folder": {"type": "path", "required": True},
+            **wanted,
+        },
+        required_if=[("state", "present", tuple(wanted))],
+        supports_check_mode=True,
+    )
+    try:
+        check_tools(tools)
+        changes = (make if module.params["state"] == "present" else remove)(module, Path(module.params["folder"]))
+    except LabError as error:
+        module.fail_json(msg=str(error))
     sentences = [change.sentence for change in changes]
     module.exit_json(
         changed=bool(sentences),
