@@ -8,14 +8,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.k3s_api import Api, ApiError, as_administrator, why_not_ready
-from ansible.module_utils.k3s_journal import (
-    GIVEN_UP_AFTER_RESTARTS,
-    explain,
-    last_words,
-    quoted,
-    recent_words,
-    restarts_of,
-)
+from ansible.module_utils.k3s_journal import Watch
 from ansible.module_utils.k3s_machine import run
 
 DOCUMENTATION = r"""
@@ -46,7 +39,6 @@ versions: {description: kubelet's version by node., type: dict, returned: ready}
 """
 
 POLL_S = 0.5
-BELIEVED_AFTER_S = 6
 
 
 class ClusterError(RuntimeError):
@@ -55,7 +47,7 @@ class ClusterError(RuntimeError):
 
 def serving(unit: str, timeout_s: int) -> Api:
     """Wait until the API is ready to serve, and return it."""
-    begun, complained, restarts = time.monotonic(), None, restarts_of(unit)
+    watch = Watch(unit)
     while True:
         try:
             api = as_administrator()
@@ -64,16 +56,9 @@ def serving(unit: str, timeout_s: int) -> Api:
             reason = str(error)
         else:
             return api
-        now = time.monotonic()
-        cause = explain(recent_words(unit))
-        complained = None if cause is None or not cause.lasting else complained or now
-        believed = cause and complained and now - complained > BELIEVED_AFTER_S
-        if believed or now - begun > timeout_s or restarts_of(unit) - restarts >= GIVEN_UP_AFTER_RESTARTS:
-            known = f": {cause.sentence}" if cause else ""
-            raise ClusterError(
-                f"The server does not serve after {now - begun:.0f} s ({reason}){known}. Its k3s says: "
-                f"{quoted(last_words(unit))}"
-            )
+        watch.look()
+        if watch.believed or watch.given_up(timeout_s):
+            raise ClusterError(watch.tell(f"The server does not serve after {watch.waited_s:.0f} s ({reason})"))
         time.sleep(POLL_S)
 
 

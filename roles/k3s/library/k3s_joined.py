@@ -9,15 +9,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.k3s_api import ApiError, as_kubelet, why_not_ready
-from ansible.module_utils.k3s_journal import (
-    GIVEN_UP_AFTER_RESTARTS,
-    explain,
-    last_words,
-    quoted,
-    recent_words,
-    restarts_of,
-    started_s,
-)
+from ansible.module_utils.k3s_journal import Watch, started_s
 from ansible.module_utils.k3s_machine import run
 
 DOCUMENTATION = r"""
@@ -49,8 +41,6 @@ waited_s: {description: How long it took., type: float, returned: always}
 """
 
 POLL_S = 0.5
-# How long a cause that does not heal by waiting may be complained about before it is believed.
-BELIEVED_AFTER_S = 6
 
 
 class NotReadyError(RuntimeError):
@@ -81,28 +71,22 @@ def wait(options: dict[str, Any]) -> None:
         NotReadyError: it is not, and will not be.
     """
     node, unit, server, port = (options[name] for name in ("node", "unit", "server", "port"))
-    begun, restarts = time.monotonic(), restarts_of(unit)
-    reached = complained = None
+    watch = Watch(unit)
+    reached = watch.begun
     while (reason := why_not(node, unit)) is not None:
         now = time.monotonic()
         if server and (away := unreachable(server, port)) is None:
             reached = now
-        elif server and now - (reached or begun) > options["reach_timeout_s"]:
+        elif server and now - reached > options["reach_timeout_s"]:
             raise NotReadyError(
                 f"{node} cannot reach the server at {server}:{port} ({away}); see firewall and route between the two. "
-                f"Its k3s says: {quoted(last_words(unit))}"
+                f"{watch.words()}"
             )
-        cause = explain(recent_words(unit))
-        complained = None if cause is None or not cause.lasting else complained or now
-        if cause and complained and now - complained > BELIEVED_AFTER_S:
-            raise NotReadyError(f"{node} does not join: {cause.sentence}. Its k3s says: {quoted(last_words(unit))}")
-        given_up = restarts_of(unit) - restarts >= GIVEN_UP_AFTER_RESTARTS
-        if given_up or now - begun > options["timeout_s"]:
-            known = f": {cause.sentence}" if cause else ""
-            raise NotReadyError(
-                f"{node} is not Ready after {now - begun:.0f} s ({reason}){known}. Its k3s says: "
-                f"{quoted(last_words(unit))}"
-            )
+        watch.look()
+        if watch.believed:
+            raise NotReadyError(watch.tell(f"{node} does not join"))
+        if watch.given_up(options["timeout_s"]):
+            raise NotReadyError(watch.tell(f"{node} is not Ready after {watch.waited_s:.0f} s ({reason})"))
         time.sleep(POLL_S)
 
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 # A unit that has ended by itself this often while we waited will not come up by waiting longer.
 GIVEN_UP_AFTER_RESTARTS = 4
-
+# How long a cause that does not heal by waiting may be complained about before it is believed.
+BELIEVED_AFTER_S = 6
 
 # An agent tells at level info why it cannot get its settings from the server.
 _COMPLAINT = re.compile(r"level=(error|fatal)|server is not ready: |^[EF]\d{4} |panic:")
@@ -84,6 +85,50 @@ def explain(lines: list[str]) -> Cause | None:
         if any(re.search(pattern, line) for line in trouble):
             return Cause(sentence, lasting)
     return None
+
+
+class Watch:
+    """What a unit says while somebody waits for it, and whether waiting longer is of use.
+
+    Args:
+        unit: the systemd unit that runs k3s.
+    """
+
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
+        self.begun = time.monotonic()
+        self.cause: Cause | None = None
+        self._restarts = restarts_of(unit)
+        self._complained: float | None = None
+
+    def look(self) -> None:
+        """Read what the unit has said lately."""
+        self.cause = explain(recent_words(self.unit))
+        lasting = self.cause is not None and self.cause.lasting
+        self._complained = (self._complained or time.monotonic()) if lasting else None
+
+    @property
+    def believed(self) -> bool:
+        """Whether it has complained long enough about what does not heal by waiting."""
+        return self._complained is not None and time.monotonic() - self._complained > BELIEVED_AFTER_S
+
+    def given_up(self, timeout_s: float) -> bool:
+        """Whether the time is over, or the unit has ended by itself again and again."""
+        return self.waited_s > timeout_s or restarts_of(self.unit) - self._restarts >= GIVEN_UP_AFTER_RESTARTS
+
+    @property
+    def waited_s(self) -> float:
+        """For how long somebody has waited."""
+        return time.monotonic() - self.begun
+
+    def tell(self, what: str) -> str:
+        """Return a sentence on what does not come about: with the cause where it is known, and k3s' own words."""
+        known = f": {self.cause.sentence}" if self.cause else ""
+        return f"{what}{known}. {self.words()}"
+
+    def words(self) -> str:
+        """Return what k3s says, as a sentence."""
+        return f"Its k3s says: {quoted(last_words(self.unit))}"
 
 
 def last_words(unit: str, since_s: float | None = None) -> list[str]:
