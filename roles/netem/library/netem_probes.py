@@ -96,17 +96,17 @@ def act(options: dict[str, Any]) -> dict[str, Any]:
         partial.write_text(json.dumps(baseline | measured))
         partial.replace(remembered)
         return {}
+
+    def judged(link: Link, values: dict[str, Any]) -> dict[str, Any]:
+        streamed = options["streams"].get(link.target, {"tcp_mbit": None, "tcp_formula_mbit": None})
+        return judge(asdict(link), back.get(link.target), values, baseline.get(link.target)) | streamed
+
     entries = []
     for link in mine:
-
-        def judged(values: dict[str, Any], link: Link = link) -> dict[str, Any]:
-            streamed = options["streams"].get(link.target, {"tcp_mbit": None, "tcp_formula_mbit": None})
-            return judge(asdict(link), back.get(link.target), values, baseline.get(link.target)) | streamed
-
-        entry = judged(measured[link.target])
+        entry = judged(link, measured[link.target])
         if not entry["ok"]:
             # A moment at which the node was busy passes, a link that is wrong stays wrong.
-            entry = judged(probed(link)) | {"measured_before": sentence(entry)}
+            entry = judged(link, probed(link)) | {"measured_before": sentence(entry)}
         entries.append(entry)
     return {
         "links": entries,

@@ -19,8 +19,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.netem_stream import drain, listen
-from ansible.module_utils.netem_tc import NodeError
+from ansible.module_utils.netem_stream import bind, drain, listen, opened_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,20 +43,9 @@ def clock_id() -> int:
 
 
 def open_socket(address: str, port: int) -> socket.socket:
-    """Return a UDP socket whose messages come with the kernel's time stamps.
-
-    Raises:
-        NodeError: the address is not this node's, or the port is taken.
-    """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        opened.bind((address, port))
-    except OSError as error:
-        opened.close()
-        raise NodeError(
-            f"cannot listen on {address} port {port}/udp: {error.strerror}. Set netem_probe_port."
-        ) from error
+    """Return a UDP socket whose messages come with the kernel's time stamps; raises as `netem_stream.bind`."""
+    opened = opened_socket(socket.SOCK_DGRAM, address)
+    bind(opened, address, port)
     opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     opened.setblocking(False)
     return opened

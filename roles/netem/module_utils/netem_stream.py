@@ -16,21 +16,32 @@ BYTES_ACKED = struct.Struct("120xQ")  # struct tcp_info of linux/tcp.h
 PART = bytes(1 << 17)
 
 
-def listen(address: str, port: int) -> socket.socket:
-    """Return a listening TCP socket.
+def opened_socket(kind: socket.SocketKind, address: str) -> socket.socket:
+    """Return a socket of this kind for the address' family."""
+    return socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+
+
+def bind(opened: socket.socket, address: str, port: int) -> None:
+    """Bind a socket, which is closed where that cannot be.
 
     Raises:
         NodeError: the address is not this node's, or the port is taken.
     """
-    opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         opened.bind((address, port))
     except OSError as error:
+        protocol = "tcp" if opened.type == socket.SOCK_STREAM else "udp"
         opened.close()
         raise NodeError(
-            f"cannot listen on {address} port {port}/tcp: {error.strerror}. Set netem_probe_port."
+            f"cannot listen on {address} port {port}/{protocol}: {error.strerror}. Set netem_probe_port."
         ) from error
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """Return a listening TCP socket; raises as `bind`."""
+    opened = opened_socket(socket.SOCK_STREAM, address)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bind(opened, address, port)
     opened.listen()
     return opened
 
@@ -62,7 +73,7 @@ def stream(source: str, target: str, port: int, seconds: float) -> float:
     Raises:
         NodeError: nobody took the connection.
     """
-    with socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_STREAM) as sender:
+    with opened_socket(socket.SOCK_STREAM, source) as sender:
         sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
         sender.settimeout(max(seconds, 5))
         try:
