@@ -106,8 +106,13 @@ class Driver:
         self._labels: list[str] = data["y"]
         self._samples = samples
         self._base_station = base_station
+        self._attempts: Counter[tuple[str, int, bool]] = Counter()
+        self._finished: set[tuple[str, int, bool]] = set()
+        # requests of a repetition that came back, whose model was never made
+        self._orphans: dict[tuple[str, int, bool], list[RequestRecord]] = {}
         # replicas that answered before: what a new one answers first is a cold start
-        self._attempts, self._finished, self._orphans, self._replicas = self._read_records()
+        self._replicas: set[str] = set()
+        self._read_records()
         # when each scenario's last request ended, on this process's clock
         self._last_asked_s: dict[str, float] = {}
 
@@ -142,26 +147,20 @@ class Driver:
                 self._finished.add(_key(entry))
                 report(model)
 
-    def _read_records(
-        self,
-    ) -> tuple[Counter[tuple[str, int, bool]], set[Any], dict[Any, list[RequestRecord]], set[str]]:
-        replicas: set[str] = set()
-        attempts: Counter[tuple[str, int, bool]] = Counter()
-        finished = set()
+    def _read_records(self) -> None:
         orphans: dict[tuple[str, int, bool], list[RequestRecord]] = {}
         for record in records.read(self._samples) if self._samples.exists() else ():
             key = (record.scenario, record.repetition, record.warmup)
-            attempts[key] = record.attempt + 1
+            self._attempts[key] = record.attempt + 1
             if isinstance(record, ModelRecord):
-                finished.add(key)
+                self._finished.add(key)
                 orphans.pop(key, None)
             else:
-                replicas |= {record.replica} if record.replica else set()
+                self._replicas |= {record.replica} if record.replica else set()
                 others = orphans.get(key, [])
                 # Only requests that were sent together make a repetition: those of a torn attempt stand alone.
                 orphans[key] = [*(one for one in others if one.attempt == record.attempt), record]
-        whole = {key: found for key, found in orphans.items() if len(found) == self._parallel(key[0])}
-        return attempts, finished, whole, replicas
+        self._orphans = {key: found for key, found in orphans.items() if len(found) == self._parallel(key[0])}
 
     def _parallel(self, scenario: str) -> int:
         return len(self._plan["scenarios"][scenario]["training_shares"])
