@@ -12,7 +12,7 @@ import time
 from ansible.module_utils.netem_tc import NodeError
 
 SEGMENT_BYTES = 1448  # of 1500, less the headers with time stamps
-BYTES_ACKED = struct.Struct("120xQ")  # struct tcp_info of linux/tcp.h
+TCP_INFO = struct.Struct("16xI8xI88xQ")  # of linux/tcp.h: snd_mss, sacked (segments), bytes_acked
 PART = bytes(1 << 17)
 
 
@@ -110,4 +110,7 @@ def formula_mbit(round_trip_ms: float, loss: float, rate_mbit: float | None) -> 
 
 
 def _acknowledged(sender: socket.socket) -> int:
-    return int(BYTES_ACKED.unpack(sender.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED.size))[0])
+    """How many bytes have arrived; those behind a gap as well, or its repair would count as a burst."""
+    told = sender.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
+    segment_bytes, sacked, acked_bytes = TCP_INFO.unpack(told)
+    return int(acked_bytes + sacked * segment_bytes)
