@@ -180,7 +180,7 @@ class Experiment(Model):
 def load(name: str, *, repetitions: int | None = None) -> Experiment:
     """Return the experiment of a scenario's name (a file beside this one) or of the path of a YAML file.
 
-    A file either holds one scenario, or names others under ``scenarios``.
+    A file either holds one scenario, or names others under ``scenarios``; their paths start at that file's folder.
 
     Raises:
         SpecError: there is no such scenario, the file is not YAML, or a key or value is wrong (file and key named).
@@ -199,7 +199,8 @@ def load(name: str, *, repetitions: int | None = None) -> Experiment:
         unknown = sorted(map(str, set(data) - {"name"}))
         if unknown:
             raise SpecError(f"{path}: {unknown[0]}: not a key of a file that lists scenarios; put it in the scenario's")
-        scenarios = [_scenario(member_path, _read(member_path)) for member_path in map(_path_of, members)]
+        paths = [_path_of(member, path.parent) for member in members]
+        scenarios = [_scenario(member_path, _read(member_path)) for member_path in paths]
         data = {"name": data.get("name", path.stem)}
     else:
         scenarios = [_scenario(path, data)]
@@ -217,8 +218,8 @@ def _scenario(path: Path, data: dict[str, Any]) -> Scenario:
     return _validate(Scenario, own, path)
 
 
-def _path_of(name: str) -> Path:
-    path = Path(name) if name.endswith((".yaml", ".yml")) else SCENARIOS / f"{name}.yaml"
+def _path_of(name: str, folder: Path = Path()) -> Path:
+    path = folder / name if name.endswith((".yaml", ".yml")) else SCENARIOS / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(entry.stem for entry in SCENARIOS.glob("*.yaml")))
         raise SpecError(f"scenario {name!r}: there is no file {path}. Known scenarios: {known}; or give a .yaml file.")

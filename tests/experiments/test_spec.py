@@ -117,6 +117,12 @@ def test_what_a_run_writes_down_is_what_it_reads_again(
     assert spec.resolved(path) == experiment
 
 
+def test_scenarios_are_looked_for_beside_the_file_that_lists_them(tmp_path: Path) -> None:
+    (tmp_path / "near.yaml").write_text(yaml.safe_dump({**EDGE, "name": "near"}), encoding="utf-8")
+    (tmp_path / "both.yaml").write_text("scenarios: [near.yaml, cloud]\nrepetitions: 2\n", encoding="utf-8")
+    assert [scenario.name for scenario in load(str(tmp_path / "both.yaml")).scenarios] == ["near", "cloud"]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
