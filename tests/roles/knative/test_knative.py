@@ -64,7 +64,9 @@ def knative(cluster: Cluster) -> Iterator[Cluster]:
     if not (artifacts() / "serving-core.yaml").exists():
         pytest.skip(f"Knative needs {artifacts()}/serving-core.yaml (make artifacts)")
     before = everything(cluster)
-    assert changed(install(cluster))[SERVER] == 1
+    installed = install(cluster)
+    assert changed(installed)[SERVER] == 1
+    assert "TASK [knative : Ask every gateway for the service]" in installed.stdout
     yield cluster
     assert changed(install(cluster, "-e", "knative_action=absent"))[SERVER] == 1
     assert everything(cluster) == before
@@ -85,7 +87,8 @@ def test_a_dry_run_shows_what_another_setting_would_change_and_changes_nothing(k
 
 def test_gateways_stand_where_requests_arrive_and_all_else_on_the_server(knative: Cluster) -> None:
     assert sorted(nodes_of(knative, "kourier-system").values()) == ["cloud-1", "edge-1"]
-    assert set(nodes_of(knative, "knative-serving").values()) == {SERVER}
+    for namespace in ("knative-serving", "kube-system"):
+        assert set(nodes_of(knative, namespace).values()) == {SERVER}
 
 
 def test_a_gateways_node_answers_and_another_one_does_not(knative: Cluster) -> None:
