@@ -52,6 +52,8 @@ CGROUPS = ("kubepods", "kubepods.slice", "k3s")
 # Tables of iptables in the words of nft; those of its older kind cannot be removed.
 FAMILIES = {"iptables": "ip", "ip6tables": "ip6"}
 END_TIMEOUT_S = 30
+# kubectl's cache is in it, and perhaps what somebody put there.
+KUBECTL = Path("/root/.kube")
 
 
 class RemovalError(RuntimeError):
@@ -204,6 +206,8 @@ def files_go(kept: list[str]) -> Iterator[Change]:
             yield Change(f"remove {path}", path.unlink)
         elif not path.is_mount():
             yield Change(f"remove {path}", partial(shutil.rmtree, path))
+    if KUBECTL.is_dir() and not any(KUBECTL.iterdir()):
+        yield Change(f"remove {KUBECTL}", KUBECTL.rmdir)
 
 
 def settings_return(before: dict[str, Any]) -> Iterator[Change]:

@@ -50,6 +50,7 @@ LEFTOVERS = (
     "/var/log/containers",
     "/usr/local/bin/k3s",
     "/usr/libexec/kubernetes",
+    "/root/.kube/cache",  # kubectl's own
 )
 
 

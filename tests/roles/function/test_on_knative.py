@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cluster import NODES, SERVER, Cluster, artifacts
-from testbed import changed
+from testbed import changed, run
 
 if TYPE_CHECKING:
     import subprocess
@@ -60,12 +60,16 @@ class Deployed:
         given = json.dumps(self.variables | variables)
         return self.cluster.lab.playbook("playbooks/function.yml", "--limit", "compute", "-e", given, *arguments)
 
-    def ask(self, node: str, host: str, count: int) -> list[dict[str, Any]]:
-        """Send requests together from the base station to a node's address."""
+    def send(self, node: str, host: str, count: int) -> list[tuple[int, str]]:
+        """Send requests together from the base station to a node's address; return each one's status and text."""
         address = self.cluster.lab.data_address(("bs", *NODES).index(node))
         done = self.cluster.lab.ssh("bs", shlex.join(["python3", "-c", ASK, address, host, str(count)]))
         assert done.returncode == 0, done.stderr
-        replies = json.loads(done.stdout)
+        return [(status, text) for status, text in json.loads(done.stdout)]
+
+    def ask(self, node: str, host: str, count: int) -> list[dict[str, Any]]:
+        """Send requests that are all answered; return the replies."""
+        replies = self.send(node, host, count)
         assert [status for status, _ in replies] == [200] * count, replies
         return [json.loads(text) for _, text in replies]
 
@@ -125,6 +129,22 @@ def test_a_replica_that_was_killed_is_replaced_on_its_node(deployed: Deployed) -
     assert victim not in [pod["metadata"]["name"] for pod in deployed.pods()]
     replies = deployed.ask("edge-1", "edge.faasbed.local", 2)
     assert sorted(reply["node"] for reply in replies) == ["edge-1", "edge-2"]
+
+
+def test_a_node_that_dies_costs_errors_but_no_hang_and_serves_again_when_it_is_back(deployed: Deployed) -> None:
+    lab = deployed.cluster.lab
+    assert run(["podman", "kill", lab.namespace("edge-2")]).returncode == 0
+    try:
+        # Each is answered within the client's two minutes: by the replica that is left, or with a gateway's error.
+        replies = deployed.send("edge-1", "edge.faasbed.local", 2)
+        assert len(replies) == 2
+        assert {status for status, _ in replies} <= {200, 502, 503, 504}
+        assert {json.loads(text)["node"] for status, text in replies if status == 200} <= {"edge-1"}
+    finally:
+        assert lab.make().returncode == 0
+    changed(deployed.cluster.provision())
+    changed(deployed.play())  # waits until the service is ready and each replica on its node
+    assert sorted(reply["node"] for reply in deployed.ask("edge-1", "edge.faasbed.local", 2)) == ["edge-1", "edge-2"]
 
 
 def test_what_cannot_run_is_refused_in_a_sentence(deployed: Deployed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.lab
 
 PLAYBOOK = "playbooks/knative.yml"
 KINDS = "namespaces,customresourcedefinitions,clusterroles,clusterrolebindings,mutatingwebhookconfigurations"
+BINARIES = ("k3s", "k3s-arm64")
 NOTHING = dict.fromkeys(NODES, 0)
 
 
@@ -107,6 +109,19 @@ def test_an_image_that_cannot_be_had_is_named_with_pod_and_node(knative: Cluster
 def test_a_node_that_the_cluster_does_not_have_is_named(knative: Cluster) -> None:
     message = refusal(install(knative, "-e", json.dumps({"knative_gateway_nodes": ["edge-9"]})))
     assert "The cluster has no node edge-9, it has cloud-1, edge-1, edge-2." in message
+
+
+def test_a_cluster_that_kubeconfig_names_is_used_as_it_is(
+    knative: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # k3s is kubectl where it is called by that name.
+    (tmp_path / "kubectl").symlink_to(next(path for path in artifacts().glob("k3s*") if path.name in BINARIES))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("K3S_DATA_DIR", str(tmp_path / "data"))
+    done = knative.lab.playbook("playbooks/platform.yml", "-e", f"kubeconfig={knative.kubeconfig}")
+    assert changed(done) == NOTHING
+    assert "roles/k3s/tasks" not in done.stdout
+    assert "roles/knative/tasks/ready.yml" in done.stdout
 
 
 def test_release_files_that_are_missing_are_named(cluster: Cluster, tmp_path: Path) -> None:
