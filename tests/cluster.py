@@ -29,7 +29,7 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Prints what a cluster could leave on a node, a line each; logs and what Ansible, systemd and mount(8) keep for themselves is not it.
 SNAPSHOT = r"""
 find / -xdev \( -path /proc -o -path /sys -o -path /tmp -o -path /root/.ansible -o -path /var/log/journal \
-  -o -path /var/lib/systemd -o -name __pycache__ \) -prune -o -print | sed 's/^/file /'
+  -o -path /var/lib/systemd -o -path '/var/tmp/systemd-private-*' -o -name __pycache__ \) -prune -o -print | sed 's/^/file /'
 find /run \( -path /run/systemd -o -path /run/log -o -path /run/user -o -path /run/udev -o -path /run/mount \) -prune -o -print | sed 's/^/file /'
 systemctl list-units --all --plain --no-legend --type service,socket,slice,timer \
   | awk '$1 !~ /^(user|session|systemd-)/ {print "unit", $1, $3}'
@@ -87,6 +87,12 @@ def artifacts() -> Path:
     return Path(os.environ.get("FAASBED_ARTIFACTS") or cache / "faasbed" / "artifacts")
 
 
+def binary() -> Path:
+    """K3s' binary for this machine, by the name of its release."""
+    architecture = ARCHITECTURES.get(platform.machine(), platform.machine())
+    return artifacts() / ("k3s" if architecture == "amd64" else f"k3s-{architecture}")
+
+
 def snapshot(lab: TrialLab, node: str) -> set[str]:
     """What is on a node now, a line each."""
     done = lab.ssh(node, SNAPSHOT)
@@ -96,10 +102,8 @@ def snapshot(lab: TrialLab, node: str) -> set[str]:
 
 def missing() -> str | None:
     """Return why this machine can hold no cluster, or None when it can."""
-    architecture = ARCHITECTURES.get(platform.machine(), platform.machine())
-    binary = artifacts() / ("k3s" if architecture == "amd64" else f"k3s-{architecture}")
-    if not binary.exists():
-        return f"a cluster needs {binary} (make artifacts)"
+    if not binary().exists():
+        return f"a cluster needs {binary()} (make artifacts)"
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
     if absent:
         return f"nodes that hold a cluster need {', '.join(absent)}"

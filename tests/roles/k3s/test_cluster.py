@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster import AGENTS, NODES, SERVER, Cluster, artifacts
+from cluster import AGENTS, NODES, SERVER, Cluster, artifacts, binary
 from testbed import changed
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def said(finished: subprocess.CompletedProcess[str]) -> str:
     return " ".join((finished.stdout + finished.stderr).split())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def absent(cluster: Cluster) -> Iterator[str]:
-    """An agent that was taken out of the cluster for a test, and joins again after it."""
+    """An agent that was taken out of the cluster for the last tests here, and joins again after them."""
     node = "edge-2"
     changed(cluster.remove("--limit", node))
     yield node
@@ -100,7 +100,7 @@ def test_another_binary_and_setting_restart_one_node_at_a_time(cluster: Cluster,
     for file in artifacts().iterdir():
         (folder / file.name).symlink_to(file)
     # Zeros behind an ELF file's end make another file of it, which does the same.
-    name = "k3s" if (folder / "k3s").exists() else "k3s-arm64"
+    name = binary().name
     content = (folder / name).read_bytes() + bytes(4)
     (folder / name).unlink()
     (folder / name).write_bytes(content)
@@ -157,6 +157,18 @@ def test_a_node_that_was_made_anew_joins_under_its_old_name(cluster: Cluster, tm
     assert "edge-2" in cluster.nodes()
     assert changed(cluster.provision())["edge-2"] > 0
     assert changed(cluster.provision()) == dict.fromkeys(NODES, 0)
+
+
+def test_a_reset_leaves_every_node_as_before_and_all_of_it_works_again(cluster: Cluster) -> None:
+    reset = ("playbooks/reset.yml", "-e", "lab_kind=own")
+    try:
+        changed(cluster.lab.playbook(*reset))
+        assert {node: cluster.snapshot(node) ^ cluster.before[node] for node in NODES} == {
+            node: set() for node in NODES
+        }
+        assert set(changed(cluster.lab.playbook(*reset)).values()) == {0}
+    finally:
+        assert all(changed(cluster.provision()).values())
 
 
 # Refusing

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster import NODES, SERVER, Cluster, artifacts
+from cluster import NODES, SERVER, Cluster, artifacts, binary
 from testbed import changed
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ pytestmark = pytest.mark.lab
 
 PLAYBOOK = "playbooks/knative.yml"
 KINDS = "namespaces,customresourcedefinitions,clusterroles,clusterrolebindings,mutatingwebhookconfigurations"
-BINARIES = ("k3s", "k3s-arm64")
 NOTHING = dict.fromkeys(NODES, 0)
 
 
@@ -115,7 +114,7 @@ def test_a_cluster_that_kubeconfig_names_is_used_as_it_is(
     knative: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # k3s is kubectl where it is called by that name.
-    (tmp_path / "kubectl").symlink_to(next(path for path in artifacts().glob("k3s*") if path.name in BINARIES))
+    (tmp_path / "kubectl").symlink_to(binary())
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("K3S_DATA_DIR", str(tmp_path / "data"))
     done = knative.lab.playbook("playbooks/platform.yml", "-e", f"kubeconfig={knative.kubeconfig}")
