@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import zstandard
+
 from app.versions import VERSION
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ WHEELS = {"amd64": "x86_64", "arm64": "aarch64"}
 GLIBCS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 PYTHON = "3.11"
 PIECE_BYTES = 2**20
+# Every node unpacks all of it, zstd several times faster than gzip; containerd reads it since 1.5, docker since 23.
+COMPRESSION = "--compression-format=zstd"
 
 
 class ImageError(RuntimeError):
@@ -69,6 +73,9 @@ def read_archive(path: Path) -> Archive:
 
 
 def _unpacked_bytes(layer: bytes) -> int:
+    if layer.startswith(b"\x28\xb5\x2f\xfd"):
+        with zstandard.ZstdDecompressor().stream_reader(layer, read_across_frames=True) as pieces:
+            return sum(len(piece) for piece in iter(lambda: pieces.read(PIECE_BYTES), b""))
     if not layer.startswith(b"\x1f\x8b"):
         return len(layer)
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
@@ -94,9 +101,9 @@ def commands(engine: str, context: Path, archive: Path, arguments: Sequence[str]
     """What to run, one after the other, so that ``context`` becomes an image and the image ``archive``."""
     tail = ["--tag", REFERENCE, "--file", str(context / "Dockerfile"), *arguments, str(context)]
     if engine == "docker":
-        kind = ["--provenance=false", "--output", f"type=oci,dest={archive}"]
+        kind = ["--provenance=false", "--output", f"type=oci,dest={archive},compression=zstd,force-compression=true"]
         return [["docker", "buildx", "build", *kind, *tail]]
-    push = [engine, "push", REFERENCE, f"oci-archive:{archive}"]
+    push = [engine, "push", COMPRESSION, REFERENCE, f"oci-archive:{archive}"]
     return [[engine, "build", "--format", "oci", *tail], push]
 
 

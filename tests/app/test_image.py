@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import zstandard
 from replica import eventually
 
 from app import image as image_module
@@ -42,9 +43,9 @@ def archive(path: Path, layers: list[bytes], images: int = 1) -> Path:
 
 
 def test_an_archive_tells_its_digest_and_its_size_packed_and_unpacked(tmp_path: Path):
-    packed = gzip.compress(b"x" * 3_000_000)
-    found = read_archive(archive(tmp_path / "image.tar", [packed, b"plain"]))
-    assert found == Archive("sha256:image", len(packed) + 5, 3_000_005)
+    packed = [gzip.compress(b"x" * 3_000_000), zstandard.compress(b"y" * 2_000_000), b"plain"]
+    found = read_archive(archive(tmp_path / "image.tar", packed))
+    assert found == Archive("sha256:image", sum(map(len, packed)), 5_000_005)
 
 
 def test_an_archive_of_two_images_is_refused(tmp_path: Path):
@@ -62,7 +63,7 @@ def test_the_first_engine_that_works_is_taken():
 def test_every_engine_ends_with_an_oci_archive(engine: str):
     ran = commands(engine, Path("context"), Path("out.tar"), ["--platform", "linux/arm64"])
     assert all(command[0] == engine for command in ran)
-    assert "out.tar" in ran[-1][-1] or "type=oci,dest=out.tar" in ran[-1]
+    assert "out.tar" in ran[-1][-1] or any(word.startswith("type=oci,dest=out.tar,") for word in ran[-1])
     assert any("linux/arm64" in command for command in ran)
 
 
