@@ -28,10 +28,9 @@ def test_a_right_link_passes_the_gate(seen: dict[str, Any]):
     [
         ("double", r"delay (29|30)\.\d+ ms, expected 15\.\d+ ± 0\.\d+ ms"),
         ("steady", r"jitter 0\.\d+ ms, expected [23]\.\d+ ± 0\.\d+ ms"),
-        ("lossy", r"loss [3-7]\.?\d* % \(\d+ of 600\), between \S+ and \S+ %, expected 0\.24 %"),
         ("one way", r"delay 0\.\d+ ms, expected 15\.\d+ ± 0\.\d+ ms"),
     ],
-    ids=["double delay", "lost jitter", "more loss", "one direction only"],
+    ids=["double delay", "lost jitter", "one direction only"],
 )
 def test_a_wrong_link_fails_the_gate_with_the_numbers_and_the_right_one_beside_it_passes(
     seen: dict[str, Any], shaped: str, words: str
@@ -65,12 +64,12 @@ def test_a_link_that_is_shaped_for_one_kind_of_address_only_fails_by_the_other(s
     assert re.match(r"delay 0\.\d+ ms, expected 15\.", there6["problems"][0])
 
 
-def test_links_that_are_renewed_stay(seen: dict[str, Any]):
-    renewed = seen["lease"]["renewed"]
-    assert renewed == {"after": seen["lease"]["shaped"], "drift": None}
+def test_links_that_are_renewed_stay_longer_than_their_lease(seen: dict[str, Any]):
+    assert seen["lease"]["shaped"].count("qdisc netem") == 2
+    assert seen["lease"]["renewed"] == seen["lease"]["shaped"]
 
 
-@pytest.mark.parametrize("happens", ["nobody renews", "killed", "killed half-way"])
+@pytest.mark.parametrize("happens", ["killed", "killed half-way"])
 def test_links_without_a_controller_clear_themselves_and_the_node_is_as_it_was(seen: dict[str, Any], happens: str):
     found = seen["lease"][happens]
     assert found["after"] == seen["lease"]["before"]

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fidelity import classification, fidelity, wide
 from uml import MARK
+from uml_nodes import Nodes
 from uml_scenes import scenes
-from wires import ModuleFailedError, Wires, call, link
+from wires import ModuleFailedError, call, link
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from wires import Wires
 
 NETWORK = ("bridge", "veth")
 SHAPING = ("sch_htb", "sch_netem", "sch_ingress", "sch_tbf", "cls_u32", "act_mirred")
@@ -63,12 +66,13 @@ def load_modules(modules: Iterable[str]) -> None:
                 loaded.add(name)
 
 
-def largest_draw(wires: Wires) -> float:
-    """Send by TCP to the other node and return the most bytes that one of netem's draws decides on.
+def largest_draw(wires: Wires, segments: int = 1) -> float:
+    """Send by TCP, so many segments at once, and return the most bytes that one of netem's draws decides on.
 
     Neither its counters nor a packet socket show that (they see segments); what waits in it does.
     """
     wires.links("a", "present", [link("a", "b", 400)])  # long enough to be looked at
+    wires.run("a", "ip", "link", "set", "data0", "gso_max_segs", str(segments))
     script = (
         "import socket\nwith socket.create_server((%r, 7000)) as s:\n c, _ = s.accept()\n while c.recv(1 << 16): pass"
     )
@@ -161,6 +165,7 @@ def look(wires: Wires) -> dict[str, Any]:
     wires.links("a", "absent")
     wires.links("b", "absent")
     seen["wide"] = wide(wires, "kernel")
+    seen["largest_draw_by_gso"] = largest_draw(wires, segments=64)
     seen["largest_draw"] = largest_draw(wires)
     seen["removed"] = wires.links("a", "absent")["changed"]
     seen["after"] = wires.tc("a")
@@ -189,7 +194,7 @@ def main() -> None:
     seen: dict[str, Any] = {}
     try:
         prepare()
-        wires = Wires("uml", ("a", "b", "c"), Path("/run/state"))
+        wires = Nodes("uml", ("a", "b", "c"), Path("/run/state"))
         wires.up()
         if "scenes" in sys.argv:
             seen = scenes(wires, load_modules, SHAPING)
