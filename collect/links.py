@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
+
+BY = {4: "", 6: " by IPv6"}
 
 
 class Histogram(BaseModel):
@@ -28,6 +32,7 @@ class Chain(BaseModel):
 class LinkCheck(BaseModel):
     """One ordered pair: its target, what the probes measured with 95 % intervals, and whether it is within bounds.
 
+    ``family`` is 4 or 6: nodes with both kinds of address have a check for each.
     With ``clock`` ``shared`` a delay is one way on one machine's clock, with ``round-trip`` it is a round trip, of this
     link and the one back. ``baseline_*`` is what the path has without the link, ``expected_*`` what the two together
     should give. ``tcp_*`` is what one Reno connection got in Mbit/s, and what the formula leaves it.
@@ -47,6 +52,7 @@ class LinkCheck(BaseModel):
     reorder: bool
     probes: int
     received: int
+    family: Literal[4, 6] = 4
     clock: str
     baseline_mean_ms: float | None = None
     baseline_sigma_ms: float | None = None
@@ -93,7 +99,7 @@ class LinkCheck(BaseModel):
     @property
     def name(self) -> str:
         """The link as a person would say it."""
-        return f"{self.source} → {self.target}"
+        return f"{self.source} → {self.target}{BY[self.family]}"
 
 
 class LinkReport(BaseModel):

@@ -29,3 +29,8 @@ CHECK: dict[str, Any] = {
 )
 def test_what_was_asked_for(values: dict[str, Any], said: str):
     assert LinkCheck.model_validate(CHECK | values).asked == said
+
+
+def test_a_check_by_ipv6_has_a_name_of_its_own():
+    assert LinkCheck.model_validate(CHECK).name == "bs → edge-1"
+    assert LinkCheck.model_validate(CHECK | {"family": 6}).name == "bs → edge-1 by IPv6"

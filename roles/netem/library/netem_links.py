@@ -46,6 +46,7 @@ from pathlib import Path  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible.module_utils.link import LinkError, read_links  # noqa: E402
+from ansible.module_utils.netem_addresses import listed  # noqa: E402
 from ansible.module_utils.netem_lease import Lease, alone  # noqa: E402
 from ansible.module_utils.netem_shaping import Outcome, Shaping  # noqa: E402
 from ansible.module_utils.netem_tc import NodeError  # noqa: E402
@@ -66,9 +67,7 @@ def act(module: AnsibleModule) -> dict[str, object]:
         if not module.check_mode:
             lease.renew_again()
         return {"changed": False, "links": [], "drift": lease.lapsed()}
-    addresses = {
-        host: [address] if isinstance(address, str) else list(address) for host, address in options["addresses"].items()
-    }
+    addresses = listed(options["addresses"])
     links = read_links(options["links"], list(addresses))
     mine = [link for link in links if link.source == options["node"]]
     backend, reason = shaping.preflight(options["backend"], mine, addresses)

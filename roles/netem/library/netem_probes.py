@@ -19,7 +19,12 @@ options:
     required: true
   node: {description: This node's name in the inventory., type: str, required: true}
   links: {description: All links of the testbed., type: list, elements: dict, default: []}
-  addresses: {description: "Addresses on the data network by host.", type: dict, default: {}}
+  addresses:
+    description:
+      - "Addresses on the data network by host: a string or a list. Probed is the first of each family that is no range,
+        so a host that has both is probed by IPv4 and by IPv6."
+    type: dict
+    default: {}
   port: {description: UDP port of the responders., type: int, default: 31999}
   seconds: {description: How long a responder lives., type: int, default: 120}
   probes: {description: Probes for each link., type: int, default: 1000}
@@ -33,7 +38,7 @@ author: [faasbed]
 
 RETURN = r"""
 streams: {description: "Mbit/s of one TCP connection by target, and what the formula says.", type: dict, returned: streamed}
-links: {description: An entry of the report for each link of this node., type: list, returned: judged}
+links: {description: "An entry of the report for each link of this node, and each family by which it is probed.", type: list, returned: judged}
 sentences: {description: The same in one line each., type: list, returned: judged}
 problems: {description: The sentences of the links that are off., type: list, returned: judged}
 """
@@ -45,6 +50,7 @@ from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible.module_utils.link import Link, LinkError, read_links  # noqa: E402
+from ansible.module_utils.netem_addresses import ends, listed, own  # noqa: E402
 from ansible.module_utils.netem_emulator import counted, read_counters  # noqa: E402
 from ansible.module_utils.netem_gate import expected_mbit, judge, sentence, starved  # noqa: E402
 from ansible.module_utils.netem_probe import measure, start_responder, stop_responders  # noqa: E402
@@ -56,58 +62,67 @@ STATES = ("responding", "silent", "baseline", "streamed", "judged")
 
 def act(options: dict[str, Any]) -> dict[str, Any]:
     """Do what the state asks for and return the module's result."""
-    own = options["addresses"].get(options["node"])
     if options["state"] == "silent":
         stop_responders()
         return {}
+    addresses = listed(options["addresses"])
     if options["state"] == "responding":
         stop_responders()
-        start_responder(own, options["port"], options["seconds"])
+        for address in own(options["node"], addresses.get(options["node"], ())).values():
+            start_responder(address, options["port"], options["seconds"])
         return {}
-    links = read_links(options["links"], list(options["addresses"]))
+    links = read_links(options["links"], list(addresses))
     mine = [link for link in links if link.source == options["node"]]
+    paths = {link.target: ends(link.source, link.target, addresses) for link in mine}
 
     remembered = Path(options["folder"]) / "baseline.json"
-    baseline = json.loads(remembered.read_text()) if remembered.exists() else {}
+    baselines = json.loads(remembered.read_text()) if remembered.exists() else {}
     back = {link.source: asdict(link) for link in links if link.target == options["node"]}
+
+    def baseline(link: Link, family: int) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = baselines.get(link.target, {}).get(str(family))
+        return found
+
     if options["state"] == "streamed":
         streams = {}
         for link in mine:
-            rate = stream(own, options["addresses"][link.target], options["port"], options["stream_s"])
-            formula = expected_mbit(asdict(link), back.get(link.target), baseline.get(link.target))
+            family = min(paths[link.target])
+            rate = stream(*paths[link.target][family], options["port"], options["stream_s"])
+            formula = expected_mbit(asdict(link), back.get(link.target), baseline(link, family))
             streams[link.target] = {"tcp_mbit": rate, "tcp_formula_mbit": formula}
         return {"streams": streams}
 
-    def probed(link: Link) -> dict[str, Any]:
-        target = options["addresses"][link.target]
+    def probed(link: Link, family: int) -> dict[str, Any]:
         before = read_counters(Path(options["folder"]), options["interface"], link.target)
-        found = measure(own, target, options["port"], options["probes"], options["interval_ms"])
+        found = measure(*paths[link.target][family], options["port"], options["probes"], options["interval_ms"])
         if before:
             expected = before["in"] + found["sent"]
             after = counted(Path(options["folder"]), options["interface"], link.target, expected)
             found["starved"] = starved(before, after)
-        return found
+        return found | {"family": family}
 
     # In turn: two at once make each other late, on a node with one CPU by more than the jitter they are to measure.
-    measured = {link.target: probed(link) for link in mine}
+    measured = {link.target: {family: probed(link, family) for family in paths[link.target]} for link in mine}
     if options["state"] == "baseline":
         remembered.parent.mkdir(parents=True, exist_ok=True)
         partial = remembered.with_suffix(".partial")
-        partial.write_text(json.dumps(baseline | measured))
+        partial.write_text(json.dumps(baselines | measured))
         partial.replace(remembered)
         return {}
 
-    def judged(link: Link, values: dict[str, Any]) -> dict[str, Any]:
-        streamed = options["streams"].get(link.target, {"tcp_mbit": None, "tcp_formula_mbit": None})
-        return judge(asdict(link), back.get(link.target), values, baseline.get(link.target)) | streamed
+    def judged(link: Link, family: int, values: dict[str, Any]) -> dict[str, Any]:
+        streamed = options["streams"].get(link.target) if family == min(paths[link.target]) else None
+        entry = judge(asdict(link), back.get(link.target), values, baseline(link, family))
+        return entry | (streamed or {"tcp_mbit": None, "tcp_formula_mbit": None})
 
     entries = []
     for link in mine:
-        entry = judged(link, measured[link.target])
-        if not entry["ok"]:
-            # A moment at which the node was busy passes, a link that is wrong stays wrong.
-            entry = judged(link, probed(link)) | {"measured_before": sentence(entry)}
-        entries.append(entry)
+        for family, values in measured[link.target].items():
+            entry = judged(link, family, values)
+            if not entry["ok"]:
+                # A moment at which the node was busy passes, a link that is wrong stays wrong.
+                entry = judged(link, family, probed(link, family)) | {"measured_before": sentence(entry)}
+            entries.append(entry)
     return {
         "links": entries,
         "sentences": [sentence(entry) for entry in entries],

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.netem_filters import Filters, preferences, tables
-from ansible.module_utils.netem_tc import NodeError, exists, in_scratch, qdiscs, tc, tc_batch
+from ansible.module_utils.netem_tc import NodeError, exists, qdiscs, tc, tc_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,10 +68,18 @@ class Emulator:
 
     def unusable(self) -> str | None:
         """Return why this backend cannot work here, or None."""
-        if not Path("/dev/net/tun").exists():
-            return "there is no /dev/net/tun (load the module tun, or give the container the device)"
-        reason = in_scratch("qdisc", "add", "dev", "lo", "clsact")
-        return reason and f"this kernel has no clsact ({reason})"
+        try:
+            os.close(os.open("/dev/net/tun", os.O_RDWR))
+        except OSError as error:
+            return f"/dev/net/tun cannot be opened ({error.strerror}: load the module tun, or give the container the device)"
+        trial = Filters("lo", ("egress",))
+        redirection = ["action", "mirred", "egress", "redirect", "dev", "lo"]
+        commands = [["qdisc", "add", "dev", "lo", "clsact"], *trial.open((22,), UNSHAPED), trial.any(redirection)]
+        failed, said = tc_batch(commands, scratch=True)
+        if failed is None:
+            return None
+        lacking = "clsact" if failed == 0 else "act_mirred" if failed == len(commands) - 1 else "cls_u32"
+        return f"this kernel has no {lacking} ({said})"
 
     def check(self, links: Sequence[Link]) -> None:
         """Refuse nothing: it does all that a link can ask for, and shares a clsact that is already there."""

@@ -75,6 +75,10 @@ class Filters:
             ]
         return commands
 
+    def any(self, action: Sequence[str]) -> list[str]:
+        """Return what sends all IPv4 frames where action says: for a trial."""
+        return [*self._at(4, RANGES), "u32", "match", "u32", "0", "0", *action]
+
     def drop(self, shaped: Shaped) -> Commands:
         """Return what takes a link's filters away."""
         commands: Commands = []

@@ -32,8 +32,9 @@ SLOPE_STEP = 0.02  # of the share over which a quantile's slope is taken
 MEAN_TOLERANCE, MEAN_FLOOR_MS = 0.02, 0.05
 SIGMA_TOLERANCE, SIGMA_FLOOR_MS = 0.05, 0.03
 LOSS_CONFIDENCE = 0.999
-# A turned bit loses a probe, save in the sender's hardware address: 6 of the 58 bytes of a probe's frame.
-CORRUPTED_AND_LOST = 52 / 58
+# A turned bit loses a probe, save in the sender's hardware address, 6 of the 58 bytes of its frame; and, by IPv6, of 78,
+# in traffic class, flow label and hop limit, 36 bits.
+CORRUPTED_AND_LOST = {4: 52 / 58, 6: 67.5 / 78}
 # Of an emulator's frames, sent 0.1 ms or more after their time. Late without bound, so many would move the median by
 # 0.07 sigma and sigma by 7 %, which the gate still lets pass: beyond that it may blame the link. Measured are 0.3 % on
 # two idle cores and 2 % beside four busy loops.
@@ -200,7 +201,7 @@ def judge(
     Args:
         link: the link, an entry of `netem_links` with all its keys.
         back: the link of the other direction, where there is one.
-        measured: what ``netem_probe.measure`` returned.
+        measured: what ``netem_probe.measure`` returned, and the family (4, 6) by which.
         baseline: the same, measured while the link was clear; None when it never was.
 
     Returns:
@@ -210,8 +211,10 @@ def judge(
     key = "forward_ns" if shared else "round_trip_ns"
     delays_ms = [delay / 1e6 for delay in measured[key]]
     sent, lost = measured["sent"], measured["sent"] - measured["arrived"]
-    chain, corrupted = loss_of(link)
-    target = chain.loss + (1 - chain.loss) * corrupted * CORRUPTED_AND_LOST
+    chain, damaged = loss_of(link)
+    # What a frame's damage loses is independent of the chain.
+    damaged *= CORRUPTED_AND_LOST[measured.get("family", 4)]
+    target = chain.loss + (1 - chain.loss) * damaged
     # Losses in bursts say less about their share than as many single ones would.
     weight = max(chain.inflation, 1)
     low, high = loss_interval(round(lost / weight), max(round(sent / weight), 1))
@@ -219,6 +222,7 @@ def judge(
         **link,
         "probes": sent,
         "received": measured["arrived"],
+        "family": measured.get("family", 4),
         "clock": "shared" if shared else "round-trip",
         "lost": lost,
         "loss_measured_percent": 100 * lost / sent,
@@ -231,8 +235,8 @@ def judge(
         "histogram": {"edges_ms": [], "counts": []},
     }
     problems = []
-    problems += _lost(link, sent, lost, target)
-    problems += _duplicated(link, measured.get("forward_duplicated"), sent)
+    problems += _lost(chain, damaged, sent, lost)
+    problems += _duplicated(link, measured.get("forward_duplicated"), sent, target)
     if measured["forward_reordered"] and not link["reorder"]:
         problems.append(f"{measured['forward_reordered']} probes overtook others, but the link keeps order")
     if len(delays_ms) < ENOUGH:
@@ -285,13 +289,12 @@ def expected_mbit(link: dict[str, Any], back: dict[str, Any] | None, baseline: d
     return formula_mbit(round_trip_ms, chain.loss + (1 - chain.loss) * corrupted, link.get("rate_mbit"))
 
 
-def _lost(link: dict[str, Any], sent: int, lost: int, target: float) -> list[str]:
-    chain, corrupted = loss_of(link)
+def _lost(chain: Chain, damaged: float, sent: int, lost: int) -> list[str]:
+    target = chain.loss + (1 - chain.loss) * damaged
     tail = (1 - LOSS_CONFIDENCE) / 2
     if chain.inflation > 1:
-        # What a frame's damage adds is independent of the chain: both of its states lose that much more.
-        more = 100 * corrupted * CORRUPTED_AND_LOST
-        states = (value + (100 - value) * more / 100 for value in (chain.bad_loss_percent, chain.good_loss_percent))
+        # Both of its states lose that much more.
+        states = (value + (100 - value) * damaged for value in (chain.bad_loss_percent, chain.good_loss_percent))
         at_most, at_least = tails(Chain(chain.enter_percent, chain.leave_percent, *states), sent, lost)
         if min(at_most, at_least) >= tail:
             return []
@@ -313,13 +316,11 @@ def _lost(link: dict[str, Any], sent: int, lost: int, target: float) -> list[str
     ]
 
 
-def _duplicated(link: dict[str, Any], found: int | None, sent: int) -> list[str]:
+def _duplicated(link: dict[str, Any], found: int | None, sent: int, lost: float) -> list[str]:
     if found is None:
         return []
-    chain, corrupted = loss_of(link)
     # A frame that is lost as well as repeated arrives once, and its copy may be lost (sch_netem.c, netem_enqueue).
-    arrives = (1 - chain.loss) * (1 - corrupted * CORRUPTED_AND_LOST)
-    target = link.get("duplicate_percent", 0) / 100 * arrives**2
+    target = link.get("duplicate_percent", 0) / 100 * (1 - lost) ** 2
     low, high = loss_interval(min(found, sent), sent, LOSS_CONFIDENCE)
     if low <= target <= high:
         return []
@@ -380,7 +381,8 @@ def sentence(entry: dict[str, Any]) -> str:
     """Return a link's verdict in one line, for the terminal."""
     chain, _ = loss_of(entry)
     bursts = chain.inflation > 1
-    target = f"{entry['source']} -> {entry['target']}: {entry['delay_ms']:g} ± {entry['jitter_ms']:g} ms"
+    by = " by IPv6" if entry.get("family") == 6 else ""
+    target = f"{entry['source']} -> {entry['target']}{by}: {entry['delay_ms']:g} ± {entry['jitter_ms']:g} ms"
     target += f" {entry['distribution']}" if entry.get("distribution", "normal") != "normal" else ""
     target += f", {100 * chain.loss:.4g} %{' in bursts' if bursts else ''}"
     if entry["median_ms"] is None:

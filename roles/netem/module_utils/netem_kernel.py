@@ -63,8 +63,11 @@ class Kernel:
 
     def unusable(self) -> str | None:
         """Return why this backend cannot work here, or None."""
-        reason = lacks_netem()
-        return reason and f"this kernel has no sch_netem ({reason})"
+        if reason := lacks_netem():
+            return f"this kernel has no sch_netem ({reason})"
+        root = ["qdisc", "add", "dev", "lo", "root", "handle", ROOT, "htb"]
+        failed, said = tc_batch([root, *Filters("lo", ("parent", ROOT)).open((22,), ROOT)], scratch=True)
+        return None if failed is None else f"this kernel has no {'cls_u32' if failed else 'sch_htb'} ({said})"
 
     def check(self, links: Sequence[Link]) -> None:
         """Refuse links that this kernel or this `tc` cannot do, and an interface whose qdiscs could not be put back.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import shutil
@@ -11,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ansible.module_utils.link import Link
+from ansible.module_utils.netem_addresses import Network, ends, networks
 from ansible.module_utils.netem_emulator import Emulator
 from ansible.module_utils.netem_kernel import Kernel
 from ansible.module_utils.netem_tc import NodeError, dump, exists, flaps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SCHEMA = 2  # of the state file: what another version left is cleared and made anew
 BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -41,16 +39,10 @@ class Shaped:
         Raises:
             NodeError: one is neither an address nor a range.
         """
-        found: dict[int, list[Network]] = {}
-        for address in self.addresses:
-            try:
-                network = ipaddress.ip_network(address)
-            except ValueError as error:
-                raise NodeError(
-                    f"{self.link.path}: {error}. Correct data_address or netem_addresses of {self.link.target}."
-                ) from error
-            found.setdefault(network.version, []).append(network)
-        return found
+        try:
+            return networks(self.link.target, self.addresses)
+        except NodeError as error:
+            raise NodeError(f"{self.link.path}: {error}") from error
 
 
 class Backend(Protocol):
@@ -112,7 +104,10 @@ class Shaping:
         check_node(self.interface)
         if len(links) > LINKS_MAX:
             raise NodeError(f"{self.interface}: {len(links)} links, but one interface takes {LINKS_MAX} at most.")
-        check_targets([Shaped(link, tuple((addresses or {}).get(link.target, ())), 0) for link in links])
+        known = addresses or {}
+        check_targets([Shaped(link, tuple(known.get(link.target, ())), 0) for link in links])
+        for link in links:
+            ends(link.source, link.target, known)
         reasons: list[str] = []
         for name in self.backends if backend == "auto" else [backend]:
             reason = self.backends[name].unusable()
@@ -120,7 +115,7 @@ class Shaping:
                 self.backends[name].check(links)
                 return self.backends[name], f"{name} backend" + (f": {reasons[0]}" if reasons else "")
             reasons.append(reason)
-        advice = "" if backend == "emulator" else " Load or install sch_netem (Debian's kernels have it)"
+        advice = "" if backend == "emulator" else " Load or install what is missing (Debian's kernels have it)"
         advice += " or set netem_backend: emulator." if backend == "kernel" else "." if advice else ""
         raise NodeError(f"netem_backend is {backend}, but {'; and '.join(reasons)}.{advice}")
 

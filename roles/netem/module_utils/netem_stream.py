@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import select
 import socket
@@ -32,9 +33,10 @@ def bind(opened: socket.socket, address: str, port: int) -> None:
     except OSError as error:
         protocol = "tcp" if opened.type == socket.SOCK_STREAM else "udp"
         opened.close()
-        raise NodeError(
-            f"cannot listen on {address} port {port}/{protocol}: {error.strerror}. Set netem_probe_port."
-        ) from error
+        advice = "Set netem_probe_port."
+        if error.errno == errno.EADDRNOTAVAIL:
+            advice = "This node does not have that address: correct its data_address or netem_addresses."
+        raise NodeError(f"cannot listen on {address} port {port}/{protocol}: {error.strerror}. {advice}") from error
 
 
 def listen(address: str, port: int) -> socket.socket:

@@ -255,6 +255,20 @@ def test_no_responder_stays(wires: Wires):
         ({"interface": "data7"}, "there is no interface 'data7': set netem_interface"),
         ({"links": [link("a", "z", 5)]}, "the inventory has no host 'z' with a data_address; it has a, b, c"),
         ({"links": [link("b", "c", 1, 1)]}, "b -> c: jitter_ms is 1, more than a quarter"),
+        ({"links": [link("b", "c", 1, 0, 101)]}, "b -> c: loss_percent is 101, more than 100"),
+        ({"links": [link("b", "c", -1)]}, "b -> c: delay_ms is -1, but must not be negative"),
+        ({"links": [link("a", "b", 5), link("a", "b", 6)]}, "a -> b: netem_links names this ordered pair twice"),
+        (
+            {
+                "links": [link("a", "b", 5), link("a", "c", 5)],
+                "addresses": {"a": "198.19.128.10", "b": "198.19.128.11", "c": ["198.19.128.12", "198.19.128.0/28"]},
+            },
+            "a -> c: 198.19.128.0/28 is b's as well",
+        ),
+        (
+            {"addresses": {"a": "198.19.128.10", "b": "2001:db8:6::11"}},
+            "a -> b: no two addresses of one family, by which the link could be probed",
+        ),
     ],
 )
 def test_what_cannot_be_applied_is_said_before_anything_is_touched(wires: Wires, options: dict[str, Any], words: str):

@@ -116,8 +116,9 @@ def test_the_emulators_delays_are_of_the_same_distribution_as_netems(seen: dict[
     assert min(others) > 2 * LARGEST_GAP
 
 
-def test_netem_draws_for_one_frame_at_a_time(seen: dict[str, Any]):
+def test_netem_draws_for_one_frame_at_a_time_and_would_for_many_with_gso(seen: dict[str, Any]):
     assert 1000 < seen["largest_draw"] <= 1514
+    assert seen["largest_draw_by_gso"] > 1514
 
 
 def test_removal_leaves_everything_as_it_was(seen: dict[str, Any]):

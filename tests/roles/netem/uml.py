@@ -23,7 +23,7 @@ def unusable() -> str | None:
 
 
 def boot(purpose: str, timeout_s: float) -> dict[str, Any]:
-    """Return what the guest saw of its purpose (look, fidelity).
+    """Return what the guest saw of its purpose (look, scenes, fidelity).
 
     Raises:
         RuntimeError: it said no result, or failed; with what it said.

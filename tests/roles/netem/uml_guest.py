@@ -7,17 +7,26 @@ import json
 import os
 import subprocess
 import sys
+import termios
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fidelity import classification, fidelity, wide
 from uml import MARK
-from wires import ModuleFailedError, Wires, call, link
+from uml_nodes import Nodes
+from uml_scenes import scenes
+from wires import ModuleFailedError, call, link
 
-MODULES = ("bridge", "veth", "sch_htb", "sch_netem", "sch_ingress", "sch_tbf", "cls_u32", "act_mirred")
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wires import Wires
+
+NETWORK = ("bridge", "veth")
+SHAPING = ("sch_htb", "sch_netem", "sch_ingress", "sch_tbf", "cls_u32", "act_mirred")
 FINIT_MODULE = 313  # x86-64; other machines have no user-mode Linux
 POWER_OFF = 0x4321FEDC
 # Its timers are coarse and its one CPU is the host's: wake-ups alone move a delay by some 0.1 ms.
@@ -33,34 +42,37 @@ def prepare() -> None:
         call("mount", "-t", kind, kind, where)
     # Beyond this many pages TCP keeps every window at four segments; by itself a guest so small has 32 MB of them.
     Path("/proc/sys/net/ipv4/tcp_mem").write_text("65536 65536 98304")
-    load_modules(Path("/usr/lib/uml/modules", os.uname().release))
+    load_modules(NETWORK)
     call("ip", "link", "set", "lo", "up")
 
 
-def load_modules(folder: Path) -> None:
-    """Load what the test needs, each after what it depends on: without kmod, and not from where modprobe looks."""
+def load_modules(modules: Iterable[str]) -> None:
+    """Load modules, each after what it depends on: without kmod, and not from where modprobe looks."""
     libc = ctypes.CDLL(None, use_errno=True)
+    folder = Path("/usr/lib/uml/modules", os.uname().release)
     needs = {}
     for line in (folder / "modules.dep").read_text().splitlines():
         path, _, others = line.partition(":")
         needs[Path(path).stem] = [*reversed(others.split()), path]  # the list ends with what has to come first
-    loaded: set[str] = set()
-    for module in MODULES:  # what modules.dep does not know is built in
+    loaded = {line.split()[0] for line in Path("/proc/modules").read_text().splitlines()}
+    for module in modules:  # what modules.dep does not know is built in
         for path in needs.get(module, ()):
-            if path not in loaded:
+            name = Path(path).stem.replace("-", "_")
+            if name not in loaded:
                 descriptor = os.open(folder / path, os.O_RDONLY)
                 if libc.syscall(FINIT_MODULE, descriptor, b"", 0):
                     raise OSError(ctypes.get_errno(), f"cannot load {path}")
                 os.close(descriptor)
-                loaded.add(path)
+                loaded.add(name)
 
 
-def largest_draw(wires: Wires) -> float:
-    """Send by TCP to the other node and return the most bytes that one of netem's draws decides on.
+def largest_draw(wires: Wires, segments: int = 1) -> float:
+    """Send by TCP, so many segments at once, and return the most bytes that one of netem's draws decides on.
 
     Neither its counters nor a packet socket show that (they see segments); what waits in it does.
     """
     wires.links("a", "present", [link("a", "b", 400)])  # long enough to be looked at
+    wires.run("a", "ip", "link", "set", "data0", "gso_max_segs", str(segments))
     script = (
         "import socket\nwith socket.create_server((%r, 7000)) as s:\n c, _ = s.accept()\n while c.recv(1 << 16): pass"
     )
@@ -153,6 +165,7 @@ def look(wires: Wires) -> dict[str, Any]:
     wires.links("a", "absent")
     wires.links("b", "absent")
     seen["wide"] = wide(wires, "kernel")
+    seen["largest_draw_by_gso"] = largest_draw(wires, segments=64)
     seen["largest_draw"] = largest_draw(wires)
     seen["removed"] = wires.links("a", "absent")["changed"]
     seen["after"] = wires.tc("a")
@@ -173,19 +186,25 @@ def look(wires: Wires) -> dict[str, Any]:
     return seen
 
 
+def bench(wires: Wires) -> dict[str, Any]:
+    return {"links": fidelity(wires, "kernel", 3), "classification": classification(wires, "kernel")}
+
+
 def main() -> None:
     seen: dict[str, Any] = {}
     try:
         prepare()
-        wires = Wires("uml", ("a", "b", "c"), Path("/run/state"))
+        wires = Nodes("uml", ("a", "b", "c"), Path("/run/state"))
         wires.up()
-        if "fidelity" in sys.argv:
-            seen = {"links": fidelity(wires, "kernel", 3), "classification": classification(wires, "kernel")}
+        if "scenes" in sys.argv:
+            seen = scenes(wires, load_modules, SHAPING)
         else:
-            seen = look(wires)
+            load_modules(SHAPING)
+            seen = look(wires) if "look" in sys.argv else bench(wires)
     except BaseException:  # noqa: BLE001  (whatever it is, the machine has to go off and the test has to show it)
         seen["error"] = traceback.format_exc()
     print(MARK + json.dumps(seen), flush=True)
+    termios.tcdrain(1)  # what the console still holds goes off with the machine
     ctypes.CDLL(None).reboot(POWER_OFF)
 
 

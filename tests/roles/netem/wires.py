@@ -111,19 +111,20 @@ class Wires:
         }
         return self.module(node, "netem_probes", **(values | options))
 
-    def baseline(self, links: list[dict[str, Any]]) -> None:
-        self._probe("baseline", links, probes=300)
+    def baseline(self, links: list[dict[str, Any]], **options: Any) -> None:
+        self._probe("baseline", links, **({"probes": 300} | options))
 
-    def verdicts(self, links: list[dict[str, Any]], probes: int = 1000) -> list[dict[str, Any]]:
+    def verdicts(self, links: list[dict[str, Any]], probes: int = 1000, **options: Any) -> list[dict[str, Any]]:
         """Measure the links, each from its source, and return their entries of the report."""
-        return [entry for result in self._probe("judged", links, probes=probes) for entry in result["links"]]
+        results = self._probe("judged", links, probes=probes, **options)
+        return [entry for result in results for entry in result["links"]]
 
-    def _probe(self, state: str, links: list[dict[str, Any]], probes: int) -> list[dict[str, Any]]:
+    def _probe(self, state: str, links: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
         ends = sorted({link["source"] for link in links} | {link["target"] for link in links})
         try:
             for node in ends:
-                self.probes(node, "responding")
-            return [self.probes(node, state, links, probes=probes) for node in sorted({one["source"] for one in links})]
+                self.probes(node, "responding", **{key: options[key] for key in options.keys() & {"addresses"}})
+            return [self.probes(node, state, links, **options) for node in sorted({one["source"] for one in links})]
         finally:
             for node in ends:
                 self.probes(node, "silent")

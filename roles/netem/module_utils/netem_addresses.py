@@ -1,0 +1,74 @@
+"""Which addresses hosts have on the data network, and by which of them a link is probed."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.netem_tc import NodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def listed(addresses: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return each host's addresses as a list, whether they came as one or as a single address.
+
+    Raises:
+        NodeError: a host's are neither.
+    """
+    found = {}
+    for host, given in addresses.items():
+        several = [given] if isinstance(given, str) else given
+        if not isinstance(several, list) or not all(isinstance(one, str) for one in several):
+            raise NodeError(f"netem_addresses of {host} is {given!r}, but has to be an address or a list of them.")
+        found[host] = several
+    return found
+
+
+def networks(host: str, addresses: Sequence[str]) -> dict[int, list[Network]]:
+    """Return a host's addresses and ranges by family (4, 6).
+
+    Raises:
+        NodeError: one is neither an address nor a range.
+    """
+    found: dict[int, list[Network]] = {}
+    for address in addresses:
+        try:
+            network = ipaddress.ip_network(address)
+        except ValueError as error:
+            raise NodeError(f"{error}. Correct data_address or netem_addresses of {host}.") from error
+        found.setdefault(network.version, []).append(network)
+    return found
+
+
+def own(host: str, addresses: Sequence[str]) -> dict[int, str]:
+    """Return a host's own address of each family: the first that is no range; those behind it may be its pods'."""
+    found = {}
+    for family, several in networks(host, addresses).items():
+        single = [str(one.network_address) for one in several if one.prefixlen == one.max_prefixlen]
+        if single:
+            found[family] = single[0]
+    return found
+
+
+def ends(source: str, target: str, addresses: Mapping[str, Sequence[str]]) -> dict[int, tuple[str, str]]:
+    """Return the two addresses between which a link is probed, for each family that both of its nodes have.
+
+    Raises:
+        NodeError: they have none in common.
+    """
+    here, there = (own(host, addresses.get(host, ())) for host in (source, target))
+    found = {family: (here[family], there[family]) for family in sorted(here.keys() & there.keys())}
+    if not found:
+        said = " and ".join(
+            f"{host} has {' and '.join(sorted(had.values())) or 'none'}"
+            for host, had in ((source, here), (target, there))
+        )
+        raise NodeError(
+            f"{source} -> {target}: no two addresses of one family, by which the link could be probed: {said}. "
+            "Correct data_address or netem_addresses."
+        )
+    return found

@@ -1,0 +1,104 @@
+"""Nodes have IPv4, IPv6 or both: their links are shaped, measured and judged by what they have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.module_utils.netem_addresses import ends, listed, own
+from ansible.module_utils.netem_gate import sentence
+from ansible.module_utils.netem_tc import NodeError
+from wires import ModuleFailedError, Wires, link
+
+LINKS = [link("a", "b", 5, 1), link("b", "a", 5, 1)]
+
+
+def one_kind(wires: Wires) -> dict[str, Any]:
+    return {node: wires.address6(node) for node in wires.nodes}
+
+
+def both_kinds(wires: Wires) -> dict[str, Any]:
+    return {node: [wires.address(node), wires.address6(node)] for node in wires.nodes}
+
+
+def test_a_host_is_probed_by_its_first_address_of_each_family_that_is_no_range():
+    assert own("a", ["10.42.0.0/24", "192.0.2.1", "192.0.2.2", "2001:db8::/64", "2001:db8::1/128"]) == {
+        4: "192.0.2.1",
+        6: "2001:db8::1",
+    }
+
+
+def test_a_link_is_probed_by_what_both_of_its_ends_have():
+    addresses = listed({"a": ["192.0.2.1", "2001:db8::1"], "b": "2001:db8::2", "c": ["192.0.2.3", "2001:db8::3"]})
+    assert ends("a", "b", addresses) == {6: ("2001:db8::1", "2001:db8::2")}
+    assert list(ends("a", "c", addresses)) == [4, 6]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"a": "192.0.2.1", "b": "2001:db8::2"}, "a has 192.0.2.1 and b has 2001:db8::2"),
+        ({"a": "192.0.2.1", "b": ["192.0.2.0/28"]}, "a has 192.0.2.1 and b has none"),
+        ({"a": "192.0.2.1", "b": 5}, "netem_addresses of b is 5, but has to be an address or a list of them"),
+        ({"a": "192.0.2.1", "b": None}, "netem_addresses of b is None"),
+        ({"a": "192.0.2.1", "b": "edge-1"}, "'edge-1' does not appear to be an IPv4 or IPv6 network. Correct"),
+    ],
+)
+def test_addresses_that_cannot_be_are_refused_in_words(given: dict[str, Any], words: str):
+    with pytest.raises(NodeError, match=words):
+        ends("a", "b", listed(given))
+
+
+@pytest.mark.lab
+def test_links_of_nodes_with_ipv6_only_are_what_was_asked_for(wires: Wires):
+    addresses = one_kind(wires)
+    wires.baseline(LINKS, addresses=addresses)
+    for node in ("a", "b"):
+        wires.links(node, "present", LINKS, backend="emulator", addresses=addresses)
+    entries = wires.verdicts(LINKS, addresses=addresses)
+    assert [(entry["family"], entry["problems"]) for entry in entries] == [(6, []), (6, [])]
+    assert sentence(entries[0]).startswith("a -> b by IPv6: 5 ± 1 ms, 0 %: measured ")
+    assert wires.verdicts([link("a", "b", 0)], probes=200)[0]["median_ms"] < 1, "IPv4 is not theirs"
+
+
+@pytest.mark.lab
+def test_links_of_nodes_with_both_kinds_of_address_are_judged_by_each(wires: Wires):
+    addresses = both_kinds(wires)
+    wires.baseline(LINKS, addresses=addresses)
+    for node in ("a", "b"):
+        wires.links(node, "present", LINKS, backend="emulator", addresses=addresses)
+    entries = wires.verdicts(LINKS, addresses=addresses)
+    assert [(entry["source"], entry["family"], entry["problems"]) for entry in entries] == [
+        ("a", 4, []),
+        ("a", 6, []),
+        ("b", 4, []),
+        ("b", 6, []),
+    ]
+    by_ipv6 = "filter del dev data0 egress protocol ipv6 pref 64003"
+    wires.run("a", "tc", *by_ipv6.split())
+    there, there6, *back = wires.verdicts(LINKS, addresses=addresses)
+    assert there["problems"] == []
+    assert there6["problems"][0].startswith("delay 0.")
+    assert all(entry["ok"] for entry in back)
+    assert wires.run("a", "ip", "netns", "pids", f"{wires.prefix}-b").count("\n") == 1, "only the link's emulator stays"
+
+
+@pytest.mark.lab
+def test_what_a_link_carries_is_measured_by_ipv6_where_there_is_nothing_else(wires: Wires):
+    addresses = one_kind(wires)
+    limited = [link("a", "b", 2, rate_mbit=20)]
+    wires.links("a", "present", limited, backend="emulator", addresses=addresses)
+    try:
+        for node in ("a", "b"):
+            wires.probes(node, "responding", addresses=addresses)
+        streams = wires.probes("a", "streamed", limited, stream_s=2, addresses=addresses)["streams"]
+    finally:
+        for node in ("a", "b"):
+            wires.probes(node, "silent")
+    assert 15 < streams["b"]["tcp_mbit"] < 20.5
+
+
+@pytest.mark.lab
+def test_an_address_that_the_node_does_not_have_is_named(wires: Wires):
+    with pytest.raises(ModuleFailedError, match=r"cannot listen on .*99 port 31999/udp: .* does not have that"):
+        wires.probes("a", "responding", addresses={"a": "198.19.128.99"})

@@ -1,0 +1,126 @@
+"""The kernel's backend where things are wrong, in a user-mode Linux: links, input, the controller; and IPv6."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import uml
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, Any]:
+    """What the guest saw; it boots once for all tests here and mounts this machine's files read-only."""
+    if reason := uml.unusable():
+        pytest.skip(reason)
+    return uml.boot("scenes", timeout_s=480)
+
+
+def test_a_right_link_passes_the_gate(seen: dict[str, Any]):
+    assert [entry["problems"] for entry in seen["wrong"]["right"]] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("shaped", "words"),
+    [
+        ("double", r"delay (29|30)\.\d+ ms, expected 15\.\d+ ± 0\.\d+ ms"),
+        ("steady", r"jitter 0\.\d+ ms, expected [23]\.\d+ ± 0\.\d+ ms"),
+        ("one way", r"delay 0\.\d+ ms, expected 15\.\d+ ± 0\.\d+ ms"),
+    ],
+    ids=["double delay", "lost jitter", "one direction only"],
+)
+def test_a_wrong_link_fails_the_gate_with_the_numbers_and_the_right_one_beside_it_passes(
+    seen: dict[str, Any], shaped: str, words: str
+):
+    there, back = seen["wrong"][shaped]
+    assert (there["source"], there["ok"], back["source"], back["ok"]) == ("a", False, "b", True), back["problems"]
+    assert any(re.fullmatch(words, problem) for problem in there["problems"]), there["problems"]
+
+
+def test_a_direction_that_was_never_applied_is_no_difference_to_what_was_but_a_change_to_come(seen: dict[str, Any]):
+    assert seen["wrong"]["one way, applied"] == {"before": "", "after": "a -> b: 15 ms ± 3 ms, 0.24 % loss\n"}
+
+
+def test_links_of_nodes_with_ipv6_only_are_what_was_asked_for(seen: dict[str, Any]):
+    there, back = seen["families"]["IPv6"]
+    assert (there["source"], there["family"], there["problems"]) == ("a", 6, [])
+    assert (back["source"], back["family"], back["problems"]) == ("b", 6, [])
+    assert seen["families"]["IPv4 beside it"][0]["median_ms"] < 1
+
+
+def test_links_of_nodes_with_both_kinds_of_address_are_shaped_and_judged_by_each(seen: dict[str, Any]):
+    found = [(entry["source"], entry["family"], entry["problems"]) for entry in seen["families"]["both"]]
+    assert found == [("a", 4, []), ("a", 6, []), ("b", 4, []), ("b", 6, [])]
+    assert not seen["families"]["again"]
+
+
+def test_a_link_that_is_shaped_for_one_kind_of_address_only_fails_by_the_other(seen: dict[str, Any]):
+    there, there6, back, back6 = seen["families"]["IPv4 left"]
+    assert (there["family"], there["ok"], back["ok"], back6["ok"]) == (4, True, True, True)
+    assert (there6["family"], there6["ok"]) == (6, False)
+    assert re.match(r"delay 0\.\d+ ms, expected 15\.", there6["problems"][0])
+
+
+def test_links_that_are_renewed_stay_longer_than_their_lease(seen: dict[str, Any]):
+    assert seen["lease"]["shaped"].count("qdisc netem") == 2
+    assert seen["lease"]["renewed"] == seen["lease"]["shaped"]
+
+
+@pytest.mark.parametrize("happens", ["killed", "killed half-way"])
+def test_links_without_a_controller_clear_themselves_and_the_node_is_as_it_was(seen: dict[str, Any], happens: str):
+    found = seen["lease"][happens]
+    assert found["after"] == seen["lease"]["before"]
+    assert "qdisc netem" not in found["after"]
+    assert "nobody renewed their lease of 6 s" in found["said"]
+    assert found["left"] == ["baseline.json", "code", "data0.lapsed", "data0.watch", "tables"]
+
+
+def test_the_controller_was_killed_while_its_links_were_in_force_or_half_way_there(seen: dict[str, Any]):
+    assert seen["lease"]["killed"]["shaped"] == seen["lease"]["shaped"]
+    half_way = seen["lease"]["killed half-way"]["shaped"]
+    assert half_way.count("qdisc netem") == 1
+    assert "qdisc htb fb00: root" in half_way
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("interface", "there is no interface 'data7': set netem_interface"),
+        ("host", "a -> z: the inventory has no host 'z' with a data_address; it has a, b, c"),
+        ("pair", "a -> b: netem_links names this ordered pair twice. Keep one of them."),
+        ("address", "a -> c: 198.19.128.11/32 is b's as well"),
+        ("loss", "a -> b: loss_percent is 101, more than 100."),
+        ("negative", "a -> b: delay_ms is -5, but must not be negative."),
+        ("jitter", "a -> b: jitter_ms is 1.5, more than a quarter of delay_ms (5)"),
+        ("tc", "there is no tc on the node: install iproute2."),
+        ("capability", "shaping links needs CAP_NET_ADMIN on the node"),
+        ("family", "a -> b: no two addresses of one family, by which the link could be probed"),
+    ],
+)
+def test_bad_input_is_refused_in_words(seen: dict[str, Any], asked: str, words: str):
+    assert seen["refused"]["said"][asked].startswith(words)
+
+
+def test_nothing_is_touched_where_links_are_refused(seen: dict[str, Any]):
+    assert seen["refused"]["after"] == seen["refused"]["before"]
+    assert not seen["refused"]["left"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("netem", "netem_backend is kernel, but this kernel has no sch_netem ("),
+        ("either", "netem_backend is auto, but this kernel has no sch_netem ("),
+        ("htb", "netem_backend is kernel, but this kernel has no sch_htb ("),
+        ("u32", "netem_backend is kernel, but this kernel has no cls_u32 ("),
+    ],
+)
+def test_a_kernel_that_lacks_a_part_is_named_before_anything_is_touched(seen: dict[str, Any], missing: str, words: str):
+    said = seen["lacking"]["said"][missing]
+    assert said.startswith(words)
+    assert "Load or install what is missing (Debian's kernels have it)" in said
+    assert ("/dev/net/tun cannot be opened" in said) == (missing == "either")
+    assert seen["lacking"]["after"] == seen["lacking"]["before"]
