@@ -8,7 +8,6 @@ import os
 import platform
 import re
 import select
-import shutil
 import struct
 import subprocess
 import tarfile
@@ -255,10 +254,7 @@ def _based(machines: Machines, node: Node) -> bool:
 
 
 def _make_disk(machines: Machines, node: Node) -> None:
-    home = machines.lab.home(node)
-    if home.exists():
-        shutil.rmtree(home)
-    home.mkdir(parents=True, mode=0o700)
+    machines.lab.home(node).mkdir(parents=True, mode=0o700, exist_ok=True)
     base = machines.image / "disk.raw"
     machine.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base), str(machines.disk(node))])
     machine.write(_marker(machines, node), machines.base(), 0o600)
