@@ -47,6 +47,7 @@ TOOLS = {
 # How far a kernel without a disk comes by itself, when its CPU works; a good one takes about a second.
 PROBE_MARK = b"VFS: "
 PROBE_WITHIN_S = 10.0
+PRIORITY = -10  # before what else this machine does: a link is as punctual as the CPU that serves its timer
 TRANSLATED_MIB = 128  # what TCG keeps of translated code, and QEMU itself, beside a machine's memory
 TAP_FD = 90  # always the same number: a running machine's command line is compared with the one it would get now
 TUNSETIFF, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x400454CA, 0x2, 0x1000, 0x4000  # linux/if_tun.h
@@ -330,7 +331,7 @@ def _start(machines: Machines, node: Node) -> None:
         os.close(tap)
     cores = ",".join(map(str, _pin(machines, node)))
     pinned = ["taskset", "--cpu-list", cores] if cores else []
-    enter = [*pinned, "nsenter", f"--net={machine.NAMESPACES / lab.data_namespace}"]
+    enter = [*pinned, "nice", f"--adjustment={PRIORITY}", "nsenter", f"--net={machine.NAMESPACES / lab.data_namespace}"]
     try:
         machine.run([*enter, *machines.command(node)], pass_fds=(TAP_FD,))
     finally:
