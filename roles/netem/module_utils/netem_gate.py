@@ -43,7 +43,8 @@ CORRUPTED_AND_LOST = 52 / 58
 # two idle cores and 2 % beside four busy loops.
 LATE_SHARE_MAX = 0.05
 STALL_FLOOR_MS, STALL_SIGMAS, STALLED_SHARE_MAX = 0.5, 6.0, 0.02
-BLOCKS = 5  # of a base line: how far they lie apart is how far it wavers
+BLOCKS = 10  # of a base line: how far they lie apart is how far it wavers
+T95 = 2.262157  # Student's, for so many blocks
 WIDENED_FLOOR_MS = 0.02  # what no machine's timers are better than
 BINS = 60
 ENOUGH = 4  # delays: fewer have no quartiles
@@ -178,37 +179,41 @@ class Coarseness:
     stalled: float = 0.0
 
 
-def coarseness(baseline: dict[str, Any], key: str, links: int, sigma_ms: float) -> Coarseness:
+def coarseness(baseline: dict[str, Any], key: str, links: int, expected: Expectation, count: int) -> Coarseness:
     """Return how coarse a machine is, by its base line.
 
     A frame waits for a timer on each link, as each probe did before it was sent: later by as much, and spread by as
-    much, as those were. And a base line that wavers while nothing is shaped does so afterwards: the medians and sigmas
-    of its blocks give the 95 % interval of one block's.
+    much, as those were beyond their quickest tenth, which is the program's own time. And a base line that wavers while
+    nothing is shaped does so afterwards: the medians and sigmas of its blocks, which are as long as a part of the
+    measurement, give the 95 % interval of the difference between the two.
 
     Args:
         baseline: what ``netem_probe.measure`` returned while no link was shaped.
         key: which of its delays are held against the links.
         links: on how many links a probe waits.
-        sigma_ms: what is expected of the links themselves.
+        expected: median and sigma that are expected.
+        count: how many delays are held against them.
     """
     delays_ms = [delay / 1e6 for delay in baseline[key]]
     size = len(delays_ms) // BLOCKS
     if size < ENOUGH:
         return Coarseness()
     blocks = [estimate(delays_ms[start : start + size]) for start in range(0, size * BLOCKS, size)]
-    late = (
-        estimate([late / 1e6 for late in baseline["late_ns"]]) if len(baseline.get("late_ns", ())) >= ENOUGH else None
-    )
-    late_ms, spread_ms = (late.median_ms, late.quartile_sigma_ms) if late else (0.0, 0.0)
-    median_ms = math.hypot(links * late_ms, Z95 * statistics.stdev(block.median_ms for block in blocks))
-    wavering_ms = Z95 * statistics.stdev(block.quartile_sigma_ms for block in blocks)
-    spread_ms = math.hypot(sigma_ms, math.sqrt(links) * spread_ms, wavering_ms) - sigma_ms
+    half = T95 * math.sqrt(1 / BLOCKS + size / count)
+    wavers_ms = half * statistics.stdev(block.median_ms for block in blocks)
+    sigma_wavers_ms = half * statistics.stdev(block.quartile_sigma_ms for block in blocks)
+    late_ms, spread_ms = 0.0, 0.0
+    if len(sent_late := [late / 1e6 for late in baseline.get("late_ns", ())]) >= ENOUGH:
+        late = estimate(sent_late)
+        late_ms, spread_ms = late.median_ms - statistics.quantiles(sent_late, n=10)[0], late.quartile_sigma_ms
+    median_ms = math.hypot(links * late_ms, wavers_ms)
+    sigma_ms = math.hypot(expected.sigma_ms, math.sqrt(links) * spread_ms) - expected.sigma_ms + sigma_wavers_ms
     whole = estimate(delays_ms)
     limit_ms = whole.median_ms + STALL_FLOOR_MS + STALL_SIGMAS * whole.quartile_sigma_ms
     stalled = sum(delay > limit_ms for delay in delays_ms)
     return Coarseness(
         max(median_ms - WIDENED_FLOOR_MS, 0.0),
-        max(spread_ms - WIDENED_FLOOR_MS, 0.0),
+        max(sigma_ms - WIDENED_FLOOR_MS, 0.0),
         loss_interval(stalled, len(delays_ms))[1] if stalled else 0.0,
     )
 
@@ -295,7 +300,7 @@ def judge(
     expected = _expected(links, clear, measured)
     # An emulator makes up for its machine's timers, and its own counters say where it could not.
     by_kernel = baseline is not None and "starved" not in measured
-    coarse = coarseness(baseline, key, len(links), expected.sigma_ms) if by_kernel else Coarseness()
+    coarse = coarseness(baseline, key, len(links), expected, len(delays_ms)) if by_kernel else Coarseness()
     stalled = sum(delay > expected.median_ms + STALL_FLOOR_MS + STALL_SIGMAS * expected.sigma_ms for delay in delays_ms)
     problems += _off(link, found, expected, coarse)
     problems += measured.get("starved", [])
