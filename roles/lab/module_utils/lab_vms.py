@@ -88,8 +88,9 @@ class Machines:
         management, data = lab.cables(node)
         accelerator = lab.accelerator.split(":")[0]
         kernel = f"root=/dev/vda rw console={CONSOLE} quiet audit=0 panic=-1 systemd.hostname={node.name}"
-        # What protects from flaws of a real CPU costs an emulated one, which does not have them.
-        kernel += " mitigations=off" if accelerator == "tcg" else ""
+        # What protects from flaws of a real CPU costs an emulated one, which does not have them. And its time stamp
+        # counter is this machine's own: a watchdog that is late itself would make the node leave it for a slow clock.
+        kernel += " mitigations=off tsc=reliable" if accelerator == "tcg" else ""
         return [
             *(QEMU, "-name", lab.namespace(node), "-daemonize", "-nodefaults", "-no-user-config", "-display", "none"),
             *accelerated(accelerator),
