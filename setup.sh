@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what is missing for `make experiment` (argument: testbed) or for development (argument: dev), and says what.
-# A second argument names the inventory, or `artifacts`: nodes that are containers need more programs than namespaces do,
-# and so does `make artifacts`.
+# A second argument names the inventory, or `artifacts`: nodes that are containers or machines need more programs than
+# namespaces do, and so does `make artifacts`.
 # A second run finds everything there and says nothing.
 set -eu
 cd "$(dirname "$0")"
@@ -31,6 +31,15 @@ if [ "$wanted" = dev ] || [ "$inventory" = containers ]; then
   need mmdebstrap mmdebstrap
   need podman podman
   need runc runc
+fi
+if [ "$wanted" = dev ] || [ "$inventory" = vm ]; then
+  case $(uname -m) in
+    aarch64) need qemu-system-aarch64 qemu-system-arm ;;
+    *) need qemu-system-x86_64 qemu-system-x86 ;;
+  esac
+  need qemu-img qemu-utils
+  need mmdebstrap mmdebstrap
+  need mkfs.ext4 e2fsprogs
 fi
 if [ "$wanted" = dev ] || [ "$inventory" = artifacts ]; then
   need skopeo skopeo

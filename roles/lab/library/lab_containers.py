@@ -165,7 +165,7 @@ def remove(module: AnsibleModule, folder: Path) -> list[Change]:
 
 def main() -> None:
     """Run as an Ansible module."""
-    run_module("root_archive", TOOLS, make, remove)
+    run_module({"root_archive": {"type": "path"}}, TOOLS, make, remove)
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ def remove(module: AnsibleModule, folder: Path) -> list[Change]:
 
 def main() -> None:
     """Run as an Ansible module."""
-    run_module("launcher", TOOLS, make, remove)
+    run_module({"launcher": {"type": "path"}}, TOOLS, make, remove)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils import lab_machine as machine
-from ansible.module_utils.lab_nodes import controller_changes, file_change, public_key
+from ansible.module_utils.lab_files import PRIVATE, node_files, sshd_config
+from ansible.module_utils.lab_nodes import controller_changes, file_change
 from ansible.module_utils.lab_plan import Change, Lab, LabError, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 TOOLS = {
     "ip": "iproute2",
@@ -150,50 +151,15 @@ def await_nodes(lab: Lab) -> None:
             )
 
 
-PRIVATE = {"authorized_keys", "ssh_host_ed25519_key"}
-
-
-def _files(lab: Lab, node: Node) -> dict[Path, Any]:
+def _files(lab: Lab, node: Node) -> dict[Path, Callable[[], str]]:
     """The text of every file that makes a root file system this node's, by its path; as functions, keys come late."""
-    root = _root(lab, node)
-    return {
-        root / "root/.ssh/authorized_keys": partial(public_key, lab.client_key),
-        root / "etc/ssh/ssh_host_ed25519_key": partial(_key, lab.host_key(node)),
-        root / "etc/ssh/ssh_host_ed25519_key.pub": partial(public_key, lab.host_key(node)),
-        root / "etc/ssh/sshd_config.d/faasbed.conf": partial(_sshd_config, node),
-        root / "etc/systemd/system.conf.d/faasbed.conf": partial(_systemd_config, node),
-        root / "etc/hosts": partial(_hosts, lab, node),
-        # No name server: a node of a lab reaches nothing but the lab.
-        root / "etc/resolv.conf": lambda: "",
-    }
-
-
-def _sshd_config(node: Node) -> str:
-    lines = (
-        f"ListenAddress {node.management_address}:22",
-        "HostKey /etc/ssh/ssh_host_ed25519_key",
-        "PermitRootLogin prohibit-password",
-        "PasswordAuthentication no",
-        "KbdInteractiveAuthentication no",
-        "UseDNS no",
-        "MaxStartups 100",
-        "MaxSessions 100",
-    )
-    return "\n".join((*lines, ""))
+    files = {**node_files(lab, node), "etc/systemd/system.conf.d/faasbed.conf": partial(_systemd_config, node)}
+    return {_root(lab, node) / path: text for path, text in files.items()}
 
 
 def _systemd_config(node: Node) -> str:
     """Pin all that the node's systemd starts; not by a cpuset, of which a kubelet insists on having all cores."""
     return f"[Manager]\nCPUAffinity={' '.join(map(str, node.cores))}\n" if node.cores else ""
-
-
-def _hosts(lab: Lab, node: Node) -> str:
-    own = f"127.0.0.1 localhost\n127.0.1.1 {node.name}\n"
-    return own + "".join(f"{other.data_address} {other.name}\n" for other in lab.nodes if other is not node)
-
-
-def _key(path: Path) -> str:
-    return path.read_text(encoding="ascii")
 
 
 def _root(lab: Lab, node: Node) -> Path:
@@ -240,7 +206,7 @@ def _way(lab: Lab, node: Node, archive: Path) -> str:
     said = [
         *_command(lab, node),
         archive.name,
-        _sshd_config(node),
+        sshd_config(node),
         _systemd_config(node),
         machine.read(lab.host_key(node)) or "",
     ]

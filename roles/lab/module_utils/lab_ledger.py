@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 NAME = "made.json"
 # What may lie in the folder without a ledger: one that was being written, and the folder that Ansible makes for its
-# connections when a playbook asks for a lab that is not there.
-WITHOUT_LEDGER = {f".{NAME}.new", "cp"}
+# connections when a playbook asks for a lab that is not there, and what was chosen to run machines with.
+WITHOUT_LEDGER = {f".{NAME}.new", "cp", "accelerator"}
 SHALLOWEST = 3  # parts of the path: "/", "var", "faasbed-lab"
 
 

@@ -42,8 +42,8 @@ def check_tools(tools: dict[str, str]) -> None:
         raise LabError("This kernel has no network namespaces (CONFIG_NET_NS): nodes on this machine need them.")
 
 
-def run(command: list[str], lines: list[str] | None = None) -> str:
-    """The output of a program of the system, which gets the lines on its standard input.
+def run(command: list[str], lines: list[str] | None = None, pass_fds: tuple[int, ...] = ()) -> str:
+    """The output of a program of the system, which gets the lines on its standard input, and these open files.
 
     Raises:
         LabError: the program failed; the sentence has its own words and, where it is known, the reason.
@@ -56,6 +56,7 @@ def run(command: list[str], lines: list[str] | None = None) -> str:
         check=False,
         cwd="/",
         env={"PATH": SEARCH_PATH, "LC_ALL": "C"},
+        pass_fds=pass_fds,
     )
     if finished.returncode == 0:
         return finished.stdout

@@ -32,14 +32,14 @@ def carry_out(changes: Iterable[Change]) -> None:
         change.do()
 
 
-def asked_lab(module: AnsibleModule, *, default_route: bool = False) -> tuple[Lab, int]:
+def asked_lab(module: AnsibleModule, *, default_route: bool = False, taps: bool = False) -> tuple[Lab, int]:
     """The lab that the parameters ask for, and how many cores it may use; warns where they are too few.
 
     Raises:
         LabError: a parameter that makes no lab, by its name.
     """
     cores = sorted(os.sched_getaffinity(0))
-    lab = make_lab(module.params, cores, default_route=default_route)
+    lab = make_lab(module.params, cores, default_route=default_route, taps=taps)
     warning = core_warning(lab.nodes, len(cores))
     if warning:
         module.warn(warning)
@@ -47,7 +47,7 @@ def asked_lab(module: AnsibleModule, *, default_route: bool = False) -> tuple[La
 
 
 def run_module(
-    own: str,
+    own: dict[str, dict[str, Any]],
     tools: dict[str, str],
     make: Callable[[AnsibleModule, Path], list[Change]],
     remove: Callable[[AnsibleModule, Path], list[Change]],
@@ -55,12 +55,12 @@ def run_module(
     """Run as the Ansible module of one kind of nodes.
 
     Args:
-        own: the option that this kind has beside those of all kinds, a path.
+        own: the options that this kind has beside those of all kinds.
         tools: the programs it needs, and the Debian packages that have them.
         make: brings the lab in a folder to what is asked for, and returns what was done, or would be done.
         remove: takes the lab in a folder away, and returns the same.
     """
-    wanted = {own: {"type": "path"}, **LAB_OPTIONS}
+    wanted = {**own, **LAB_OPTIONS}
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

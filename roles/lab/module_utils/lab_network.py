@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils import lab_machine as machine
-from ansible.module_utils.lab_plan import DATA_INTERFACE, MTU, Cable, Change, Lab, LabError, hardware_address
+from ansible.module_utils.lab_plan import (
+    DATA_INTERFACE,
+    MTU,
+    Cable,
+    Change,
+    Lab,
+    LabError,
+    Node,
+    hardware_address,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +78,9 @@ def network_changes(lab: Lab) -> Iterator[Change]:
     yield from _bridge_change(None, lab.bridge, lab.bridge_address)
     yield from _bridge_change(lab.data_namespace, lab.data_namespace, None)
     for node in lab.nodes:
+        if lab.taps:
+            yield from _tap_changes(lab, node)
+            continue
         links = _links(lab.namespace(node))
         for cable in lab.cables(node):
             if not _holds(cable, links):
@@ -109,13 +121,28 @@ def _bridge_change(namespace: str | None, bridge: str, address: str | None) -> I
         yield Change(f"make the bridge {bridge}{where}", partial(_set_bridge, namespace, bridge, address))
 
 
+def _tap_changes(lab: Lab, node: Node) -> Iterator[Change]:
+    for cable in lab.cables(node):
+        port = _ports(cable).get(cable.port)
+        if port is None or port.get("master") != cable.bridge or "UP" not in port["flags"] or port["mtu"] != MTU:
+            yield Change(f"make the TAP {cable.port} of {node.name} on {cable.bridge}", partial(_lay_tap, cable))
+
+
+def carries(cable: Cable) -> bool:
+    """Whether somebody holds the other end of a TAP."""
+    return "LOWER_UP" in _ports(cable).get(cable.port, {"flags": []})["flags"]
+
+
+def _ports(cable: Cable) -> Links:
+    return machine.interfaces(None) if cable.bridge_namespace is None else _links(cable.bridge_namespace)
+
+
 def _holds(cable: Cable, links: Links) -> bool:
     """Whether a cable is whole, up and has its address.
 
     The address may stand on another interface of the node: a link emulator may have moved it.
     """
-    ports = machine.interfaces(None) if cable.bridge_namespace is None else _links(cable.bridge_namespace)
-    port, interface = ports.get(cable.port), links.get(cable.interface)
+    port, interface = _ports(cable).get(cable.port), links.get(cable.interface)
     return (
         port is not None
         and interface is not None
@@ -180,6 +207,17 @@ def _lay(cable: Cable) -> None:
             f"address flush dev {cable.interface}",
             f"address add {cable.address} dev {cable.interface}",
             f"link set {cable.interface} mtu {MTU} up",
+        ],
+    )
+
+
+def _lay_tap(cable: Cable) -> None:
+    made = cable.port in machine.interfaces(cable.bridge_namespace)
+    machine.run_ip(
+        cable.bridge_namespace,
+        [
+            *([] if made else [f"tuntap add dev {cable.port} mode tap", *_without_ipv6(cable.port)]),
+            f"link set {cable.port} mtu {MTU} master {cable.bridge} up",
         ],
     )
 

@@ -1,4 +1,4 @@
-"""What a lab of network namespaces consists of: names, addresses, cores and the text of its files.
+"""What a lab consists of: names, addresses, cores and the text of its files.
 
 Nothing here touches the machine.
 """
@@ -34,7 +34,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Node:
-    """One node: a namespace with two interfaces; `cores` is empty where the node is not pinned."""
+    """One node with two interfaces; `cores` is empty where the node is not pinned."""
 
     name: str
     management_address: str
@@ -44,7 +44,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Cable:
-    """A veth pair from a bridge to a node; namespace None is the machine itself."""
+    """A veth pair, or a TAP, from a bridge to a node; namespace None is the machine itself."""
 
     bridge_namespace: str | None
     bridge: str
@@ -65,6 +65,8 @@ class Lab:
     data_network: IPv4Network
     nodes: tuple[Node, ...]
     default_route: bool = False  # whether a node has one, by its data interface: a kubelet insists on it
+    taps: bool = False  # whether the nodes are machines, and their cables end in QEMU instead of in a namespace
+    accelerator: str = ""  # what runs the machines, and why it is this one
 
     @property
     def bridge(self) -> str:
@@ -82,13 +84,13 @@ class Lab:
         return f"{self.prefix}-data"
 
     def namespace(self, node: Node) -> str:
-        """The node's namespace, as `ip netns` prints it."""
+        """The node's namespace, as `ip netns` prints it, or the name of its container or machine."""
         return f"{self.prefix}-{node.name}"
 
     @property
     def namespaces(self) -> tuple[str, ...]:
         """Every namespace of the lab."""
-        return (self.data_namespace, *(self.namespace(node) for node in self.nodes))
+        return (self.data_namespace, *(() if self.taps else (self.namespace(node) for node in self.nodes)))
 
     def cables(self, node: Node) -> tuple[Cable, Cable]:
         """The node's two cables; the ports are numbered by the address, so `fb-m-11` leads to 198.18.0.11."""
@@ -164,6 +166,16 @@ class Lab:
             )
         )
 
+    def warnings(self, usable_cores: int) -> list[str]:
+        """What a reader of this lab's numbers has to know, a sentence each."""
+        found = [core_warning(self.nodes, usable_cores)]
+        if self.accelerator.startswith("tcg"):
+            found.append(
+                "The machines' CPUs are emulated, some ten times slower than this machine's and with coarser timers: "
+                "compare their times with each other only."
+            )
+        return [sentence for sentence in found if sentence]
+
     def description(self, usable_cores: int) -> str:
         """The text of nodes.json: what a run's manifest has to know about the nodes."""
         return _text(
@@ -172,7 +184,8 @@ class Lab:
                 "prefix": self.prefix,
                 "usable_cores": usable_cores,
                 "busy_parts": len(self.nodes),
-                "warning": core_warning(self.nodes, usable_cores),
+                "warning": " ".join(self.warnings(usable_cores)) or None,
+                **({"accelerator": self.accelerator} if self.taps else {}),
                 "nodes": {
                     node.name: {
                         "namespace": self.namespace(node),
@@ -187,7 +200,7 @@ class Lab:
         )
 
 
-def make_lab(parameters: dict[str, Any], cores: list[int], *, default_route: bool = False) -> Lab:
+def make_lab(parameters: dict[str, Any], cores: list[int], *, default_route: bool = False, taps: bool = False) -> Lab:
     """The lab that the module's parameters ask for, on a machine that offers these cores.
 
     Raises:
@@ -220,6 +233,7 @@ def make_lab(parameters: dict[str, Any], cores: list[int], *, default_route: boo
         management_network=management,
         data_network=data,
         default_route=default_route,
+        taps=taps,
         nodes=tuple(
             Node(name, address, data_addresses[name], pinned[name]) for name, address in management_addresses.items()
         ),

@@ -2,7 +2,8 @@
 
 A lease is a deadline in a file, on the clock that goes on while the machine sleeps (CLOCK_BOOTTIME). A process watches
 it and, when it has passed, undoes the shaping by the same code as the role's removal. That code comes from the module
-itself, which leaves a copy of it beside the lease. Where systemd runs the node it keeps the watcher alive.
+itself, which leaves a copy of it beside the lease. Where systemd runs the node, a timer of its starts the watcher when
+the lease is over, and nothing runs until then; each renewal sets the timer anew.
 """
 
 from __future__ import annotations
@@ -98,7 +99,9 @@ class Lease:
         partial.write_text(json.dumps(lease))
         partial.replace(self.file)
         self.note.unlink(missing_ok=True)
-        if not self.watchers():
+        if systemd_is_here():
+            self._set_timer(seconds)
+        elif not self.watchers():
             self._start()
 
     def renew_again(self) -> None:
@@ -110,9 +113,11 @@ class Lease:
         """End lease and watcher."""
         self.file.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
+        if systemd_is_here():
+            self._stop_timer()
         for pid in self.watchers():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)  # which systemd takes for a good end, too
+                os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + END_SECONDS
         while self.watchers():
             if time.monotonic() > deadline:
@@ -147,18 +152,26 @@ class Lease:
     def _names(self) -> list[str]:
         return [self.interface, str(self.folder), self.program]
 
+    def _command(self) -> list[str]:
+        return [sys.executable, "-B", "-m", NAME, *self._names()]
+
+    def _set_timer(self, seconds: float) -> None:
+        code = self.folder / "code"
+        leave_code(code)
+        self._stop_timer()
+        when = [f"--on-active={seconds:g}s", "--timer-property=AccuracySec=1s"]
+        keep = ["--property=Restart=on-failure", "--property=RestartSec=1", f"--setenv=PYTHONPATH={code}"]
+        run("systemd-run", "--quiet", "--collect", f"--unit={self.unit}", *when, *keep, *self._command())
+
+    def _stop_timer(self) -> None:
+        run("systemctl", "stop", f"{self.unit}.timer", f"{self.unit}.service", check=False)  # they may not be there
+
     def _start(self) -> None:
         code = self.folder / "code"
         leave_code(code)
-        command = [sys.executable, "-B", "-m", NAME, *self._names()]
-        if systemd_is_here():
-            keep = ["--property=Restart=on-failure", "--property=RestartSec=1", f"--setenv=PYTHONPATH={code}"]
-            run("systemctl", "stop", self.unit, check=False)  # it may be about to be started again
-            run("systemd-run", "--quiet", "--collect", f"--unit={self.unit}", *keep, *command)
-            return
         with (self.folder / f"{self.interface}.watch").open("w") as log:
             subprocess.Popen(
-                command, env={**os.environ, "PYTHONPATH": str(code)},
+                self._command(), env={**os.environ, "PYTHONPATH": str(code)},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
             )  # fmt: skip
 

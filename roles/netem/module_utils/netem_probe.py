@@ -149,13 +149,14 @@ def measure(source: str, target: str, port: int, probes: int, interval_ms: float
     Returns:
         sent, interval_ms; arrived (of them, at the peer); answered (replies that came back); forward_ns, backward_ns and
         round_trip_ns (one entry an answered probe, in order of sending; the round trip without the peer's own time);
+        late_ns (how long after its time each probe was sent: what this node's timers and CPUs do);
         forward_duplicated (probes that the peer received twice); forward_reordered, backward_reordered (RFC 4737: arrived after a later one); shared_clock.
     """
     with open_socket(source, 0) as opened:
         opened.connect((target, port))
         be_punctual()
         _exchange(opened, WARM_UP, interval_ms)
-        replies, seen, received = _exchange(opened, probes, interval_ms)
+        replies, seen, received, late_ns = _exchange(opened, probes, interval_ms)
     counted = [replies[number] for number in sorted(replies) if number < probes]
     return {
         "sent": probes,
@@ -165,6 +166,7 @@ def measure(source: str, target: str, port: int, probes: int, interval_ms: float
         "forward_ns": [arrived - sent for sent, arrived, _, _, _, _ in counted],
         "backward_ns": [back - answered for _, _, answered, back, _, _ in counted],
         "round_trip_ns": [back - sent - (answered - arrived) for sent, arrived, answered, back, _, _ in counted],
+        "late_ns": late_ns[:probes],
         "forward_duplicated": received - seen.bit_count(),
         "forward_reordered": _reordered([number for _, number in sorted((r[4], n) for n, r in replies.items())]),
         "backward_reordered": _reordered([order for _, order in sorted((r[3], r[4]) for r in replies.values())]),
@@ -182,9 +184,10 @@ def _reordered(numbers: list[int]) -> int:
 
 def _exchange(
     opened: socket.socket, probes: int, interval_ms: float
-) -> tuple[dict[int, tuple[int, int, int, int, int, int]], int, int]:
+) -> tuple[dict[int, tuple[int, int, int, int, int, int]], int, int, list[int]]:
     session = secrets.randbits(32)
     replies: dict[int, tuple[int, int, int, int, int, int]] = {}
+    late_ns: list[int] = []
     seen = received = 0
     number, interval = 0, interval_ms / 1000
     start = time.monotonic()
@@ -193,12 +196,13 @@ def _exchange(
         now = time.monotonic()
         due = start + number * interval
         if number < probes + TAIL and now >= due:
+            late_ns.append(int((now - due) * 1e9))
             with contextlib.suppress(ConnectionRefusedError, BlockingIOError):  # counts as lost
                 opened.send(PROBE.pack(session, number, time.time_ns()))
             number += 1
             continue
         if now > last + LINGER_SECONDS or len(replies) == probes + TAIL:
-            return replies, seen, received
+            return replies, seen, received, late_ns
         select.select([opened], [], [], min(due, last + LINGER_SECONDS) - now if number < probes + TAIL else 0.02)
         while (got := receive(opened)) is not None:
             message, back, _ = got

@@ -242,3 +242,43 @@ def test_the_histogram_counts_every_delay_once(delays_ms: list[float]):
     assert sum(shown["counts"]) == len(delays_ms)
     assert len(shown["edges_ms"]) == len(shown["counts"]) + 1
     assert shown["edges_ms"] == sorted(shown["edges_ms"])
+
+
+def own_clocks(delays_ms: list[float], late_ms: float, seed: int) -> dict[str, Any]:
+    draw = random.Random(seed)
+    late = [int(1e6 * (0.3 + abs(draw.gauss(0, late_ms)))) for _ in delays_ms]
+    return measured([1.0] * len(delays_ms), round_trip_ns=[int(one * 1e6) for one in delays_ms], late_ns=late) | {
+        "shared_clock": False
+    }
+
+
+def emulated(seed: int, delay_ms: float, jitter_ms: float, wavers_ms: float, count: int) -> list[float]:
+    """Round trips between emulated CPUs: 1.2 ms alone, spread by 0.25 ms, and wavering every half second."""
+    draw = random.Random(seed)
+    steps = [draw.gauss(0, wavers_ms) for _ in range(count // 30 + 1)]
+    return [1.2 + steps[at // 30] + draw.gauss(0, 0.25) + draw.gauss(delay_ms, jitter_ms) for at in range(count)]
+
+
+@pytest.mark.parametrize("wavers_ms", [0.05, 0.15])
+def test_between_coarse_machines_right_links_pass_wrong_ones_fail_and_the_verdict_says_how_much_wider(wavers_ms: float):
+    link, refused = EDGE | {"loss_percent": 0}, 0
+    back = link | {"source": "edge-1", "target": "bs"}
+    for seed in range(100):
+        clear = own_clocks(emulated(seed, 0, 0, wavers_ms, 300), 0.1, seed)
+        right = own_clocks(emulated(1000 + seed, 2.5 + 0.1, 0.25 * 2**0.5, wavers_ms, 500), 0.1, seed)
+        entry = gate.judge(link, back, right, clear)
+        refused += not entry["ok"]
+        doubled = own_clocks(emulated(2000 + seed, 3.75, 0.25 * 2**0.5, wavers_ms, 500), 0.1, seed)
+        assert not gate.judge(link, back, doubled, clear)["ok"]
+        without = own_clocks(emulated(3000 + seed, 1.25, 0.25, wavers_ms, 500), 0.1, seed)
+        assert not gate.judge(link, back, without, clear)["ok"]
+    assert refused <= 3
+    assert entry["widened_ms"] > 0.05
+    assert f"gate wider by {entry['widened_ms']:.3f}" in gate.sentence(entry)
+
+
+def test_a_base_line_that_wavers_too_much_to_tell_anything_fails_by_that_name():
+    link = EDGE | {"loss_percent": 0}
+    clear = own_clocks(emulated(1, 0, 0, 2, 300), 0.1, 1)
+    entry = gate.judge(link, link, own_clocks(emulated(2, 2.5, 0.25, 2, 500), 0.1, 2), clear)
+    assert any("leaves nothing to say about 1.25 ms" in problem for problem in entry["problems"])

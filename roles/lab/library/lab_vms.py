@@ -1,0 +1,205 @@
+#!/usr/bin/python
+"""Make or remove the nodes of the inventory `vm`: one machine of QEMU's each, reached by SSH."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ansible.module_utils.lab_ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
+from ansible.module_utils.lab_machine import boot, read, write
+from ansible.module_utils.lab_module import asked_lab, carry_out, run_module
+from ansible.module_utils.lab_network import network_changes, refuse_strangers, removal_changes
+from ansible.module_utils.lab_nodes import connection_changes, end_changes, folder_removal
+from ansible.module_utils.lab_plan import Change, LabError
+from ansible.module_utils.lab_vms import TOOLS, Machines, Size, check_memory, choose, vm_changes, vm_removal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: lab_vms
+short_description: Make or remove nodes that are QEMU's machines on this one
+description:
+  - Compares the machine with the lab that is asked for, and changes what differs, in check mode only in words.
+  - Does not wait until the nodes answer.
+  - Takes away nothing that C(folder)/made.json does not name.
+options:
+  state:
+    description: Whether the lab is to stand or to be gone.
+    type: str
+    choices: [present, absent]
+    default: present
+  folder:
+    description: Where the lab keeps keys, the nodes' disks and its ledger on this machine.
+    type: path
+    required: true
+  image:
+    description: Folder with C(disk.raw), C(vmlinuz) and C(initrd.img), from which every node starts.
+    type: path
+  accelerator:
+    description: What runs the machines' CPUs; C(auto) takes KVM where the nodes' kernel really starts on it.
+    type: str
+    choices: [auto, kvm, tcg]
+  memory_mib:
+    description: Memory of each node, by name.
+    type: dict
+  cores:
+    description: How many CPUs each node has, by name.
+    type: dict
+  prefix:
+    description: The first word of all names of machines, namespaces and interfaces.
+    type: str
+  state_dir:
+    description: The path at which a node keeps what the testbed brings to it.
+    type: path
+  management_network:
+    description: Network over which the nodes are reached; its first address is the machine's.
+    type: str
+  data_network:
+    description: Network on which the nodes reach each other, and by which their default route goes.
+    type: str
+  management_addresses:
+    description: Address of each node on the management network, by name; these are the nodes of the lab.
+    type: dict
+  data_addresses:
+    description: Address of each node on the data network, by name.
+    type: dict
+  compute:
+    description: Names of the nodes that are pinned to a core each.
+    type: list
+    elements: str
+"""
+EXAMPLES = r"""
+- name: Make a lab of one node
+  lab_vms:
+    folder: /var/lib/faasbed-vm
+    image: /root/.cache/faasbed/machine-bookworm
+    accelerator: auto
+    memory_mib: {edge-1: 1024}
+    cores: {edge-1: 1}
+    prefix: fv
+    state_dir: /var/lib/faasbed
+    management_network: 198.18.3.0/24
+    data_network: 198.19.3.0/24
+    management_addresses: {edge-1: 198.18.3.11}
+    data_addresses: {edge-1: 198.19.3.11}
+    compute: [edge-1]
+"""
+RETURN = r"""
+changes:
+  description: What was done, or would be done, in order and in words.
+  returned: always
+  type: list
+  elements: str
+"""
+
+LEAST = {"memory_mib": 256, "cores": 1}
+
+
+def asked_machines(module: AnsibleModule, folder: Path) -> tuple[Machines, int]:
+    """The machines that the parameters ask for, and how many cores they may use.
+
+    What runs them is tried once in a boot of this machine, and remembered: the nodes that run were started with it.
+
+    Raises:
+        LabError: a parameter that makes no lab, by its name.
+    """
+    lab, usable_cores = asked_lab(module, default_route=True, taps=True)
+    sizes = {}
+    for node in lab.nodes:
+        given = {key: str(module.params[key].get(node.name)) for key in LEAST}
+        for key, least in LEAST.items():
+            if not given[key].isdecimal() or int(given[key]) < least:
+                raise LabError(f"{key} of {node.name} is {given[key]}: use a whole number of {least} or more.")
+        sizes[node.name] = Size(**{key: int(value) for key, value in given.items()})
+    image = Path(module.params["image"])
+    wanted, remembered = module.params["accelerator"], folder / "accelerator"
+    about = f"{boot()} {wanted} {image.name} "
+    known = read(remembered) or ""
+    chosen = known.removeprefix(about).strip() if known.startswith(about) else ""
+    if not chosen and not module.check_mode:
+        chosen = choose(image, wanted)
+        write(remembered, f"{about}{chosen}\n", 0o600)
+    return Machines(replace(lab, accelerator=chosen), image, sizes), usable_cores
+
+
+def lab_stands(machines: Machines, ledger: Ledger | None, usable_cores: int) -> Iterator[Change]:
+    """All that has to change for the lab's nodes to run; what the ledger has beyond the lab goes."""
+    lab = machines.lab
+    before, after = ledger or ledger_of(lab), ledger_of(lab)
+    gone = sorted(set(before.nodes) - set(after.nodes))
+    yield from vm_removal(lab.folder, gone)
+    yield from removal_changes(set(before.namespaces) - set(after.namespaces), set(before.links) - set(after.links))
+    for name in gone:
+        for kind in ("nodes", "sshd"):
+            yield from folder_removal(lab.folder / kind / name)
+    yield from network_changes(lab)
+    yield from vm_changes(machines, usable_cores)
+
+
+def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
+    """All that is left of the lab in the folder."""
+    folder_goes = Change(f"remove {folder}", lambda: remove_lab_folder(folder))
+    if ledger is None:
+        return [folder_goes]
+    return [
+        *connection_changes(folder / "cp"),
+        *vm_removal(folder, ledger.nodes),
+        *end_changes(Path(ledger.state_dir), ledger.namespaces, []),
+        *removal_changes(set(ledger.namespaces), set(ledger.links)),
+        folder_goes,
+    ]
+
+
+def make(module: AnsibleModule, folder: Path) -> list[Change]:
+    """Bring the lab to what the parameters say."""
+    ledger = read_ledger(folder)
+    if module.check_mode:
+        machines, usable_cores = asked_machines(module, folder)
+        refuse_strangers(machines.lab, ledger)
+        check_memory(machines)
+        return list(lab_stands(machines, ledger, usable_cores))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with alone(folder):
+        ledger = read_ledger(folder)
+        machines, usable_cores = asked_machines(module, folder)
+        lab, after = machines.lab, ledger_of(machines.lab)
+        refuse_strangers(lab, ledger)
+        check_memory(machines)
+        changes = list(lab_stands(machines, ledger, usable_cores))
+        if changes:
+            (ledger.and_then(after) if ledger else after).write(folder)
+            carry_out(connection_changes(lab.control_sockets))
+            carry_out(changes)
+            after.write(folder)
+    return changes
+
+
+def remove(module: AnsibleModule, folder: Path) -> list[Change]:
+    """Take away all that the ledger names."""
+    if not folder.exists():
+        return []
+    with alone(folder):
+        changes = lab_is_gone(folder, read_ledger(folder))
+        if not module.check_mode:
+            carry_out(changes)
+    return changes
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    own = {
+        "image": {"type": "path"},
+        "accelerator": {"type": "str", "choices": ["auto", "kvm", "tcg"]},
+        "memory_mib": {"type": "dict"},
+        "cores": {"type": "dict"},
+    }
+    run_module(own, TOOLS, make, remove)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""The lab of QEMU's machines, made for real once for all tests here: a kernel, a systemd and links of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from itertools import permutations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from testbed import ROOT, TrialLab, changed, run, trial_lab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+NODES = ("bs", "edge-1")
+GROUPS = {"base_stations": ("bs",), "edge": ("edge-1",), "cloud": ()}
+EDGE = {"delay_ms": 1.25, "jitter_ms": 0.25, "loss_percent": 0.02}
+LINKS = [{"source": source, "target": target, **EDGE} for source, target in permutations(NODES, 2)]
+TC = "tc qdisc show dev data0; tc class show dev data0; tc filter show dev data0; ip -d link show dev data0"
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialLab]:
+    qemu = f"qemu-system-{platform.machine()}"
+    missing = [name for name in (qemu, "qemu-img", "mmdebstrap", "mkfs.ext4") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"nodes that are machines need {', '.join(missing)}")
+    with trial_lab(tmp_path_factory.mktemp("machines"), "vm") as lab:
+        lab.describe(GROUPS)
+        yield lab
+
+
+def qemus(lab: TrialLab) -> dict[str, int]:
+    """The pids of the lab's machines, by name."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue  # it ended while we looked
+            if words[0].startswith("qemu-system-") and f"{lab.prefix}-" in words[words.index("-name") + 1]:
+                found[words[words.index("-name") + 1]] = int(entry.name)
+    return found
+
+
+def given(links: list[dict[str, Any]], **more: Any) -> list[str]:
+    return ["-e", json.dumps({"netem_links": links, **more})]
+
+
+def tc(lab: TrialLab) -> dict[str, str]:
+    return {node: lab.ssh(node, TC).stdout for node in NODES}
+
+
+def test_machines_that_do_not_fit_are_refused_before_anything_is_made(machines: TrialLab) -> None:
+    refused = machines.make("-e", json.dumps({"lab_memory_mib": dict.fromkeys(NODES, 10_000_000)}))
+    said = " ".join((refused.stdout + refused.stderr).split())
+    assert refused.returncode != 0
+    assert re.search(r"The 2 machines to start need \d+ MiB of memory, this machine has \d+ MiB available: give", said)
+    assert qemus(machines) == {}
+    assert machines.prefix not in run(["ip", "netns"]).stdout + run(["ip", "link"]).stdout
+    assert machines.remove().returncode == 0
+
+
+def test_machines_stand_with_a_kernel_of_their_own_and_a_second_run_changes_nothing(machines: TrialLab) -> None:
+    made = changed(machines.make())
+    assert made.pop("localhost") in (1, 2)  # with the image, where it was not built before
+    assert made == dict.fromkeys(NODES, 0)
+    assert changed(machines.make()) == {"localhost": 0, **dict.fromkeys(NODES, 0)}
+
+    seen = machines.ssh("edge-1", "cat /proc/1/comm /etc/hostname; systemctl --failed --no-legend; uname -r").stdout
+    assert seen.splitlines()[:2] == ["systemd", "edge-1"]
+    assert seen.splitlines()[2:] != [platform.release()]
+    assert len(seen.splitlines()) == 3
+    assert machines.ssh("edge-1", "ping", "-c", "1", "-W", "5", "bs").returncode == 0
+    listening = machines.ssh("edge-1", "ss", "-Hltn").stdout.split()
+    assert [word for word in listening if word.endswith(":22")] == [f"{machines.management_address(1)}:22"]
+    assert machines.ssh("edge-1", "ping", "-c", "1", "-W", "2", f"198.19.{machines.slot}.1").returncode != 0
+    described = json.loads((machines.folder / "nodes.json").read_text("utf-8"))
+    assert re.match(r"(kvm|tcg): .+", described["accelerator"])
+    pids = set(qemus(machines).values())
+    assert len(pids) == len(NODES)
+    sockets = run(["nsenter", f"--net=/run/netns/{machines.prefix}-data", "ss", "-Hlntup"]).stdout
+    assert sockets + "".join(line for line in run(["ss", "-Hlntup"]).stdout.splitlines() if "qemu" in line) == ""
+
+
+def test_a_machine_that_was_killed_starts_again_with_its_files(machines: TrialLab) -> None:
+    known = (machines.folder / "known_hosts").read_text("utf-8")
+    machines.ssh("edge-1", "touch /root/kept && sync")
+    before = qemus(machines)
+    os.kill(before[machines.namespace("edge-1")], signal.SIGKILL)
+    run(["ip", "link", "delete", f"{machines.prefix}-m-10"]).check_returncode()
+    said = machines.make("--check", "--diff").stdout
+    assert "start edge-1 (1024 MiB, 1 core)" in said
+    assert f"make the TAP {machines.prefix}-m-10 of bs" in said
+    assert "end the machine of bs" in said
+    assert changed(machines.make())["localhost"] == 1
+    assert not set(before.values()) & set(qemus(machines).values())
+    assert (machines.folder / "known_hosts").read_text("utf-8") == known
+    assert machines.ssh("edge-1", "ls", "/root/kept").returncode == 0
+
+
+def test_links_of_the_kernel_are_applied_verified_changed_and_survive_no_reboot(
+    machines: TrialLab, tmp_path: Path
+) -> None:
+    before = tc(machines)
+    applied = machines.playbook("playbooks/links.yml", *given(LINKS))
+    assert all(changed(applied)[node] for node in NODES)
+    assert '"msg": "kernel backend"' in applied.stdout
+    assert all("netem" in shown for shown in tc(machines).values())
+    report = tmp_path / "links.json"
+    verified = machines.playbook("playbooks/verify.yml", *given(LINKS, netem_report_file=str(report)))
+    assert set(changed(verified).values()) == {0}
+    links = json.loads(report.read_text("utf-8"))["links"]
+    assert [one["clock"] for one in links] == ["round-trip"] * 2
+    assert all(one["ok"] for one in links)
+
+    doubled = [LINKS[0] | {"delay_ms": 2.5}, LINKS[1]]
+    only = changed(machines.playbook("playbooks/links.yml", *given(doubled)))
+    assert only == {"bs": 1, "edge-1": 0}
+    refused = machines.playbook("playbooks/verify.yml", *given(LINKS))
+    assert refused.returncode != 0
+    assert "In force are other links than asked for" in refused.stdout
+    # The same wrong link, which somebody made by hand, is not what was asked for by its own numbers.
+    changed(machines.playbook("playbooks/links.yml", *given(LINKS)))
+    machines.ssh(
+        "bs", "tc qdisc change dev data0 parent fb00:1 handle fb01: netem delay 2.5ms 0.25ms"
+    ).check_returncode()
+    refused = machines.playbook("playbooks/verify.yml", *given(LINKS))
+    assert re.search(r"bs -> edge-1: .*OFF: delay [\d.]+ ms, expected [\d.]+ ± [\d.]+ ms", refused.stdout)
+
+    boot = machines.ssh("edge-1", "cat /proc/sys/kernel/random/boot_id").stdout
+    machines.ssh("edge-1", "systemctl reboot")
+    until = time.monotonic() + 300
+    while machines.ssh("edge-1", "cat /proc/sys/kernel/random/boot_id").stdout in ("", boot):
+        assert time.monotonic() < until, "edge-1 does not come back"
+    refused = machines.playbook("playbooks/verify.yml", *given(LINKS))
+    assert refused.returncode != 0
+    assert "the node restarted after its links were applied, and they are gone" in refused.stdout
+    assert changed(machines.playbook("playbooks/links.yml", *given(LINKS)))["edge-1"] > 0
+    changed(machines.playbook("playbooks/verify.yml", *given(LINKS)))
+    changed(machines.playbook("playbooks/clear.yml"))
+    assert tc(machines) == before
+
+
+def test_links_of_a_controller_that_was_killed_are_cleared_by_systemds_timer(
+    machines: TrialLab, tmp_path: Path
+) -> None:
+    before = tc(machines)
+    inventory = tmp_path / "inventory"
+    shutil.copytree(machines.inventory, inventory)
+    with (inventory / "group_vars" / "all.yml").open("a", encoding="utf-8") as settings:
+        settings.write("netem_lease_s: 60\n")
+    command = [sys.executable, "-m", "experiments", "verify", "--inventory", str(inventory), "--scenario", "cloud"]
+    controller = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert controller.stdout is not None
+    try:
+        for line in controller.stdout:
+            if line.startswith("verify links"):
+                break
+    finally:
+        os.killpg(controller.pid, signal.SIGKILL)
+        controller.wait()
+        controller.stdout.close()
+    timers = {node: machines.ssh(node, "systemctl list-timers --no-legend faasbed-netem-data0.timer") for node in NODES}
+    shaped = tc(machines)
+    assert all("faasbed-netem-data0" in listed.stdout for listed in timers.values())
+    assert all("netem" in shown for shown in shaped.values())
+    until = time.monotonic() + 180
+    while tc(machines) != before:
+        assert time.monotonic() < until, "the links did not clear themselves"
+    late = machines.playbook("playbooks/renew.yml")
+    assert late.returncode != 0
+    assert "cleared themselves" in late.stdout
+    units = machines.ssh("bs", "systemctl list-units --all --no-legend 'faasbed-netem*'")
+    assert units.stdout == ""
+
+
+def test_machines_that_were_reset_leave_nothing(machines: TrialLab) -> None:
+    assert len(qemus(machines)) == len(NODES)
+    assert changed(machines.playbook("playbooks/reset.yml"))["localhost"] == 1
+    assert qemus(machines) == {}
+    assert machines.prefix not in run(["ip", "netns"]).stdout + run(["ip", "link"]).stdout
+    assert not machines.folder.exists()
+    assert changed(machines.playbook("playbooks/reset.yml"))["localhost"] == 0
