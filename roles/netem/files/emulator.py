@@ -129,6 +129,9 @@ class Ring:
         layout = struct.pack("IIII", block, RING_BYTES // block, self.slot, self.slots)
         self.socket.setsockopt(SOL_PACKET, PACKET_RX_RING, layout)
         self.memory = mmap.mmap(self.socket.fileno(), RING_BYTES)
+        # A slot's state has to be written once. `struct.pack_into` does it twice, and where the ring is full the kernel may
+        # have filled the slot in between: it would stay empty for us, and we would wait there for ever.
+        self.words = memoryview(self.memory).cast("I")
         self.socket.bind((tap, ETH_P_ALL))
 
     def dropped(self) -> int:
@@ -222,9 +225,10 @@ class Link:
     def run(self) -> NoReturn:
         """Move frames until a signal ends it."""
         ring, memory, slot, slots = self.ring.socket, self.ring.memory, self.ring.slot, self.ring.slots
+        words, slot_words = self.ring.words, self.ring.slot // 4
         uniform, send = self.random.random, self.out.send
         push, pop = heapq.heappush, heapq.heappop
-        state, header = struct.Struct("I"), struct.Struct("IIIHHII")
+        header = struct.Struct("IIIHHII")
         on_their_way: list[tuple[float, int, bytes]] = []
         at, number, last_due, wire_free, reported, changed, waited = 0, 0, 0.0, 0.0, 0, True, False
         while True:
@@ -235,12 +239,12 @@ class Link:
             delays_ns, loss, ns_per_byte, limit = shape.delays_ns, shape.loss, shape.ns_per_byte, shape.limit
             choices = len(delays_ns)
             for _ in range(BATCH):
-                base = at * slot
-                if not state.unpack_from(memory, base)[0] & TP_STATUS_USER:
+                if not words[at * slot_words] & TP_STATUS_USER:
                     break
+                base = at * slot
                 _, size, held, offset, _, seconds, nanoseconds = header.unpack_from(memory, base)
                 frame = memory[base + offset : base + offset + held]
-                state.pack_into(memory, base, 0)
+                words[at * slot_words] = 0
                 at = (at + 1) % slots
                 self.taken += 1
                 changed = True
@@ -285,7 +289,7 @@ class Link:
             if changed and now - reported > LATE_NS * 1000:
                 self.report()
                 reported, changed = now, False
-            if state.unpack_from(memory, at * slot)[0] & TP_STATUS_USER:
+            if words[at * slot_words] & TP_STATUS_USER:
                 continue
             wait = on_their_way[0][0] - self.cost_ns // 2 - now - self.lead_ns if on_their_way else 60e9
             waited = bool(on_their_way)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,10 +13,14 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from fidelity import top_mbit
 from wires import ModuleFailedError, Wires, link
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.lab
 
@@ -144,27 +149,45 @@ def test_a_link_that_was_shaped_in_one_direction_only_fails_in_the_other(wires: 
     assert wires.links("b", "present", both, backend="emulator", check=True)["diff"]["before"] == ""
 
 
+@contextlib.contextmanager
+def starving(pid: int, seconds: float) -> Iterator[None]:
+    """Stop a process for so long, again and again."""
+    over = threading.Event()
+
+    def starve() -> None:
+        while not over.wait(seconds):
+            os.kill(pid, signal.SIGSTOP)
+            over.wait(seconds)
+            os.kill(pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=starve)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        os.kill(pid, signal.SIGCONT)
+
+
 def test_an_emulator_that_gets_no_cpu_time_fails_by_that_name(wires: Wires):
     asked = [link("a", "b", 15, 3)]
     wires.baseline(asked)
     wires.links("a", "present", asked, backend="emulator")
-    pid, over = counters(wires, "a", "b")["pid"], threading.Event()
-
-    def starve() -> None:
-        while not over.wait(0.01):
-            os.kill(pid, signal.SIGSTOP)
-            over.wait(0.01)
-            os.kill(pid, signal.SIGCONT)
-
-    starving = threading.Thread(target=starve)
-    starving.start()
-    try:
+    with starving(counters(wires, "a", "b")["pid"], 0.01):
         entry = wires.verdicts(asked, probes=300)[0]
-    finally:
-        over.set()
-        starving.join()
-        os.kill(pid, signal.SIGCONT)
     assert any("it gets too little CPU time" in problem for problem in entry["problems"]), entry["problems"]
+
+
+def test_a_link_goes_on_after_it_was_offered_more_than_it_can_carry(wires: Wires):
+    asked = [link("a", "b", 5)]
+    wires.baseline(asked)
+    wires.links("a", "present", asked, backend="emulator")
+    with starving(counters(wires, "a", "b")["pid"], 0.1):
+        top_mbit(wires, "emulator", 5)
+    top_mbit(wires, "emulator", 3)
+    assert wires.verdicts(asked)[0]["problems"] == []
+    assert counters(wires, "a", "b")["overrun"] > 0, "it could carry it all"
 
 
 def test_a_killed_emulator_lets_nothing_through_and_is_noticed_and_mended(wires: Wires):
