@@ -34,7 +34,7 @@ from wires import Wires  # noqa: E402
 MEAN_TARGET_US, TOP_TARGET_MBIT = 20.0, 1000.0  # of the emulator
 TIMEOUT_S = 900.0
 HEAD = (
-    "backend   link (ms, %)           mean us    error  at 100 Mbit/s  sigma ms    error  lost % (95 %)         "
+    "backend   link (ms, %)           mean us error, 95 %   at 100 Mbit/s  sigma ms    error  lost % (95 %)         "
     "top Mbit/s  clear  TCP Mbit/s  clear  cores/Gbit/s"
 )
 
@@ -87,9 +87,14 @@ def line(row: dict[str, Any]) -> str:
     low, high = loss_interval(row["lost"], row["frames"])
     lost = f"{100 * row['lost'] / row['frames']:.3f} ({100 * low:.3f}-{100 * high:.3f})"
     sigma = row["sigma_ms"] / row["jitter_ms"] - 1 if row["jitter_ms"] else math.nan
-    error_us, busy_us = (1000 * (row[key] - row["delay_ms"]) for key in ("mean_ms", "busy_mean_ms"))
+    # Half of the mean's 95 % interval: what a jitter's own draws leave open.
+    error, busy = (
+        f"{1000 * (row[f'{when}mean_ms'] - row['delay_ms']):+.0f} ± "
+        f"{1960 * row[f'{when}sigma_ms'] / math.sqrt(row['frames'] - row['lost']):.0f}"
+        for when in ("", "busy_")
+    )
     return (
-        f"{row['backend']:<10}{link:<20}{1000 * row['mean_ms']:>10.0f}{error_us:>+9.0f}{busy_us:>+15.0f}"
+        f"{row['backend']:<10}{link:<20}{1000 * row['mean_ms']:>10.0f}{error:>12}{busy:>16}"
         f"{row['sigma_ms']:>10.3f}{'' if math.isnan(sigma) else f'{100 * sigma:+.1f} %':>9}  {lost:<22}"
         f"{row['top_mbit_per_s']:>9.0f}{row['bare_top_mbit_per_s']:>7.0f}{row['tcp_mbit_per_s']:>12.0f}"
         f"{row['bare_tcp_mbit_per_s']:>7.0f}{row['cores_per_gbit']:>14.2f}"

@@ -35,6 +35,11 @@ with socket.create_server((sys.argv[1], 7000), family=socket.AF_INET6 if ":" in 
         size += len(part)
     print(read.hexdigest(), size * 8 / 1e6 / (time.monotonic() - start))
 """
+GREET = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+    sender.sendto(b"hello", (sys.argv[1], 9))
+"""
 SEND = """
 import random, socket, sys
 with socket.create_connection((sys.argv[1], 7000)) as sender:
@@ -107,6 +112,16 @@ def test_a_link_that_is_gone_from_the_list_is_cleared(wires: Wires):
     wires.links("a", "present", [link("a", "c", 5)], backend="emulator")
     assert wires.verdicts([link("a", "b", 0), link("a", "c", 5)], probes=200)[0]["median_ms"] < 0.5
     assert not (wires.folder / "a" / "data0-b.json").exists()
+
+
+def test_frames_overtake_those_of_a_longer_delay_that_was_changed_and_a_link_without_jitter_keeps_order(wires: Wires):
+    slow, fast = link("a", "b", 900), link("a", "b", 5)
+    wires.links("a", "present", [slow], backend="emulator")
+    wires.run("a", sys.executable, "-c", GREET, wires.address("b"))
+    wires.links("a", "present", [fast], backend="emulator")
+    for _ in range(2):  # beside the old values' frame, and when it has left
+        entry = wires.verdicts([fast], probes=500)[0]
+        assert (entry["problems"], entry["reordered"]) == ([], 0)
 
 
 def test_order_is_kept_where_the_link_says_so(wires: Wires):
