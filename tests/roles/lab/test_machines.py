@@ -138,7 +138,7 @@ def test_links_of_the_kernel_are_applied_verified_changed_and_survive_no_reboot(
         "bs", "tc qdisc change dev data0 parent fb00:1 handle fb01: netem delay 2.5ms 0.25ms"
     ).check_returncode()
     refused = machines.playbook("playbooks/verify.yml", *given(LINKS))
-    assert re.search(r"bs -> edge-1: .*OFF: delay [\d.]+ ms, expected [\d.]+ ± [\d.]+ ms", refused.stdout)
+    assert re.search(r"bs -> edge-1: .*OFF: delay [\d.]+ ms, expected [\d.]+ ± [\d.]+", refused.stdout)
 
     boot = machines.ssh("edge-1", "cat /proc/sys/kernel/random/boot_id").stdout
     machines.ssh("edge-1", "systemctl reboot")
@@ -154,9 +154,17 @@ def test_links_of_the_kernel_are_applied_verified_changed_and_survive_no_reboot(
     assert tc(machines) == before
 
 
+@pytest.fixture
+def unshaped(machines: TrialLab) -> TrialLab:
+    """Whatever another test left in force would be taken for how the nodes were before."""
+    changed(machines.playbook("playbooks/clear.yml"))
+    return machines
+
+
 def test_links_of_a_controller_that_was_killed_are_cleared_by_systemds_timer(
-    machines: TrialLab, tmp_path: Path
+    unshaped: TrialLab, tmp_path: Path
 ) -> None:
+    machines = unshaped
     before = tc(machines)
     inventory = tmp_path / "inventory"
     shutil.copytree(machines.inventory, inventory)
