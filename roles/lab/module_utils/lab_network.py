@@ -223,8 +223,14 @@ def _lay_tap(cable: Cable) -> None:
 
 
 def _remove_link(namespace: str | None, link: str) -> None:
-    if link in machine.interfaces(namespace):
+    if link not in machine.interfaces(namespace):
+        return
+    try:
         machine.run_ip(namespace, [f"link delete {link}"])
+    except LabError:
+        # A link also goes with the namespace of its other end, a moment after that has ended.
+        if link in machine.interfaces(namespace):
+            raise
 
 
 def _remove_namespace(namespace: str) -> None:

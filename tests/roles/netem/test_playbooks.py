@@ -59,15 +59,12 @@ def test_links_are_applied_once_verified_and_removed_without_a_trace(clear: Tria
     assert all(changed(clear.playbook("playbooks/links.yml", *given(LINKS))).values())
     assert set(changed(clear.playbook("playbooks/links.yml", *given(LINKS))).values()) == {0}
     report = tmp_path / "links.json"
-    started = time.monotonic()
     verified = clear.playbook("playbooks/verify.yml", *given(LINKS, netem_report_file=str(report)))
-    took_s = time.monotonic() - started
     assert set(changed(verified).values()) == {0}
     written = json.loads(report.read_text(encoding="utf-8"))
     assert {(one["source"], one["target"]) for one in written["links"]} == {(a["source"], a["target"]) for a in LINKS}
     assert all(one["ok"] and one["clock"] == "shared" and one["probes"] == 1000 for one in written["links"])
     assert len(re.findall(r"\d ms \(path alone [\d.]+\), lost \d+ of 1000: ok", verified.stdout)) == len(LINKS)
-    assert took_s < 40, "eight links take some 10 s on an idle machine"
     assert "ok" in clear.playbook("playbooks/verify.yml").stdout, "without netem_links it verifies what is in force"
     assert all(changed(clear.playbook("playbooks/clear.yml")).values())
     assert tc(clear) == before
