@@ -10,6 +10,9 @@ import uml
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
+# By how much the gate is wider where a kernel's timers are late, as the guest's are on a busy machine.
+TIMERS = r"( \(\+ [\d.]+ by timers\))?"
+
 
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
@@ -26,9 +29,9 @@ def test_a_right_link_passes_the_gate(seen: dict[str, Any]):
 @pytest.mark.parametrize(
     ("shaped", "words"),
     [
-        ("double", r"delay (29|30)\.\d+ ms, expected 15\.\d+ ± 0\.\d+ ms"),
-        ("steady", r"jitter 0\.\d+ ms, expected [23]\.\d+ ± 0\.\d+ ms"),
-        ("one way", r"delay 0\.\d+ ms, expected 15\.\d+ ± 0\.\d+ ms"),
+        ("double", rf"delay (29|30)\.\d+ ms, expected 15\.\d+ ± 0\.\d+{TIMERS} ms"),
+        ("steady", rf"jitter 0\.\d+ ms, expected [23]\.\d+ ± 0\.\d+{TIMERS} ms"),
+        ("one way", rf"delay 0\.\d+ ms, expected 15\.\d+ ± 0\.\d+{TIMERS} ms"),
     ],
     ids=["double delay", "lost jitter", "one direction only"],
 )
@@ -64,9 +67,14 @@ def test_a_link_that_is_shaped_for_one_kind_of_address_only_fails_by_the_other(s
     assert re.match(r"delay 0\.\d+ ms, expected 15\.", there6["problems"][0])
 
 
+def uncounted(dump: str) -> str:
+    """A dump without what HTB has counted: a frame to nobody's link, such as one of IPv6's own, passes at any time."""
+    return re.sub(r"direct_packets_stat \d+", "", dump)
+
+
 def test_links_that_are_renewed_stay_longer_than_their_lease(seen: dict[str, Any]):
     assert seen["lease"]["shaped"].count("qdisc netem") == 2
-    assert seen["lease"]["renewed"] == seen["lease"]["shaped"]
+    assert uncounted(seen["lease"]["renewed"]) == uncounted(seen["lease"]["shaped"])
 
 
 @pytest.mark.parametrize("happens", ["killed", "killed half-way"])
@@ -79,7 +87,7 @@ def test_links_without_a_controller_clear_themselves_and_the_node_is_as_it_was(s
 
 
 def test_the_controller_was_killed_while_its_links_were_in_force_or_half_way_there(seen: dict[str, Any]):
-    assert seen["lease"]["killed"]["shaped"] == seen["lease"]["shaped"]
+    assert uncounted(seen["lease"]["killed"]["shaped"]) == uncounted(seen["lease"]["shaped"])
     half_way = seen["lease"]["killed half-way"]["shaped"]
     assert half_way.count("qdisc netem") == 1
     assert "qdisc htb fb00: root" in half_way
