@@ -155,9 +155,13 @@ class Lease:
     def _command(self) -> list[str]:
         return [sys.executable, "-B", "-m", NAME, *self._names()]
 
-    def _set_timer(self, seconds: float) -> None:
+    def _left_code(self) -> Path:
         code = self.folder / "code"
         leave_code(code)
+        return code
+
+    def _set_timer(self, seconds: float) -> None:
+        code = self._left_code()
         self._stop_timer()
         when = [f"--on-active={seconds:g}s", "--timer-property=AccuracySec=1s"]
         keep = ["--property=Restart=on-failure", "--property=RestartSec=1", f"--setenv=PYTHONPATH={code}"]
@@ -167,8 +171,7 @@ class Lease:
         run("systemctl", "stop", f"{self.unit}.timer", f"{self.unit}.service", check=False)  # they may not be there
 
     def _start(self) -> None:
-        code = self.folder / "code"
-        leave_code(code)
+        code = self._left_code()
         with (self.folder / f"{self.interface}.watch").open("w") as log:
             subprocess.Popen(
                 self._command(), env={**os.environ, "PYTHONPATH": str(code)},

@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import pytest
+from ansible.module_utils import netem_estimates
 from ansible.module_utils import netem_gate as gate
 from ansible.module_utils.netem_loss import Chain, correlated
 from ansible.module_utils.netem_tables import SCALE, table
@@ -51,12 +52,14 @@ def verdict(link: dict[str, Any], delays_ms: list[float], **more: Any) -> dict[s
 def test_the_loss_interval_is_scipys_exact_one(lost: int, sent: int):
     for confidence in (0.95, 0.999):
         theirs = stats.binomtest(lost, sent).proportion_ci(confidence, method="exact")
-        assert gate.loss_interval(lost, sent, confidence) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+        assert netem_estimates.loss_interval(lost, sent, confidence) == pytest.approx(
+            (theirs.low, theirs.high), abs=1e-9
+        )
 
 
 def test_the_mean_and_sigma_and_their_intervals_are_scipys():
     delays = probes(15, 3, 1000)
-    found = gate.estimate(delays)
+    found = netem_estimates.estimate(delays)
     theirs = stats.norm.interval(0.95, stats.tmean(delays), stats.sem(delays))
     assert (found.mean_low_ms, found.mean_high_ms) == pytest.approx(theirs, rel=1e-6)
     low, high = (math.sqrt(999 * stats.tvar(delays) / stats.chi2.ppf(q, 999)) for q in (0.975, 0.025))
@@ -65,8 +68,8 @@ def test_the_mean_and_sigma_and_their_intervals_are_scipys():
 
 
 def test_the_errors_of_median_and_quartile_sigma_are_those_of_their_sampling():
-    estimates = [gate.estimate(probes(15, 3, 200, seed)) for seed in range(400)]
-    expected = gate.expect(15, 3, 200)
+    estimates = [netem_estimates.estimate(probes(15, 3, 200, seed)) for seed in range(400)]
+    expected = netem_estimates.expect(15, 3, 200)
     assert 1.96 * stats.tstd([one.median_ms for one in estimates]) == pytest.approx(expected.median_half_ms, rel=0.15)
     sigmas = [one.quartile_sigma_ms for one in estimates]
     assert 1.96 * stats.tstd(sigmas) == pytest.approx(expected.sigma_half_ms, rel=0.15)
@@ -110,7 +113,9 @@ def test_loss_that_is_not_the_links_fails_and_the_power_says_from_where_on():
     assert not verdict(EDGE, probes(1.25, 0.25, 980), sent=1000)["ok"]
     entry = verdict(EDGE, probes(1.25, 0.25))
     noticed = entry["loss_noticed_from_percent"] / 100
-    refused = [k for k in range(30) if gate.loss_interval(k, 1000, gate.LOSS_CONFIDENCE)[0] > 0.0002]
+    refused = [
+        k for k in range(30) if netem_estimates.loss_interval(k, 1000, netem_estimates.LOSS_CONFIDENCE)[0] > 0.0002
+    ]
     assert stats.binom.sf(min(refused) - 1, 1000, noticed) == pytest.approx(0.95, abs=1e-6)
 
 
@@ -166,7 +171,7 @@ def test_bursts_that_are_right_pass_where_single_losses_would_be_refused(values:
         alone = EDGE | {"loss_percent": 100 * chain.loss}
         refused_alone += not verdict(alone, probes(1.25, 0.25, 1000 - lost, seed), sent=1000)["ok"]
     assert refused_alone > 3
-    low, high = gate.loss_interval(lost, 1000)
+    low, high = netem_estimates.loss_interval(lost, 1000)
     assert entry["loss_high_percent"] - entry["loss_low_percent"] > 1.4 * 100 * (high - low)
 
 
@@ -238,7 +243,7 @@ def test_a_dead_link_is_off_and_has_every_key_of_a_living_one():
 @settings(max_examples=50)
 @given(st.lists(st.floats(0, 1e4), min_size=4, max_size=300))
 def test_the_histogram_counts_every_delay_once(delays_ms: list[float]):
-    shown = gate.histogram(delays_ms)
+    shown = netem_estimates.histogram(delays_ms)
     assert sum(shown["counts"]) == len(delays_ms)
     assert len(shown["edges_ms"]) == len(shown["counts"]) + 1
     assert shown["edges_ms"] == sorted(shown["edges_ms"])
