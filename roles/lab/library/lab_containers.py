@@ -18,9 +18,9 @@ from ansible.module_utils.lab_containers import (
     sysctls,
 )
 from ansible.module_utils.lab_ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
-from ansible.module_utils.lab_module import asked_lab, carry_out, run_module
+from ansible.module_utils.lab_module import asked_lab, carry_out, carry_out_in, run_module, surplus_changes
 from ansible.module_utils.lab_network import network_changes, refuse_strangers, removal_changes
-from ansible.module_utils.lab_nodes import connection_changes, folder_removal
+from ansible.module_utils.lab_nodes import connection_changes
 from ansible.module_utils.lab_plan import Change, Lab
 
 if TYPE_CHECKING:
@@ -101,12 +101,8 @@ def made(lab: Lab, before: Ledger | None) -> Ledger:
 def lab_stands(lab: Lab, ledger: Ledger | None, after: Ledger, archive: Path, usable_cores: int) -> Iterator[Change]:
     """All that has to change for the lab's nodes to run; what the ledger has beyond the lab goes."""
     before = ledger or after
-    gone = sorted(set(before.nodes) - set(after.nodes))
     yield from container_removal(sorted(set(before.containers) - set(after.containers)))
-    yield from removal_changes(set(before.namespaces) - set(after.namespaces), set(before.links) - set(after.links))
-    for name in gone:
-        for kind in ("nodes", "sshd"):
-            yield from folder_removal(lab.folder / kind / name)
+    yield from surplus_changes(lab.folder, before, after)
     yield from limit_changes()
     yield from network_changes(lab)
     yield from container_changes(lab, archive, usable_cores)
@@ -141,10 +137,8 @@ def make(module: AnsibleModule, folder: Path) -> list[Change]:
         after = made(lab, ledger)
         changes = list(lab_stands(lab, ledger, after, archive, usable_cores))
         if changes:
-            (ledger.and_then(after) if ledger else after).write(folder)
             carry_out(connection_changes(lab.control_sockets))
-            carry_out(changes)
-            after.write(folder)
+        carry_out_in(folder, ledger, after, changes)
         await_nodes(lab)
     return changes
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.lab_ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
-from ansible.module_utils.lab_module import asked_lab, carry_out, run_module
+from ansible.module_utils.lab_module import (
+    asked_lab,
+    carry_out,
+    carry_out_in,
+    run_module,
+    surplus_changes,
+    take_away,
+)
 from ansible.module_utils.lab_network import network_changes, refuse_strangers, removal_changes
 from ansible.module_utils.lab_nodes import (
     TOOLS,
@@ -16,7 +23,6 @@ from ansible.module_utils.lab_nodes import (
     controller_changes,
     end_changes,
     file_changes,
-    folder_removal,
     mount_point_removal,
     process_changes,
 )
@@ -98,8 +104,7 @@ def lab_is_laid_out(lab: Lab, ledger: Ledger | None, usable_cores: int) -> list[
     return [
         *(connection_changes(lab.control_sockets) if ended else ()),
         *ended,
-        *removal_changes(namespaces, set(before.links) - set(after.links)),
-        *(change for name in gone for kind in ("nodes", "sshd") for change in folder_removal(lab.folder / kind / name)),
+        *surplus_changes(lab.folder, before, after),
         *network_changes(lab),
         *controller_changes(lab, usable_cores),
         *file_changes(lab),
@@ -140,10 +145,7 @@ def make(module: AnsibleModule, folder: Path) -> list[Change]:
     with alone(folder):
         ledger = read_ledger(folder)
         laid_out = lab_is_laid_out(lab, ledger, usable_cores)
-        if laid_out:
-            (ledger.and_then(ledger_of(lab)) if ledger else ledger_of(lab)).write(folder)
-            carry_out(laid_out)
-            ledger_of(lab).write(folder)
+        carry_out_in(folder, ledger, ledger_of(lab), laid_out)
         started = nodes_run(lab, launcher)
         carry_out(started)
     return [*laid_out, *started]
@@ -151,13 +153,7 @@ def make(module: AnsibleModule, folder: Path) -> list[Change]:
 
 def remove(module: AnsibleModule, folder: Path) -> list[Change]:
     """Take away all that the ledger names."""
-    if not folder.exists():
-        return []
-    with alone(folder):
-        changes = lab_is_gone(folder, read_ledger(folder))
-        if not module.check_mode:
-            carry_out(changes)
-    return changes
+    return take_away(module, folder, lab_is_gone)
 
 
 def main() -> None:

@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING
 
 from ansible.module_utils.lab_ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
 from ansible.module_utils.lab_machine import boot, read, write
-from ansible.module_utils.lab_module import asked_lab, carry_out, run_module
+from ansible.module_utils.lab_module import (
+    asked_lab,
+    carry_out,
+    carry_out_in,
+    run_module,
+    surplus_changes,
+    take_away,
+)
 from ansible.module_utils.lab_network import network_changes, refuse_strangers, removal_changes
-from ansible.module_utils.lab_nodes import connection_changes, end_changes, folder_removal
+from ansible.module_utils.lab_nodes import connection_changes, end_changes
 from ansible.module_utils.lab_plan import Change, LabError
 from ansible.module_utils.lab_vms import TOOLS, Machines, Size, check_memory, choose, vm_changes, vm_removal
 
@@ -131,12 +138,8 @@ def lab_stands(machines: Machines, ledger: Ledger | None, usable_cores: int) -> 
     """All that has to change for the lab's nodes to run; what the ledger has beyond the lab goes."""
     lab = machines.lab
     before, after = ledger or ledger_of(lab), ledger_of(lab)
-    gone = sorted(set(before.nodes) - set(after.nodes))
-    yield from vm_removal(lab.folder, gone)
-    yield from removal_changes(set(before.namespaces) - set(after.namespaces), set(before.links) - set(after.links))
-    for name in gone:
-        for kind in ("nodes", "sshd"):
-            yield from folder_removal(lab.folder / kind / name)
+    yield from vm_removal(lab.folder, set(before.nodes) - set(after.nodes))
+    yield from surplus_changes(lab.folder, before, after)
     yield from network_changes(lab)
     yield from vm_changes(machines, usable_cores)
 
@@ -167,27 +170,19 @@ def make(module: AnsibleModule, folder: Path) -> list[Change]:
     with alone(folder):
         ledger = read_ledger(folder)
         machines, usable_cores = asked_machines(module, folder)
-        lab, after = machines.lab, ledger_of(machines.lab)
+        lab = machines.lab
         refuse_strangers(lab, ledger)
         check_memory(machines)
         changes = list(lab_stands(machines, ledger, usable_cores))
         if changes:
-            (ledger.and_then(after) if ledger else after).write(folder)
             carry_out(connection_changes(lab.control_sockets))
-            carry_out(changes)
-            after.write(folder)
+        carry_out_in(folder, ledger, ledger_of(lab), changes)
     return changes
 
 
 def remove(module: AnsibleModule, folder: Path) -> list[Change]:
     """Take away all that the ledger names."""
-    if not folder.exists():
-        return []
-    with alone(folder):
-        changes = lab_is_gone(folder, read_ledger(folder))
-        if not module.check_mode:
-            carry_out(changes)
-    return changes
+    return take_away(module, folder, lab_is_gone)
 
 
 def main() -> None:

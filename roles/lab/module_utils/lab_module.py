@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.lab_ledger import Ledger, alone, read_ledger
 from ansible.module_utils.lab_machine import check_tools
+from ansible.module_utils.lab_network import removal_changes
+from ansible.module_utils.lab_nodes import folder_removal
 from ansible.module_utils.lab_plan import Lab, LabError, core_warning, make_lab
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from ansible.module_utils.lab_plan import Change
 
@@ -30,6 +33,35 @@ def carry_out(changes: Iterable[Change]) -> None:
     """Do what the sentences say, in their order."""
     for change in changes:
         change.do()
+
+
+def carry_out_in(folder: Path, ledger: Ledger | None, after: Ledger, changes: list[Change]) -> None:
+    """Do the changes that lead from one ledger to another: what is to be made is written down before it is made."""
+    if changes:
+        (ledger.and_then(after) if ledger else after).write(folder)
+        carry_out(changes)
+        after.write(folder)
+
+
+def surplus_changes(folder: Path, before: Ledger, after: Ledger) -> Iterator[Change]:
+    """Take away what a lab had and is not to have: links and namespaces, and the folders of nodes that are gone."""
+    yield from removal_changes(set(before.namespaces) - set(after.namespaces), set(before.links) - set(after.links))
+    for name in sorted(set(before.nodes) - set(after.nodes)):
+        for kind in ("nodes", "sshd"):
+            yield from folder_removal(folder / kind / name)
+
+
+def take_away(
+    module: AnsibleModule, folder: Path, lab_is_gone: Callable[[Path, Ledger | None], list[Change]]
+) -> list[Change]:
+    """Take away all that the ledger names."""
+    if not folder.exists():
+        return []
+    with alone(folder):
+        changes = lab_is_gone(folder, read_ledger(folder))
+        if not module.check_mode:
+            carry_out(changes)
+    return changes
 
 
 def asked_lab(module: AnsibleModule, *, default_route: bool = False, taps: bool = False) -> tuple[Lab, int]:
