@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -150,6 +151,27 @@ def trial_lab(folder: Path, kind: str = "local") -> Iterator[TrialLab]:
             yield lab
         finally:
             lab.clear()
+
+
+@contextmanager
+def lost_controller(lab: TrialLab, folder: Path, lease_s: int, *arguments: str) -> Iterator[None]:
+    """A controller that has shaped the links and begun to verify them, and is killed with all that it started."""
+    inventory = folder / "inventory"
+    shutil.copytree(lab.inventory, inventory)
+    with (inventory / "group_vars" / "all.yml").open("a", encoding="utf-8") as settings:
+        settings.write(f"netem_lease_s: {lease_s}\n")
+    command = [sys.executable, "-m", "experiments", "verify", "--inventory", str(inventory), *arguments]
+    controller = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert controller.stdout is not None
+    try:
+        for line in controller.stdout:
+            if line.startswith("verify links"):
+                break
+        yield
+    finally:
+        os.killpg(controller.pid, signal.SIGKILL)
+        controller.wait()
+        controller.stdout.close()
 
 
 @pytest.fixture(scope="session")

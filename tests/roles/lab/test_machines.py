@@ -8,15 +8,13 @@ import platform
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from testbed import ROOT, TrialLab, changed, run, trial_lab
+from testbed import TrialLab, changed, lost_controller, run, trial_lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,21 +163,8 @@ def test_links_of_a_controller_that_was_killed_are_cleared_by_systemds_timer(
 ) -> None:
     machines = unshaped
     before = tc(machines)
-    inventory = tmp_path / "inventory"
-    shutil.copytree(machines.inventory, inventory)
-    with (inventory / "group_vars" / "all.yml").open("a", encoding="utf-8") as settings:
-        settings.write("netem_lease_s: 60\n")
-    command = [sys.executable, "-m", "experiments", "verify", "--inventory", str(inventory), "--scenario", "cloud"]
-    controller = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    assert controller.stdout is not None
-    try:
-        for line in controller.stdout:
-            if line.startswith("verify links"):
-                break
-    finally:
-        os.killpg(controller.pid, signal.SIGKILL)
-        controller.wait()
-        controller.stdout.close()
+    with lost_controller(machines, tmp_path, 60, "--scenario", "cloud"):
+        pass
     timers = {node: machines.ssh(node, "systemctl list-timers --no-legend faasbed-netem-data0.timer") for node in NODES}
     shaped = tc(machines)
     assert all("faasbed-netem-data0" in listed.stdout for listed in timers.values())

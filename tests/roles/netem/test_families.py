@@ -13,12 +13,12 @@ from wires import ModuleFailedError, Wires, link
 LINKS = [link("a", "b", 5, 1), link("b", "a", 5, 1)]
 
 
-def one_kind(wires: Wires) -> dict[str, Any]:
-    return {node: wires.address6(node) for node in wires.nodes}
-
-
-def both_kinds(wires: Wires) -> dict[str, Any]:
-    return {node: [wires.address(node), wires.address6(node)] for node in wires.nodes}
+def emulated(wires: Wires, addresses: dict[str, Any]) -> list[dict[str, Any]]:
+    """Shape the links of nodes that have these addresses, and return the gate's verdicts."""
+    wires.baseline(LINKS, addresses=addresses)
+    for node in ("a", "b"):
+        wires.links(node, "present", LINKS, backend="emulator", addresses=addresses)
+    return wires.verdicts(LINKS, addresses=addresses)
 
 
 def found(entries: list[dict[str, Any]]) -> list[tuple[str, int]]:
@@ -56,11 +56,7 @@ def test_addresses_that_cannot_be_are_refused_in_words(given: dict[str, Any], wo
 
 @pytest.mark.lab
 def test_links_of_nodes_with_ipv6_only_are_what_was_asked_for(wires: Wires):
-    addresses = one_kind(wires)
-    wires.baseline(LINKS, addresses=addresses)
-    for node in ("a", "b"):
-        wires.links(node, "present", LINKS, backend="emulator", addresses=addresses)
-    entries = wires.verdicts(LINKS, addresses=addresses)
+    entries = emulated(wires, wires.addresses("IPv6"))
     assert found(entries) == [("a", 6), ("b", 6)]
     assert sentence(entries[0]).startswith("a -> b by IPv6: 5 ± 1 ms, 0 %: measured ")
     assert wires.verdicts([link("a", "b", 0)], probes=200)[0]["median_ms"] < 1, "IPv4 is not theirs"
@@ -68,11 +64,8 @@ def test_links_of_nodes_with_ipv6_only_are_what_was_asked_for(wires: Wires):
 
 @pytest.mark.lab
 def test_links_of_nodes_with_both_kinds_of_address_are_judged_by_each(wires: Wires):
-    addresses = both_kinds(wires)
-    wires.baseline(LINKS, addresses=addresses)
-    for node in ("a", "b"):
-        wires.links(node, "present", LINKS, backend="emulator", addresses=addresses)
-    entries = wires.verdicts(LINKS, addresses=addresses)
+    addresses = wires.addresses("both")
+    entries = emulated(wires, addresses)
     assert found(entries) == [("a", 4), ("a", 6), ("b", 4), ("b", 6)]
     by_ipv6 = "filter del dev data0 egress protocol ipv6 pref 64003"
     wires.run("a", "tc", *by_ipv6.split())
@@ -85,7 +78,7 @@ def test_links_of_nodes_with_both_kinds_of_address_are_judged_by_each(wires: Wir
 
 @pytest.mark.lab
 def test_what_a_link_carries_is_measured_by_ipv6_where_there_is_nothing_else(wires: Wires):
-    addresses = one_kind(wires)
+    addresses = wires.addresses("IPv6")
     limited = [link("a", "b", 2, rate_mbit=20)]
     wires.links("a", "present", limited, backend="emulator", addresses=addresses)
     try:

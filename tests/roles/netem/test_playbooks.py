@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
 import time
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from testbed import ROOT, changed
+from testbed import changed, lost_controller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,22 +92,8 @@ def test_a_link_to_an_unknown_node_is_refused_before_anything_is_touched(clear: 
 
 def test_links_of_a_controller_that_was_killed_clear_themselves(clear: TrialLab, tmp_path: Path):
     before = tc(clear)
-    inventory = tmp_path / "inventory"
-    shutil.copytree(clear.inventory, inventory)
-    with (inventory / "group_vars" / "all.yml").open("a", encoding="utf-8") as settings:
-        settings.write("netem_lease_s: 30\n")
-    command = [sys.executable, "-m", "experiments", "verify", "--inventory", str(inventory)]
-    controller = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    assert controller.stdout is not None
-    try:
-        for line in controller.stdout:
-            if line.startswith("verify links"):
-                break
+    with lost_controller(clear, tmp_path, lease_s=30):
         shaped = tc(clear)
-    finally:
-        os.killpg(controller.pid, signal.SIGKILL)
-        controller.wait()
-        controller.stdout.close()
     assert all("clsact" in shown or "netem" in shown for shown in shaped.values())
     deadline = time.monotonic() + 90
     seen = shaped

@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
 TABLE_I = (15, 3, 0.24)
 BOTH = [link("a", "b", *TABLE_I), link("b", "a", *TABLE_I)]
-BY: dict[str, Callable[[Wires], dict[str, Any]]] = {
-    "IPv4": lambda wires: {node: wires.address(node) for node in wires.nodes},
-    "IPv6": lambda wires: {node: wires.address6(node) for node in wires.nodes},
-    "both": lambda wires: {node: [wires.address(node), wires.address6(node)] for node in wires.nodes},
-}
 PROBES = 600
 LEASE_S = 6
 PATIENCE_S = 60
@@ -91,7 +86,7 @@ def lacking(wires: Wires, load: Callable[[Iterable[str]], None]) -> dict[str, An
 def answering(wires: Wires) -> Iterator[None]:
     """Have nodes a and b answer probes by either kind of address."""
     for node in ("a", "b"):
-        wires.probes(node, "responding", seconds=600, addresses=BY["both"](wires))
+        wires.probes(node, "responding", seconds=600, addresses=wires.addresses("both"))
     try:
         yield
     finally:
@@ -104,7 +99,7 @@ def verdicts(wires: Wires, right: set[tuple[str, int]], by: str = "IPv4") -> lis
 
     A moment at which the machine around the guest was busy passes. A wrong link has to be refused each time.
     """
-    options = {"probes": PROBES, "addresses": BY[by](wires)}
+    options = {"probes": PROBES, "addresses": wires.addresses(by)}
     rounds = []
     for _ in range(4):
         rounds.append([one for node in ("a", "b") for one in wires.probes(node, "judged", BOTH, **options)["links"]])
@@ -138,12 +133,12 @@ def families(wires: Wires) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     for by, kinds in (("IPv6", (6,)), ("both", (4, 6))):
         for node in ("a", "b"):
-            wires.links(node, "present", BOTH, backend="kernel", addresses=BY[by](wires))
+            wires.links(node, "present", BOTH, backend="kernel", addresses=wires.addresses(by))
         seen[by] = verdicts(wires, {(node, kind) for node in ("a", "b") for kind in kinds}, by)
         if by == "IPv6":
-            clear = wires.probes("a", "judged", [link("a", "b", 0)], probes=PROBES, addresses=BY["IPv4"](wires))
+            clear = wires.probes("a", "judged", [link("a", "b", 0)], probes=PROBES, addresses=wires.addresses("IPv4"))
             seen["IPv4 beside it"] = clear["links"]
-    seen["again"] = wires.links("a", "present", BOTH, backend="kernel", addresses=BY["both"](wires))["changed"]
+    seen["again"] = wires.links("a", "present", BOTH, backend="kernel", addresses=wires.addresses("both"))["changed"]
     way = "filter del dev data0 parent fb00: protocol ipv6 pref 64003"
     wires.run("a", "tc", *way.split())
     seen["IPv4 left"] = verdicts(wires, {("a", 4), ("b", 4), ("b", 6)}, "both")
@@ -211,7 +206,7 @@ def scenes(wires: Wires, load: Callable[[Iterable[str]], None], rest: Iterable[s
     def judged() -> dict[str, Any]:
         with answering(wires):
             for node in ("a", "b"):
-                wires.probes(node, "baseline", BOTH, probes=300, addresses=BY["both"](wires))
+                wires.probes(node, "baseline", BOTH, probes=300, addresses=wires.addresses("both"))
             play("wrong", lambda: wrong(wires))
             play("families", lambda: families(wires))
         return {}

@@ -74,6 +74,15 @@ class Wires:
     def address6(self, node: str) -> str:
         return f"{NETWORK6}::{self.nodes.index(node) + 10}"
 
+    def addresses(self, by: str) -> dict[str, Any]:
+        """Every node's addresses of one family, IPv4 or IPv6, or both."""
+        kinds: dict[str, Any] = {
+            "IPv4": self.address,
+            "IPv6": self.address6,
+            "both": lambda node: [self.address(node), self.address6(node)],
+        }
+        return {node: kinds[by](node) for node in self.nodes}
+
     def inside(self, node: str, *command: str) -> list[str]:
         return ["ip", "netns", "exec", f"{self.prefix}-{node}", *command]
 
