@@ -74,3 +74,19 @@ def test_a_port_that_another_program_has_is_refused_by_name(lab: TrialLab, given
         assert f"Port {port} of {lab.data_address(1)} is taken by another program" in " ".join(refused.stdout.split())
     finally:
         lab.playbook("playbooks/function.yml", *given, "-e", REMOVAL)
+
+
+def test_a_function_that_cannot_be_warmed_up_is_named_with_its_log(
+    lab: TrialLab, project: Path, given: list[str]
+) -> None:
+    with (project / "app" / "word_count.py").open("a", encoding="utf-8") as module:
+        module.write('\n\ndef warm_up():\n    raise RuntimeError("no words to count with")\n')
+    try:
+        refused = lab.playbook("playbooks/function.yml", *given, "-e", "function_ready_timeout_s=3")
+        words = " ".join(refused.stdout.split())
+        assert refused.returncode != 0
+        assert f"{lab.data_address(1)}:32080 is not ready after 3 s: it answers 503" in words
+        assert "The function could not be warmed up; its log says why." in words
+        assert "RuntimeError: no words to count with" in words
+    finally:
+        lab.playbook("playbooks/function.yml", *given, "-e", REMOVAL)
