@@ -35,7 +35,8 @@ class LinkCheck(BaseModel):
     ``family`` is 4 or 6: nodes with both kinds of address have a check for each.
     With ``clock`` ``shared`` a delay is one way on one machine's clock, with ``round-trip`` it is a round trip, of this
     link and the one back. ``baseline_*`` is what the path has without the link, ``expected_*`` what the two together
-    should give. ``tcp_*`` is what one Reno connection got in Mbit/s, and what the formula leaves it.
+    should give. ``late_ms``, ``widened_ms`` and ``widened_sigma_ms`` are by how much the gate is wider on a machine whose
+    timers are late and whose base line wavers (docs/decisions/0005). ``tcp_*`` is what one Reno connection got in Mbit/s, and what the formula leaves it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,6 +62,9 @@ class LinkCheck(BaseModel):
     mean_high_ms: float | None = None
     expected_median_ms: float | None = None
     expected_sigma_ms: float | None = None
+    late_ms: float = 0.0
+    widened_ms: float = 0.0
+    widened_sigma_ms: float = 0.0
     sigma_ms: float | None = None
     sigma_low_ms: float | None = None
     sigma_high_ms: float | None = None

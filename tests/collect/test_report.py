@@ -159,3 +159,15 @@ def test_round_trips_and_links_that_answered_nothing_are_shown_as_such(tmp_path:
     assert "there and back" in text
     assert "expected 2.55" in text
     assert "no answer" in text
+
+
+def test_by_how_much_the_gate_was_wider_for_a_coarse_machine_is_told(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=3))
+    data = links(1)
+    data["links"][0].update(late_ms=0.31, widened_ms=0.122, widened_sigma_ms=0.217)
+    (folder / "links" / "before.json").write_text(json.dumps(data))
+    assert main(["report", RUN, "--results", str(tmp_path)]) == 0
+    text = (folder / "report.html").read_text()
+    assert text.count("gate wider") == 2
+    assert "gate wider: timers + 0.310, base line ± 0.122" in text
+    assert "gate wider: ± 0.217" in text
