@@ -35,8 +35,9 @@ class LinkCheck(BaseModel):
     ``family`` is 4 or 6: nodes with both kinds of address have a check for each.
     With ``clock`` ``shared`` a delay is one way on one machine's clock, with ``round-trip`` it is a round trip, of this
     link and the one back. ``baseline_*`` is what the path has without the link, ``expected_*`` what the two together
-    should give. ``late_ms``, ``widened_ms`` and ``widened_sigma_ms`` are by how much the gate is wider on a machine whose
-    timers are late and whose base line wavers (docs/decisions/0005). ``tcp_*`` is what one Reno connection got in Mbit/s, and what the formula leaves it.
+    should give. ``late_ms``, ``widened_ms`` and ``widened_sigma_ms`` are by how much the gate is wider on a machine
+    whose timers are late and whose base line wavers (docs/decisions/0005). ``tcp_*`` is what one Reno connection got in
+    Mbit/s, and what the formula leaves it.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -163,7 +163,8 @@ def coarseness(baseline: dict[str, Any], key: str, links: int, expected: Expecta
     """Return how coarse a machine is, by its base line.
 
     A frame waits for a timer on each link, as each probe did before it was sent: it may be late by as much, never
-    early, and anything between nothing and twice as much, if it is drawn evenly. And a base line that wavers while
+    early, and anything between nothing and twice as much, if it is drawn evenly. What a probe took beyond that, from
+    the interrupt to its process, a frame in the kernel does not take. And a base line that wavers while
     nothing is shaped does so afterwards: the medians and sigmas of its blocks, which are as long as a part of the
     measurement, give the 95 % interval of the difference between the two.
 
@@ -182,7 +183,8 @@ def coarseness(baseline: dict[str, Any], key: str, links: int, expected: Expecta
     half = T95 * math.sqrt(1 / BLOCKS + size / count)
     wavers_ms = half * statistics.stdev(block.median_ms for block in blocks)
     sigma_wavers_ms = half * statistics.stdev(block.quartile_sigma_ms for block in blocks)
-    late_ms = statistics.median(baseline["late_ns"]) / 1e6 if baseline.get("late_ns") else 0.0
+    late_ns, woken_ns = baseline.get("late_ns"), baseline.get("woken_ns")
+    late_ms = max(statistics.median(late_ns) - statistics.median(woken_ns), 0) / 1e6 if late_ns and woken_ns else 0.0
     sigma_ms = math.hypot(expected.sigma_ms, math.sqrt(links) * late_ms / math.sqrt(3)) - expected.sigma_ms
     whole = estimate(delays_ms)
     stalled = stalls(delays_ms, whole.median_ms, whole.quartile_sigma_ms)

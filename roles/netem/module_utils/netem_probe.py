@@ -17,7 +17,7 @@ import struct
 import time
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible.module_utils.netem_stream import bind, drain, listen, opened_socket
 
@@ -149,14 +149,15 @@ def measure(source: str, target: str, port: int, probes: int, interval_ms: float
     Returns:
         sent, interval_ms; arrived (of them, at the peer); answered (replies that came back); forward_ns, backward_ns and
         round_trip_ns (one entry an answered probe, in order of sending; the round trip without the peer's own time);
-        late_ns (how long after its time each probe was sent: what this node's timers and CPUs do);
+        late_ns (how long after its time each probe was sent: by this node's timers, and by the way from an interrupt to
+        this process); woken_ns (that way alone, from a reply's arrival in the kernel);
         forward_duplicated (probes that the peer received twice); forward_reordered, backward_reordered (RFC 4737: arrived after a later one); shared_clock.
     """
     with open_socket(source, 0) as opened:
         opened.connect((target, port))
         be_punctual()
         _exchange(opened, WARM_UP, interval_ms)
-        replies, seen, received, late_ns = _exchange(opened, probes, interval_ms)
+        replies, seen, received, late_ns, woken_ns = _exchange(opened, probes, interval_ms)
     counted = [replies[number] for number in sorted(replies) if number < probes]
     return {
         "sent": probes,
@@ -167,6 +168,7 @@ def measure(source: str, target: str, port: int, probes: int, interval_ms: float
         "backward_ns": [back - answered for _, _, answered, back, _, _ in counted],
         "round_trip_ns": [back - sent - (answered - arrived) for sent, arrived, answered, back, _, _ in counted],
         "late_ns": late_ns[:probes],
+        "woken_ns": woken_ns,
         "forward_duplicated": received - seen.bit_count(),
         "forward_reordered": _reordered([number for _, number in sorted((r[4], n) for n, r in replies.items())]),
         "backward_reordered": _reordered([order for _, order in sorted((r[3], r[4]) for r in replies.values())]),
@@ -182,12 +184,21 @@ def _reordered(numbers: list[int]) -> int:
     return late
 
 
-def _exchange(
-    opened: socket.socket, probes: int, interval_ms: float
-) -> tuple[dict[int, tuple[int, int, int, int, int, int]], int, int, list[int]]:
+class Exchange(NamedTuple):
+    """What came back, by number (sent, arrived, answered, back, order at the peer, clock), and how punctual we were."""
+
+    replies: dict[int, tuple[int, int, int, int, int, int]]
+    seen: int
+    received: int
+    late_ns: list[int]
+    woken_ns: list[int]
+
+
+def _exchange(opened: socket.socket, probes: int, interval_ms: float) -> Exchange:
     session = secrets.randbits(32)
     replies: dict[int, tuple[int, int, int, int, int, int]] = {}
     late_ns: list[int] = []
+    woken_ns: list[int] = []
     seen = received = 0
     number, interval = 0, interval_ms / 1000
     start = time.monotonic()
@@ -202,10 +213,15 @@ def _exchange(
             number += 1
             continue
         if now > last + LINGER_SECONDS or len(replies) == probes + TAIL:
-            return replies, seen, received, late_ns
-        select.select([opened], [], [], min(due, last + LINGER_SECONDS) - now if number < probes + TAIL else 0.02)
+            return Exchange(replies, seen, received, late_ns, woken_ns)
+        pause = min(due, last + LINGER_SECONDS) - now if number < probes + TAIL else 0.02
+        woken, _, _ = select.select([opened], [], [], pause)
+        awake = time.time_ns()
         while (got := receive(opened)) is not None:
             message, back, _ = got
+            if woken and awake > back:
+                woken_ns.append(awake - back)
+            woken = []  # only the first is what it was woken for
             if len(message) != REPLY.size:
                 continue
             of, which, sent, arrived, answered, order, clock, base, window = REPLY.unpack(message)

@@ -251,9 +251,12 @@ def test_the_histogram_counts_every_delay_once(delays_ms: list[float]):
 
 def own_clocks(delays_ms: list[float], late_ms: float, seed: int) -> dict[str, Any]:
     draw = random.Random(seed)
-    late = [int(1e6 * (0.3 + abs(draw.gauss(0, late_ms)))) for _ in delays_ms]
-    return measured([1.0] * len(delays_ms), round_trip_ns=[int(one * 1e6) for one in delays_ms], late_ns=late) | {
-        "shared_clock": False
+    woken = [int(1e6 * (0.35 + abs(draw.gauss(0, 0.05)))) for _ in delays_ms]
+    late = [int(1e6 * (0.3 + abs(draw.gauss(0, late_ms)))) + way for way in woken]
+    return measured([1.0] * len(delays_ms), round_trip_ns=[int(one * 1e6) for one in delays_ms]) | {
+        "late_ns": late,
+        "woken_ns": woken,
+        "shared_clock": False,
     }
 
 
