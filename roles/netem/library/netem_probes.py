@@ -94,7 +94,11 @@ def act(options: dict[str, Any]) -> dict[str, Any]:
 
     def probed(link: Link, family: int) -> dict[str, Any]:
         before = read_counters(Path(options["folder"]), options["interface"], link.target)
-        found = measure(*paths[link.target][family], options["port"], options["probes"], options["interval_ms"])
+        # A base line also tells how punctual the node is, at waits as long as the link's.
+        wait_ms = link.delay_ms if options["state"] == "baseline" else 0
+        found = measure(
+            *paths[link.target][family], options["port"], options["probes"], options["interval_ms"], wait_ms
+        )
         if before:
             expected = before["in"] + found["sent"]
             after = counted(Path(options["folder"]), options["interface"], link.target, expected)

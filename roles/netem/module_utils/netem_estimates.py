@@ -162,9 +162,9 @@ class Coarseness:
 def coarseness(baseline: dict[str, Any], key: str, links: int, expected: Expectation, count: int) -> Coarseness:
     """Return how coarse a machine is, by its base line.
 
-    A frame waits for a timer on each link, as each probe did before it was sent: it may be late by as much, never
-    early, and anything between nothing and twice as much, if it is drawn evenly. What a probe took beyond that, from
-    the interrupt to its process, a frame in the kernel does not take. And a base line that wavers while
+    A frame waits for a timer on each link, as the prober did as long: it may be late by as much, never early, and
+    anything between nothing and twice as much, if it is drawn evenly. What the prober took beyond that, from the
+    interrupt to its process, a frame in the kernel does not take. And a base line that wavers while
     nothing is shaped does so afterwards: the medians and sigmas of its blocks, which are as long as a part of the
     measurement, give the 95 % interval of the difference between the two.
 

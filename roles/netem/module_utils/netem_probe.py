@@ -31,6 +31,7 @@ WINDOW = 256
 PRIORITY = 10  # SCHED_FIFO, where allowed: below the emulators (20), above what else the node does
 SESSIONS_MAX = 256
 NUMBER_MAX = 1_000_000  # what is larger is not from us
+WAITS, WAITS_LEAST, LATENESS_S = 200, 30, 2  # how often a node is asked how punctual it is, and for how long in all
 WARM_UP = 20  # neighbours get resolved and caches filled by probes that do not count
 TAIL = 8  # probes after the last that counts: their replies say whether that one arrived
 LINGER_SECONDS = 0.4
@@ -136,7 +137,7 @@ def stop_responders() -> int:
     return len(found)
 
 
-def measure(source: str, target: str, port: int, probes: int, interval_ms: float) -> dict[str, Any]:
+def measure(source: str, target: str, port: int, probes: int, interval_ms: float, wait_ms: float = 0) -> dict[str, Any]:
     """Probe one peer and return what happened to each probe.
 
     Args:
@@ -145,19 +146,22 @@ def measure(source: str, target: str, port: int, probes: int, interval_ms: float
         port: UDP.
         probes: how many count.
         interval_ms: between two of them.
+        wait_ms: how long this node waits for a timer when it is asked how punctual it is; a CPU that was idle for longer
+            is later. Nothing is asked with 0.
 
     Returns:
         sent, interval_ms; arrived (of them, at the peer); answered (replies that came back); forward_ns, backward_ns and
         round_trip_ns (one entry an answered probe, in order of sending; the round trip without the peer's own time);
-        late_ns (how long after its time each probe was sent: by this node's timers, and by the way from an interrupt to
-        this process); woken_ns (that way alone, from a reply's arrival in the kernel);
+        late_ns (how much longer than wait_ms each wait took: by the node's timer, and by the way from an interrupt to this
+        process); woken_ns (that way alone, from a reply's arrival in the kernel);
         forward_duplicated (probes that the peer received twice); forward_reordered, backward_reordered (RFC 4737: arrived after a later one); shared_clock.
     """
     with open_socket(source, 0) as opened:
         opened.connect((target, port))
         be_punctual()
         _exchange(opened, WARM_UP, interval_ms)
-        replies, seen, received, late_ns, woken_ns = _exchange(opened, probes, interval_ms)
+        late_ns = lateness(wait_ms) if wait_ms > 0 else []
+        replies, seen, received, woken_ns = _exchange(opened, probes, interval_ms)
     counted = [replies[number] for number in sorted(replies) if number < probes]
     return {
         "sent": probes,
@@ -167,13 +171,23 @@ def measure(source: str, target: str, port: int, probes: int, interval_ms: float
         "forward_ns": [arrived - sent for sent, arrived, _, _, _, _ in counted],
         "backward_ns": [back - answered for _, _, answered, back, _, _ in counted],
         "round_trip_ns": [back - sent - (answered - arrived) for sent, arrived, answered, back, _, _ in counted],
-        "late_ns": late_ns[:probes],
+        "late_ns": late_ns,
         "woken_ns": woken_ns,
         "forward_duplicated": received - seen.bit_count(),
         "forward_reordered": _reordered([number for _, number in sorted((r[4], n) for n, r in replies.items())]),
         "backward_reordered": _reordered([order for _, order in sorted((r[3], r[4]) for r in replies.values())]),
         "shared_clock": all(clock == clock_id() for *_, clock in counted),
     }
+
+
+def lateness(wait_ms: float) -> list[int]:
+    """Wait again and again, for LATENESS_S in all and WAITS times at most; return by how many ns each wait was longer."""
+    late_ns: list[int] = []
+    while len(late_ns) < max(min(WAITS, LATENESS_S * 1000 / wait_ms), WAITS_LEAST):
+        due = time.monotonic_ns() + int(wait_ms * 1e6)
+        select.select([], [], [], wait_ms / 1000)
+        late_ns.append(time.monotonic_ns() - due)
+    return late_ns
 
 
 def _reordered(numbers: list[int]) -> int:
@@ -185,19 +199,17 @@ def _reordered(numbers: list[int]) -> int:
 
 
 class Exchange(NamedTuple):
-    """What came back, by number (sent, arrived, answered, back, order at the peer, clock), and how punctual we were."""
+    """What came back by number (sent, arrived, answered, back, order at the peer, clock), and how long we took to wake."""
 
     replies: dict[int, tuple[int, int, int, int, int, int]]
     seen: int
     received: int
-    late_ns: list[int]
     woken_ns: list[int]
 
 
 def _exchange(opened: socket.socket, probes: int, interval_ms: float) -> Exchange:
     session = secrets.randbits(32)
     replies: dict[int, tuple[int, int, int, int, int, int]] = {}
-    late_ns: list[int] = []
     woken_ns: list[int] = []
     seen = received = 0
     number, interval = 0, interval_ms / 1000
@@ -207,13 +219,12 @@ def _exchange(opened: socket.socket, probes: int, interval_ms: float) -> Exchang
         now = time.monotonic()
         due = start + number * interval
         if number < probes + TAIL and now >= due:
-            late_ns.append(int((now - due) * 1e9))
             with contextlib.suppress(ConnectionRefusedError, BlockingIOError):  # counts as lost
                 opened.send(PROBE.pack(session, number, time.time_ns()))
             number += 1
             continue
         if now > last + LINGER_SECONDS or len(replies) == probes + TAIL:
-            return Exchange(replies, seen, received, late_ns, woken_ns)
+            return Exchange(replies, seen, received, woken_ns)
         pause = min(due, last + LINGER_SECONDS) - now if number < probes + TAIL else 0.02
         woken, _, _ = select.select([opened], [], [], pause)
         awake = time.time_ns()
