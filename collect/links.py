@@ -34,10 +34,12 @@ class LinkCheck(BaseModel):
 
     ``family`` is 4 or 6: nodes with both kinds of address have a check for each.
     With ``clock`` ``shared`` a delay is one way on one machine's clock, with ``round-trip`` it is a round trip, of this
-    link and the one back. ``baseline_*`` is what the path has without the link, ``expected_*`` what the two together
-    should give. ``late_ms``, ``widened_ms`` and ``widened_sigma_ms`` are by how much the gate is wider on a machine
-    whose timers are late and whose base line wavers (docs/decisions/0005). ``tcp_*`` is what one Reno connection got in
-    Mbit/s, and what the formula leaves it.
+    link and the one back. ``baseline_*`` is what the path had while no link was in force, ``control_*`` what probes had
+    that no link shaped, at the same time as the others; ``expected_*`` what link and path together should give. With
+    ``compensated_ms`` the link was made shorter by that, so that the two together are the delay. ``late_ms``,
+    ``widened_ms`` and ``widened_sigma_ms`` are by how much the gate is wider on a machine whose timers are late and
+    whose path wavers (docs/decisions/0005). ``tcp_*`` is what one Reno connection got in Mbit/s, and what the formula
+    leaves it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +60,8 @@ class LinkCheck(BaseModel):
     clock: str
     baseline_mean_ms: float | None = None
     baseline_sigma_ms: float | None = None
+    control_median_ms: float | None = None
+    control_sigma_ms: float | None = None
     mean_ms: float | None = None
     mean_low_ms: float | None = None
     mean_high_ms: float | None = None
@@ -74,6 +78,10 @@ class LinkCheck(BaseModel):
     loss_low_percent: float | None = None
     loss_high_percent: float | None = None
     reordered: int | None = None
+    reordered_percent: float | None = None
+    reordered_low_percent: float | None = None
+    reordered_high_percent: float | None = None
+    compensated_ms: float | None = None
     tcp_mbit: float | None = None
     tcp_formula_mbit: float | None = None
     histogram: Histogram | None = None

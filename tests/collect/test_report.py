@@ -169,5 +169,5 @@ def test_by_how_much_the_gate_was_wider_for_a_coarse_machine_is_told(tmp_path: P
     assert main(["report", RUN, "--results", str(tmp_path)]) == 0
     text = (folder / "report.html").read_text()
     assert text.count("gate wider") == 2
-    assert "gate wider: timers + 0.310, base line ± 0.122" in text
+    assert "gate wider: timers + 0.310, path ± 0.122" in text
     assert "gate wider: ± 0.217" in text

@@ -20,12 +20,23 @@ options:
     default: present
   node: {description: This node's name in the inventory., type: str, required: true}
   links: {description: All links of the testbed; those of other sources are checked and left alone., type: list, elements: dict, default: []}
-  addresses: {description: "Addresses on the data network by host: a string or a list.", type: dict, default: {}}
+  addresses:
+    description:
+      - "Addresses on the data network by host: a string or a list."
+      - What this node reaches by way of a target is the target's as well, such as its pods where nothing wraps them.
+    type: dict
+    default: {}
   interface: {description: The interface towards the data network., type: str, required: true}
   backend: {description: Which way to shape., type: str, choices: [auto, kernel, emulator], default: auto}
   folder: {description: Where this node keeps state and the emulator's files., type: path, required: true}
   emulator: {description: Path of the emulator on this node., type: path, required: true}
   management_ports: {description: TCP ports by which the testbed is managed; never shaped., type: list, elements: int, default: [22]}
+  control_port: {description: UDP port of the probes that see the path alone; never shaped., type: int, default: 32000}
+  compensate:
+    description:
+      - Make what the path takes by itself a part of the link's delay, as C(netem_probes) with C(baseline) measured it.
+    type: bool
+    default: false
   lease_s:
     description: The links clear themselves when they are not renewed or applied for so long; 0 for never.
     type: float
@@ -46,17 +57,20 @@ from pathlib import Path  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible.module_utils.link import LinkError, read_links  # noqa: E402
-from ansible.module_utils.netem_addresses import listed  # noqa: E402
+from ansible.module_utils.netem_addresses import listed, with_routed  # noqa: E402
+from ansible.module_utils.netem_baseline import paths_ms  # noqa: E402
+from ansible.module_utils.netem_filters import TCP, UDP, Port  # noqa: E402
 from ansible.module_utils.netem_lease import Lease, alone  # noqa: E402
-from ansible.module_utils.netem_shaping import Outcome, Shaping  # noqa: E402
-from ansible.module_utils.netem_tc import NodeError  # noqa: E402
+from ansible.module_utils.netem_shaping import Outcome, Shaping, check_node  # noqa: E402
+from ansible.module_utils.netem_tc import NodeError, routes  # noqa: E402
 
 
 def act(module: AnsibleModule) -> dict[str, object]:
     """Do what the state asks for and return the module's result."""
     options = module.params
     folder = Path(options["folder"])
-    shaping = Shaping(options["interface"], folder, options["emulator"], options["management_ports"])
+    passing = [*(Port(TCP, number) for number in options["management_ports"]), Port(UDP, options["control_port"])]
+    shaping = Shaping(options["interface"], folder, options["emulator"], passing)
     lease = Lease(options["interface"], folder, options["emulator"])
     if options["state"] == "absent":
         if not module.check_mode:
@@ -70,7 +84,14 @@ def act(module: AnsibleModule) -> dict[str, object]:
     addresses = listed(options["addresses"])
     links = read_links(options["links"], list(addresses))
     mine = [link for link in links if link.source == options["node"]]
-    backend, reason = shaping.preflight(options["backend"], mine, addresses)
+    check_node(options["interface"])
+    addresses = with_routed(addresses, [link.target for link in mine], routes(options["interface"]))
+    paths: dict[str, float] = {}
+    if options["compensate"]:
+        # Before the links are applied for the first time, and in a trial run, there may be nothing to know yet.
+        needed = options["state"] == "present" and not module.check_mode
+        paths = paths_ms(folder, (link.target for link in mine), all_known=needed)
+    backend, reason = shaping.preflight(options["backend"], mine, addresses, paths)
     about: dict[str, object] = {"backend": backend.name, "reason": reason}
     if options["state"] == "probed":
         now, _ = shaping.current()
@@ -81,7 +102,7 @@ def act(module: AnsibleModule) -> dict[str, object]:
     about["drift"] = lease.lapsed() or shaping.drift()
     if mine and not module.check_mode:  # before the first link, lest this process is lost half-way
         lease.renew(options["lease_s"])
-    outcome = shaping.apply(mine, addresses, backend, dry=module.check_mode)
+    outcome = shaping.apply(mine, addresses, backend, paths, dry=module.check_mode)
     if not module.check_mode:
         lease.renew(options["lease_s"] if mine else 0)
     return result(outcome) | about | {"links": [asdict(link) for link in mine]}
@@ -108,6 +129,8 @@ def main() -> None:
         "folder": {"type": "path", "required": True},
         "emulator": {"type": "path", "required": True},
         "management_ports": {"type": "list", "elements": "int", "default": [22]},
+        "control_port": {"type": "int", "default": 32000},
+        "compensate": {"type": "bool", "default": False},
         "lease_s": {"type": "float", "default": 0},
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)

@@ -26,9 +26,14 @@ options:
     type: dict
     default: {}
   port: {description: UDP port of the responders., type: int, default: 31999}
+  control_port: {description: UDP port that no link shapes; by it the path alone is seen., type: int, default: 32000}
   seconds: {description: How long a responder lives., type: int, default: 120}
   probes: {description: Probes for each link., type: int, default: 1000}
   interval_ms: {description: Time between two probes., type: float, default: 2}
+  compensated:
+    description: Whether the links' delays have the path's own in them, as C(compensate) of C(netem_links) makes them.
+    type: bool
+    default: false
   stream_s: {description: How long C(streamed) sends over each link., type: float, default: 2}
   streams: {description: What C(streamed) returned on this node., type: dict, default: {}}
   folder: {description: Where this node keeps the role's state., type: path, required: true}
@@ -43,7 +48,6 @@ sentences: {description: The same in one line each., type: list, returned: judge
 problems: {description: The sentences of the links that are off., type: list, returned: judged}
 """
 
-import json  # noqa: E402
 from dataclasses import asdict  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -51,6 +55,7 @@ from typing import Any  # noqa: E402
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible.module_utils.link import Link, LinkError, read_links  # noqa: E402
 from ansible.module_utils.netem_addresses import ends, listed, own  # noqa: E402
+from ansible.module_utils.netem_baseline import path_ms, remember, remembered  # noqa: E402
 from ansible.module_utils.netem_emulator import counted, read_counters  # noqa: E402
 from ansible.module_utils.netem_gate import expected_mbit, judge, sentence, starved  # noqa: E402
 from ansible.module_utils.netem_probe import measure, start_responder, stop_responders  # noqa: E402
@@ -69,19 +74,18 @@ def act(options: dict[str, Any]) -> dict[str, Any]:
     if options["state"] == "responding":
         stop_responders()
         for address in own(options["node"], addresses.get(options["node"], ())).values():
-            start_responder(address, options["port"], options["seconds"])
+            start_responder(address, options["port"], options["control_port"], options["seconds"])
         return {}
     links = read_links(options["links"], list(addresses))
     mine = [link for link in links if link.source == options["node"]]
     paths = {link.target: ends(link.source, link.target, addresses) for link in mine}
 
-    remembered = Path(options["folder"]) / "baseline.json"
-    baselines = json.loads(remembered.read_text()) if remembered.exists() else {}
+    folder = Path(options["folder"])
+    baselines = remembered(folder)
     back = {link.source: asdict(link) for link in links if link.target == options["node"]}
 
     def baseline(link: Link, family: int) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = baselines.get(link.target, {}).get(str(family))
-        return found
+        return baselines.get(link.target, {}).get(str(family))
 
     if options["state"] == "streamed":
         streams = {}
@@ -93,30 +97,32 @@ def act(options: dict[str, Any]) -> dict[str, Any]:
         return {"streams": streams}
 
     def probed(link: Link, family: int) -> dict[str, Any]:
-        before = read_counters(Path(options["folder"]), options["interface"], link.target)
-        # A base line also tells how punctual the node is, at waits as long as the link's.
-        wait_ms = link.delay_ms if options["state"] == "baseline" else 0
-        found = measure(
-            *paths[link.target][family], options["port"], options["probes"], options["interval_ms"], wait_ms
-        )
+        before = read_counters(folder, options["interface"], link.target)
+        way, probes, interval_ms = paths[link.target][family], options["probes"], options["interval_ms"]
+        if options["state"] == "baseline":
+            found = measure(*way, options["port"], probes, interval_ms)
+        else:
+            # A link of the kernel's is as punctual as the node's timers; an emulator makes up for them.
+            wait_ms = 0 if before else link.delay_ms
+            found = measure(
+                *way, options["port"], probes, interval_ms, control_port=options["control_port"], wait_ms=wait_ms
+            )
         if before:
             expected = before["in"] + found["sent"]
-            after = counted(Path(options["folder"]), options["interface"], link.target, expected)
+            after = counted(folder, options["interface"], link.target, expected)
             found["starved"] = starved(before, after)
         return found | {"family": family}
 
     # In turn: two at once make each other late, on a node with one CPU by more than the jitter they are to measure.
     measured = {link.target: {family: probed(link, family) for family in paths[link.target]} for link in mine}
     if options["state"] == "baseline":
-        remembered.parent.mkdir(parents=True, exist_ok=True)
-        partial = remembered.with_suffix(".partial")
-        partial.write_text(json.dumps(baselines | measured))
-        partial.replace(remembered)
+        remember(folder, {target: {str(family): one for family, one in by.items()} for target, by in measured.items()})
         return {}
 
     def judged(link: Link, family: int, values: dict[str, Any]) -> dict[str, Any]:
         streamed = options["streams"].get(link.target) if family == min(paths[link.target]) else None
-        entry = judge(asdict(link), back.get(link.target), values, baseline(link, family))
+        own_ms = path_ms(baselines, link.target) if options["compensated"] else None
+        entry = judge(asdict(link), back.get(link.target), values, baseline(link, family), own_ms)
         return entry | (streamed or {"tcp_mbit": None, "tcp_formula_mbit": None})
 
     entries = []
@@ -143,9 +149,11 @@ def main() -> None:
             "links": {"type": "list", "elements": "dict", "default": []},
             "addresses": {"type": "dict", "default": {}},
             "port": {"type": "int", "default": 31999},
+            "control_port": {"type": "int", "default": 32000},
             "seconds": {"type": "int", "default": 120},
             "probes": {"type": "int", "default": 1000},
             "interval_ms": {"type": "float", "default": 2},
+            "compensated": {"type": "bool", "default": False},
             "stream_s": {"type": "float", "default": 2},
             "streams": {"type": "dict", "default": {}},
             "folder": {"type": "path", "required": True},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.netem_loss import Chain, correlated
@@ -186,6 +186,20 @@ class Link:
         if self.seed is not None:
             shape += f", seed {self.seed}"
         return f"{self.path}: {shape}"
+
+    def beyond(self, path_ms: float) -> Link:
+        """Return the link that makes this one of a path which takes so many ms by itself.
+
+        Raises:
+            LinkError: what is left of the delay is less than nothing, or too little for the jitter.
+        """
+        try:
+            return replace(self, delay_ms=round(self.delay_ms - path_ms, 6))
+        except LinkError as error:
+            raise LinkError(
+                f"{self.path}: the path alone takes {path_ms:.3f} ms of delay_ms ({self.delay_ms:g}), and what is left is "
+                f"too little ({error}). Set netem_compensate_path to false, or ask for a longer delay."
+            ) from error
 
     @property
     def chain(self) -> Chain | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.netem_tc import NodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -41,6 +41,38 @@ def networks(host: str, addresses: Sequence[str]) -> dict[int, list[Network]]:
         except ValueError as error:
             raise NodeError(f"{error}. Correct data_address or netem_addresses of {host}.") from error
         found.setdefault(network.version, []).append(network)
+    return found
+
+
+def with_routed(
+    addresses: Mapping[str, Sequence[str]], targets: Iterable[str], routes: Iterable[tuple[str, str]]
+) -> dict[str, list[str]]:
+    """Return the addresses with what this node reaches by way of each target: the target's pods, where nothing wraps them.
+
+    A range in which another host has an address is left out: that host's frames may go this way, but they are not the
+    target's.
+
+    Args:
+        addresses: each host's, as `listed` returns them.
+        targets: of the links that leave this node.
+        routes: range and next hop.
+
+    Raises:
+        NodeError: a host's address cannot be one.
+    """
+    taken = [
+        network
+        for host, given in addresses.items()
+        for several in networks(host, given).values()
+        for network in several
+    ]
+    found = {host: list(given) for host, given in addresses.items()}
+    for target in targets:
+        hops = own(target, addresses.get(target, ())).values()
+        ways = [ipaddress.ip_network(range_) for range_, hop in routes if hop in hops]
+        found[target] += [
+            str(way) for way in ways if not any(one.version == way.version and one.overlaps(way) for one in taken)
+        ]
     return found
 
 

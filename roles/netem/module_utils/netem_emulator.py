@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -14,18 +12,21 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.netem_filters import Filters, preferences, tables
+from ansible.module_utils import netem_processes as processes
+from ansible.module_utils.netem_filters import SSH, Filters, preferences, tables
 from ansible.module_utils.netem_tc import NodeError, exists, qdiscs, tc, tc_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ansible.module_utils.link import Link
+    from ansible.module_utils.netem_filters import Port
     from ansible.module_utils.netem_shaping import Shaped
 
 UNSHAPED = "1:1"  # a match without an action lets a frame pass; the class means nothing here
 START_SECONDS = 10.0
 END_SECONDS = 5.0
+EMULATORS = "emulator processes"
 COUNT_SECONDS = 1.0
 
 
@@ -74,7 +75,7 @@ class Emulator:
             return f"/dev/net/tun cannot be opened ({error.strerror}: load the module tun, or give the container the device)"
         trial = Filters("lo", ("egress",))
         redirection = ["action", "mirred", "egress", "redirect", "dev", "lo"]
-        commands = [["qdisc", "add", "dev", "lo", "clsact"], *trial.open((22,), UNSHAPED), trial.any(redirection)]
+        commands = [["qdisc", "add", "dev", "lo", "clsact"], *trial.open((SSH,), UNSHAPED), trial.any(redirection)]
         failed, said = tc_batch(commands, scratch=True)
         if failed is None:
             return None
@@ -88,11 +89,11 @@ class Emulator:
         """Return what close() needs to put back."""
         return {"clsact": any(qdisc.kind == "clsact" for qdisc in qdiscs(self.interface))}
 
-    def open(self, before: dict[str, Any], ports: Sequence[int]) -> None:
+    def open(self, before: dict[str, Any], passing: Sequence[Port]) -> None:
         """Attach the hook for the filters, unless somebody else did."""
         if not before["clsact"]:
             tc("qdisc", "add", "dev", self.interface, "clsact")
-        tc_batch(self.filters.open(ports, UNSHAPED))
+        tc_batch(self.filters.open(passing, UNSHAPED))
 
     def close(self, before: dict[str, Any]) -> None:
         """Take away filters, hook, processes and files; all of it works on what is found, not on what was planned."""
@@ -103,7 +104,7 @@ class Emulator:
             tc("qdisc", "del", "dev", self.interface, "clsact")
         elif hooked and found:
             self._take_tables_away(preferences(self._listing()))
-        self._end(self.processes())
+        processes.end(self.processes().values(), EMULATORS)
         for path in self.folder.glob(f"{self.interface}-*"):
             path.unlink()
 
@@ -141,7 +142,7 @@ class Emulator:
         """Take a link away: filters first, so that its traffic is never without a way."""
         tc_batch(self.filters.drop(shaped))
         path = self._path(shaped)
-        self._end({link: pid for link, pid in self.processes().items() if link == str(path)})
+        processes.end([pid for link, pid in self.processes().items() if link == str(path)], EMULATORS)
         for suffix in (".json", ".status", ".log"):
             path.with_suffix(suffix).unlink(missing_ok=True)
 
@@ -150,48 +151,13 @@ class Emulator:
         return read_counters(self.folder, self.interface, shaped.link.target)
 
     def processes(self) -> dict[str, int]:
-        """Return the pid of each link's process on this interface, by the file that it was started with.
-
-        Found by command line and network namespace: nodes that share a machine see each other's processes, under
-        the same paths, and a pid file may outlive its process.
-        """
-        found = {}
-        here = os.readlink("/proc/self/ns/net")
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                if self.program in words and here == os.readlink(entry / "ns" / "net"):
-                    link = words[words.index(self.program) + 1]
-                    if Path(link).name.startswith(f"{self.interface}-"):
-                        found[link] = int(entry.name)
-            except (OSError, IndexError):  # it ended while we looked, or is not a link
-                continue
-        return found
-
-    def _end(self, processes: dict[str, int]) -> None:
-        """End processes and return when they have ended: one that is ending has no command line, but its TAP still."""
-        handles: dict[int, int] = {}
-        try:
-            for pid in processes.values():
-                with contextlib.suppress(ProcessLookupError):
-                    handles[os.pidfd_open(pid)] = pid
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                for handle in handles:
-                    with contextlib.suppress(ProcessLookupError):
-                        signal.pidfd_send_signal(handle, number)
-                deadline = time.monotonic() + END_SECONDS
-                left = set(handles)
-                while left and (wait := deadline - time.monotonic()) > 0:
-                    left -= set(select.select(left, [], [], wait)[0])
-                if not left:
-                    return
-            pids = sorted(handles[handle] for handle in left)
-            raise NodeError(f"emulator processes {pids} do not end: look at what they wait for.")
-        finally:
-            for handle in handles:
-                os.close(handle)
+        """Return the pid of each link's process on this interface, by the file that it was started with."""
+        return {
+            words[words.index(self.program) + 1]: pid
+            for pid, _, words in processes.on_this_node()
+            if self.program in words[:-1]
+            and Path(words[words.index(self.program) + 1]).name.startswith(f"{self.interface}-")
+        }
 
     def _hooked(self) -> bool:
         return exists(self.interface) and any(qdisc.kind == "clsact" for qdisc in qdiscs(self.interface))
@@ -226,6 +192,6 @@ class Emulator:
 
     def _write(self, shaped: Shaped) -> int:
         """Write what the link's process reads and return the check sum by which its status says that it did."""
-        text = json.dumps(shaped.link.emulator(self.interface)).encode()
+        text = json.dumps(shaped.made.emulator(self.interface)).encode()
         self._path(shaped).write_bytes(text)
         return zlib.crc32(text)

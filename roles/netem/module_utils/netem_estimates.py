@@ -22,7 +22,7 @@ QUARTILES_PER_SIGMA = 1.348980  # of a normal distribution
 SLOPE_STEP = 0.02  # of the share over which a quantile's slope is taken
 LOSS_CONFIDENCE = 0.999  # of what the gate holds shares against
 STALL_FLOOR_MS, STALL_SIGMAS = 0.5, 6.0
-BLOCKS = 10  # of a base line: how far they lie apart is how far it wavers
+BLOCKS = 10  # of the control: how far they lie apart is how far the path wavers
 T95 = 2.262157  # Student's, for so many blocks
 WIDENED_FLOOR_MS = 0.02  # what no machine's timers are better than
 BINS = 60
@@ -148,7 +148,7 @@ class Coarseness:
 
     Attributes:
         late_ms: how much later than asked for a right link may be, because timers are.
-        median_ms: by how much the base line's median wavers.
+        median_ms: by how much the path's median wavers.
         sigma_ms: by how much sigma may differ, for both reasons.
         stalled: the share of probes that come far too late.
     """
@@ -159,32 +159,30 @@ class Coarseness:
     stalled: float = 0.0
 
 
-def coarseness(baseline: dict[str, Any], key: str, links: int, expected: Expectation, count: int) -> Coarseness:
-    """Return how coarse a machine is, by its base line.
+def coarseness(measured: dict[str, Any], key: str, links: int, expected: Expectation) -> Coarseness:
+    """Return how coarse a machine is, by its timers and by the probes that no link shaped.
 
-    A frame waits for a timer on each link, as the prober did as long: it may be late by as much, never early, and
-    anything between nothing and twice as much, if it is drawn evenly. What the prober took beyond that, from the
-    interrupt to its process, a frame in the kernel does not take. And a base line that wavers while
-    nothing is shaped does so afterwards: the medians and sigmas of its blocks, which are as long as a part of the
-    measurement, give the 95 % interval of the difference between the two.
+    A frame waits for a timer on each link, as the prober did as long just before: it may be late by as much, never
+    early, and anything between nothing and twice as much, if it is drawn evenly. And a path that wavers within a
+    measurement moves what is between the two kinds of probes: the medians and sigmas of the control's blocks, which are as
+    long as a part of the measurement, give the 95 % interval of the difference.
 
     Args:
-        baseline: what ``netem_probe.measure`` returned while no link was shaped.
+        measured: what ``netem_probe.measure`` returned, with a control.
         key: which of its delays are held against the links.
         links: on how many links a probe waits.
         expected: median and sigma that are expected.
-        count: how many delays are held against them.
     """
-    delays_ms = [delay / 1e6 for delay in baseline[key]]
+    delays_ms = [delay / 1e6 for delay in measured["control"][key]]
     size = len(delays_ms) // BLOCKS
     if size < ENOUGH:
         return Coarseness()
     blocks = [estimate(delays_ms[start : start + size]) for start in range(0, size * BLOCKS, size)]
-    half = T95 * math.sqrt(1 / BLOCKS + size / count)
+    half = T95 * math.sqrt(1 / BLOCKS + size / len(measured[key]))
     wavers_ms = half * statistics.stdev(block.median_ms for block in blocks)
     sigma_wavers_ms = half * statistics.stdev(block.quartile_sigma_ms for block in blocks)
-    late_ns, woken_ns = baseline.get("late_ns"), baseline.get("woken_ns")
-    late_ms = max(statistics.median(late_ns) - statistics.median(woken_ns), 0) / 1e6 if late_ns and woken_ns else 0.0
+    late_ns = measured.get("late_ns")
+    late_ms = statistics.median(late_ns) / 1e6 if late_ns else 0.0
     sigma_ms = math.hypot(expected.sigma_ms, math.sqrt(links) * late_ms / math.sqrt(3)) - expected.sigma_ms
     whole = estimate(delays_ms)
     stalled = stalls(delays_ms, whole.median_ms, whole.quartile_sigma_ms)

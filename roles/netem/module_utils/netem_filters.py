@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ansible.module_utils.netem_tc import NodeError
 
@@ -13,10 +13,22 @@ if TYPE_CHECKING:
 
 Commands = list[list[str]]
 
+TCP, UDP = 6, 17
+
+
+class Port(NamedTuple):
+    """A port of TCP or UDP."""
+
+    protocol: int
+    number: int
+
+
+SSH = Port(TCP, 22)
+
 PROTOCOL = {4: "ip", 6: "ipv6"}
 MATCH = {4: "ip", 6: "ip6"}
-# Preferences: management traffic first, then the hash tables, then what no table can hold, one a link.
-MANAGEMENT = {4: 64000, 6: 64001}
+# Preferences: first what no link shapes, then the hash tables, then what no table can hold, one a link.
+PASSING = {4: 64000, 6: 64001}
 HOSTS = {4: 64002, 6: 64003}
 RANGES = {4: 64010, 6: 64510}
 FIRST, LAST = 64000, 65009
@@ -36,21 +48,20 @@ class Filters:
     def __init__(self, interface: str, place: Sequence[str]) -> None:
         self.place = ["dev", interface, *place]
 
-    def open(self, ports: Iterable[int], unshaped: str) -> Commands:
-        """Return what lets SSH pass and makes the tables.
+    def open(self, passing: Iterable[Port], unshaped: str) -> Commands:
+        """Return what lets some traffic pass and makes the tables.
 
         Args:
-            ports: TCP ports at either end by which this testbed is managed: with one interface only, or a controller
-                that is a node, they would be shaped as well.
+            passing: ports, at either end, of what is shaped by no link.
             unshaped: the class for what passes.
         """
         commands: Commands = []
         for family in (4, 6):
             ip = MATCH[family]
-            for port in ports:
+            for protocol, port in passing:
                 for end in ("sport", "dport"):
-                    words = ["match", ip, "protocol", "6", "0xff", "match", ip, end, str(port), "0xffff"]
-                    commands.append([*self._at(family, MANAGEMENT), "u32", *words, "flowid", unshaped])
+                    words = ["match", ip, "protocol", str(protocol), "0xff", "match", ip, end, str(port), "0xffff"]
+                    commands.append([*self._at(family, PASSING), "u32", *words, "flowid", unshaped])
             table = f"{TABLE[family]}:"
             commands.append([*self._at(family, HOSTS), "handle", table, "u32", "divisor", "256"])
             last_byte = ["hashkey", "mask", "0x000000ff", "at", str(LAST_WORD[family])]
@@ -92,12 +103,12 @@ class Filters:
         return commands
 
     def unhook(self, found: Sequence[tuple[int, str]]) -> Commands:
-        """Return what takes all away but the management's filters: by way of them the tables go, which are the place's.
+        """Return what takes all away but the filters of what passes: by way of them the tables go, which are the place's.
 
         Args:
             found: preference and protocol of the filters that are there.
         """
-        return [self._named("del", *one) for one in found if one[0] not in MANAGEMENT.values()]
+        return [self._named("del", *one) for one in found if one[0] not in PASSING.values()]
 
     def drop_table(self, table: str, way: tuple[int, str]) -> list[str]:
         """Return what takes a hash table away that no rule leads to any more."""

@@ -9,9 +9,11 @@ A right link should pass: of 16 verdicts in a run, each on three quantities, one
 So the gate's tolerances are widened by their own 95 % intervals on top of the 2 % and 5 %, and the loss is held
 against its 99.9 % interval, while the report shows 95 % intervals throughout.
 
-Where timers are coarse (a CPU that is emulated), no link can be as true as that. The gate there is relative to what the
-machine's own base line does while no link is shaped, and says how much wider that makes it; where that is as much as
-the delay that is asked for, a doubled one could pass, so the link fails by that name.
+What the path does by itself is known from the control: probes that no link shapes, sent between those that one does,
+so that whatever makes the machines slow for a while makes both slow. Where timers are coarse (a CPU that is emulated),
+no link can be as true as that. The gate there is relative to the machine's own timers and to what the control does, and
+says how much wider that makes it; where that is as much as the delay that is asked for, a doubled one could pass, so the
+link fails by that name.
 """
 
 from __future__ import annotations
@@ -55,13 +57,17 @@ STALLED_SHARE_MAX = 0.02
 
 MEASURED = (
     "mean_ms", "mean_low_ms", "mean_high_ms", "sigma_ms", "sigma_low_ms", "sigma_high_ms", "median_ms",
-    "quartile_sigma_ms", "expected_median_ms", "expected_sigma_ms", "baseline_mean_ms", "baseline_sigma_ms", "stalled",
-    "late_ms", "widened_ms", "widened_sigma_ms",
+    "quartile_sigma_ms", "expected_median_ms", "expected_sigma_ms", "baseline_mean_ms", "baseline_sigma_ms",
+    "control_median_ms", "control_sigma_ms", "stalled", "late_ms", "widened_ms", "widened_sigma_ms",
 )  # fmt: skip
 
 
 def judge(
-    link: dict[str, Any], back: dict[str, Any] | None, measured: dict[str, Any], baseline: dict[str, Any] | None
+    link: dict[str, Any],
+    back: dict[str, Any] | None,
+    measured: dict[str, Any],
+    baseline: dict[str, Any] | None,
+    compensated_ms: float | None = None,
 ) -> dict[str, Any]:
     """Hold what was measured on a link against what was asked for.
 
@@ -69,7 +75,10 @@ def judge(
         link: the link, an entry of `netem_links` with all its keys.
         back: the link of the other direction, where there is one.
         measured: what ``netem_probe.measure`` returned, and the family (4, 6) by which.
-        baseline: the same, measured while the link was clear; None when it never was.
+        baseline: the same, measured while no link was in force; None when it never was. It stands for the control where
+            that was not answered.
+        compensated_ms: what the path takes by itself, where that is a part of the links' delays; None where it comes on
+            top of them.
 
     Returns:
         An entry of the report: the link's own values, estimates, intervals, ``ok`` and ``problems``.
@@ -98,6 +107,8 @@ def judge(
         "loss_noticed_from_percent": 100 * noticed_loss(target, max(round(sent / weight), 1)),
         "duplicated": measured.get("forward_duplicated"),
         "reordered": measured["forward_reordered"],
+        **_reordered(measured),
+        "compensated_ms": compensated_ms,
         **dict.fromkeys(MEASURED),
         "histogram": {"edges_ms": [], "counts": []},
     }
@@ -110,12 +121,12 @@ def judge(
         problems.append(f"only {len(delays_ms)} of {sent} probes were answered")
         return entry | {"ok": False, "problems": problems}
     found = estimate(delays_ms)
-    clear = estimate([delay / 1e6 for delay in baseline[key]]) if baseline and len(baseline[key]) >= ENOUGH else None
+    control, clear = (_estimated(one, key) for one in (measured.get("control"), baseline))
     links = [link] if shared or back is None else [link, back]
-    expected = _expected(links, clear, measured)
+    expected = _expected(links, control or clear, measured, on_top=compensated_ms is None)
     # An emulator makes up for its machine's timers, and its own counters say where it could not.
-    by_kernel = baseline is not None and "starved" not in measured
-    coarse = coarseness(baseline, key, len(links), expected, len(delays_ms)) if by_kernel else Coarseness()
+    by_kernel = control is not None and "starved" not in measured
+    coarse = coarseness(measured, key, len(links), expected) if by_kernel else Coarseness()
     stalled = stalls(delays_ms, expected.median_ms, expected.sigma_ms)
     problems += _off(link, found, expected, coarse)
     problems += measured.get("starved", [])
@@ -135,6 +146,8 @@ def judge(
         "expected_sigma_ms": expected.sigma_ms,
         "baseline_mean_ms": clear.median_ms if clear else None,
         "baseline_sigma_ms": clear.quartile_sigma_ms if clear else None,
+        "control_median_ms": control.median_ms if control else None,
+        "control_sigma_ms": control.quartile_sigma_ms if control else None,
         "stalled": stalled,
         "late_ms": coarse.late_ms,
         "widened_ms": coarse.median_ms,
@@ -143,6 +156,11 @@ def judge(
         "ok": not problems,
         "problems": problems,
     }
+
+
+def _estimated(measured: dict[str, Any] | None, key: str) -> Estimate | None:
+    delays_ns = (measured or {}).get(key, ())
+    return estimate([delay / 1e6 for delay in delays_ns]) if len(delays_ns) >= ENOUGH else None
 
 
 def loss_of(link: dict[str, Any]) -> tuple[Chain, float]:
@@ -190,6 +208,17 @@ def _lost(chain: Chain, damaged: float, sent: int, lost: int) -> list[str]:
     ]
 
 
+def _reordered(measured: dict[str, Any]) -> dict[str, float]:
+    """Return which share of the probes that were answered had been overtaken, with its 95 % interval."""
+    overtaken, answered = measured["forward_reordered"], max(measured["answered"], 1)
+    low, high = loss_interval(overtaken, answered)
+    return {
+        "reordered_percent": 100 * overtaken / answered,
+        "reordered_low_percent": 100 * low,
+        "reordered_high_percent": 100 * high,
+    }
+
+
 def _duplicated(link: dict[str, Any], found: int | None, sent: int, lost: float) -> list[str]:
     if found is None:
         return []
@@ -218,7 +247,9 @@ def starved(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _expected(links: Sequence[dict[str, Any]], clear: Estimate | None, measured: dict[str, Any]) -> Expectation:
+def _expected(
+    links: Sequence[dict[str, Any]], clear: Estimate | None, measured: dict[str, Any], *, on_top: bool
+) -> Expectation:
     # A rate adds each probe's own time on the wire, which is far below the floor from 1 Mbit/s on.
     probes = max(measured["arrived"], ENOUGH)
     parts = [
@@ -231,7 +262,7 @@ def _expected(links: Sequence[dict[str, Any]], clear: Estimate | None, measured:
     ]
     path_ms, noise_ms = (clear.median_ms, clear.quartile_sigma_ms) if clear else (0.0, 0.0)
     return Expectation(
-        path_ms + sum(part.median_ms for part in parts),
+        (path_ms if on_top else 0.0) + sum(part.median_ms for part in parts),
         math.hypot(noise_ms, *(part.sigma_ms for part in parts)),
         math.hypot(*(part.median_half_ms for part in parts)),
         math.hypot(*(part.sigma_half_ms for part in parts)),
@@ -254,7 +285,7 @@ def _off(link: dict[str, Any], found: Estimate, expected: Expectation, coarse: C
     unsure_ms = coarse.late_ms + coarse.median_ms
     if 0 < link["delay_ms"] < unsure_ms:
         problems.append(
-            f"this machine's timers are late and its base line wavers by {unsure_ms:.3f} ms together, "
+            f"this machine's timers are late and its path wavers by {unsure_ms:.3f} ms together, "
             f"which leaves nothing to say about {link['delay_ms']:g} ms"
         )
     return problems
@@ -272,14 +303,16 @@ def sentence(entry: dict[str, Any]) -> str:
         return f"{target}: OFF: {'; '.join(entry['problems'])}"
     where = "" if entry["clock"] == "shared" else "round trip "
     found = f"measured {where}{entry['median_ms']:.3f} ± {entry['quartile_sigma_ms']:.3f} ms"
-    if entry["baseline_mean_ms"] is not None:
-        found += f" (path alone {entry['baseline_mean_ms']:.3f})"
+    alone_ms = entry["baseline_mean_ms"] if entry["control_median_ms"] is None else entry["control_median_ms"]
+    if alone_ms is not None:
+        found += f" (path alone {alone_ms:.3f}{', compensated' if entry['compensated_ms'] else ''})"
     if entry["late_ms"] or entry["widened_ms"] or entry["widened_sigma_ms"]:
-        found += (
-            f", gate wider for this machine: timers + {entry['late_ms']:.3f}, base line ± {entry['widened_ms']:.3f}, "
-        )
+        found += f", gate wider for this machine: timers + {entry['late_ms']:.3f}, path ± {entry['widened_ms']:.3f}, "
         found += f"jitter ± {entry['widened_sigma_ms']:.3f} ms"
     found += f", lost {entry['lost']} of {entry['probes']}"
+    if entry["reordered"]:
+        low, high = entry["reordered_low_percent"], entry["reordered_high_percent"]
+        found += f", overtaken {entry['reordered_percent']:.3g} % ({low:.2g}-{high:.2g})"
     if entry.get("tcp_mbit") is not None:
         formula = entry["tcp_formula_mbit"]
         found += f", TCP {entry['tcp_mbit']:.3g} Mbit/s" + (f" (formula {formula:.3g})" if formula else "")

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.netem_filters import Commands, Filters
+from ansible.module_utils.netem_filters import SSH, Commands, Filters
 from ansible.module_utils.netem_tables import write_table
 from ansible.module_utils.netem_tc import (
     NodeError,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ansible.module_utils.link import Link
+    from ansible.module_utils.netem_filters import Port
     from ansible.module_utils.netem_shaping import Shaped
 
 ROOT = "fb00:"
@@ -66,7 +67,7 @@ class Kernel:
         if reason := lacks_netem():
             return f"this kernel has no sch_netem ({reason})"
         root = ["qdisc", "add", "dev", "lo", "root", "handle", ROOT, "htb"]
-        failed, said = tc_batch([root, *Filters("lo", ("parent", ROOT)).open((22,), ROOT)], scratch=True)
+        failed, said = tc_batch([root, *Filters("lo", ("parent", ROOT)).open((SSH,), ROOT)], scratch=True)
         return None if failed is None else f"this kernel has no {'cls_u32' if failed else 'sch_htb'} ({said})"
 
     def check(self, links: Sequence[Link]) -> None:
@@ -103,12 +104,12 @@ class Kernel:
             "segments": {name: segments(name) for name in (self.interface, *overlays(self.interface))},
         }
 
-    def open(self, before: dict[str, Any], ports: Sequence[int]) -> None:
+    def open(self, before: dict[str, Any], passing: Sequence[Port]) -> None:
         """Attach the root, and have senders hand over segments one by one, or netem would lose 64 kB at one draw."""
         for name in before["segments"]:
             set_segments(name, 1)
         root = ["qdisc", "replace", "dev", self.interface, "root", "handle", ROOT, "htb", "direct_qlen", "1000"]
-        tc_batch([root, *self.filters.open(ports, ROOT)])
+        tc_batch([root, *self.filters.open(passing, ROOT)])
 
     def close(self, before: dict[str, Any]) -> None:
         """Detach everything of ours and put back what was there before."""
@@ -126,18 +127,18 @@ class Kernel:
 
     def add(self, shaped: Shaped) -> None:
         """Make a link: its class, its leaf, then the filters that send frames there."""
-        make = self._make(self.interface, shaped.link, shaped.number)
-        self._say([*make, *self.filters.add(shaped, ["flowid", self._class(shaped.number)])], shaped.link)
+        make = self._make(self.interface, shaped.made, shaped.number)
+        self._say([*make, *self.filters.add(shaped, ["flowid", self._class(shaped.number)])], shaped.made)
 
     def change(self, old: Shaped, new: Shaped) -> None:
         """Give a link new values while it carries frames; those on their way keep theirs."""
         commands: Commands = []
-        if old.link.tc_class() != new.link.tc_class():
+        if old.made.tc_class() != new.made.tc_class():
             at = ["dev", self.interface, "parent", ROOT, "classid", self._class(new.number)]
-            commands.append(["class", "change", *at, *new.link.tc_class()])
+            commands.append(["class", "change", *at, *new.made.tc_class()])
         leaf = self._leaf(self.interface, new.number)
-        commands.append(["qdisc", "change", *leaf, *new.link.tc_change(old.link)])
-        self._say(commands, new.link)
+        commands.append(["qdisc", "change", *leaf, *new.made.tc_change(old.made)])
+        self._say(commands, new.made)
 
     def drop(self, shaped: Shaped) -> None:
         """Take a link away: filters first, so that nothing meets a class without a leaf."""

@@ -13,7 +13,6 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ansible.module_utils import netem_processes as processes
 from ansible.module_utils.netem_shaping import Shaping
 from ansible.module_utils.netem_tc import NodeError, run
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOOK_SECONDS = 5.0
-END_SECONDS = 5.0
 NAME = "ansible.module_utils.netem_lease"
 OURS = "ansible.module_utils."
 BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -115,14 +114,7 @@ class Lease:
         self.note.unlink(missing_ok=True)
         if systemd_is_here():
             self._stop_timer()
-        for pid in self.watchers():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + END_SECONDS
-        while self.watchers():
-            if time.monotonic() > deadline:
-                raise NodeError(f"the watcher of {self.interface}'s lease (pid {self.watchers()[0]}) does not end.")
-            time.sleep(0.01)
+        processes.end(self.watchers(), f"watchers of {self.interface}'s lease")
         if self.folder.exists():
             shutil.rmtree(self.folder / "code", ignore_errors=True)
             (self.folder / f"{self.interface}.watch").unlink(missing_ok=True)
@@ -138,16 +130,8 @@ class Lease:
         self.file.unlink()
 
     def watchers(self) -> list[int]:
-        """Return the pids of this lease's watchers: by command line and network namespace, as nodes share machines."""
-        found = []
-        here = os.readlink("/proc/self/ns/net")
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError):  # it ended while we looked
-                    words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                    if NAME in words and words[-4:-1] == self._names() and here == os.readlink(entry / "ns" / "net"):
-                        found.append(int(entry.name))
-        return found
+        """Return the pids of this lease's watchers."""
+        return [pid for pid, _, words in processes.on_this_node() if NAME in words and words[-4:-1] == self._names()]
 
     def _names(self) -> list[str]:
         return [self.interface, str(self.folder), self.program]

@@ -2,7 +2,8 @@
 
 One exchange measures both directions: a reply carries when the probe arrived (the kernel's time stamp, so a
 responder that waits for a CPU does not count) and which of the last 256 probes had arrived by then, so a lost probe
-and a lost reply are told apart. Standard library only.
+and a lost reply are told apart. Between two probes goes one by a port that no link shapes: what the path and the
+machines do by themselves is seen at the same time. Standard library only.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ import contextlib
 import os
 import secrets
 import select
-import signal
 import socket
 import struct
 import time
 import zlib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ansible.module_utils import netem_processes as processes
 from ansible.module_utils.netem_stream import bind, drain, listen, opened_socket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 SO_TIMESTAMPNS = 35
 PROBE = struct.Struct("!IIQ")  # session, number, sent
@@ -31,7 +33,7 @@ WINDOW = 256
 PRIORITY = 10  # SCHED_FIFO, where allowed: below the emulators (20), above what else the node does
 SESSIONS_MAX = 256
 NUMBER_MAX = 1_000_000  # what is larger is not from us
-WAITS, WAITS_LEAST, LATENESS_S = 200, 30, 2  # how often a node is asked how punctual it is, and for how long in all
+WAITS, WAITS_LEAST, LATENESS_S = 200, 30, 1  # how often a node is asked how punctual it is, and for how long in all
 WARM_UP = 20  # neighbours get resolved and caches filled by probes that do not count
 TAIL = 8  # probes after the last that counts: their replies say whether that one arrived
 LINGER_SECONDS = 0.4
@@ -62,22 +64,27 @@ def receive(opened: socket.socket) -> tuple[bytes, int, Any] | None:
     return message, seconds * 1_000_000_000 + nanoseconds, sender
 
 
+def received(opened: socket.socket) -> Iterator[tuple[bytes, int, Any]]:
+    """Yield the messages that have arrived."""
+    while (got := receive(opened)) is not None:
+        yield got
+
+
 def be_punctual() -> None:
     """Ask for a CPU as soon as a message or a timer wants one; a plain priority has to do where that is refused."""
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
 
 
-def respond(opened: socket.socket, seconds: float) -> None:
+def respond(sockets: Sequence[socket.socket], seconds: float) -> None:
     """Answer probes until the time is over."""
     be_punctual()
     clock = clock_id()
     sessions: dict[int, tuple[int, int]] = {}
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        select.select([opened], [], [], left)
-        while (got := receive(opened)) is not None:
-            message, arrived, sender = got
+        ready, _, _ = select.select(sockets, [], [], left)
+        for opened, (message, arrived, sender) in ((one, got) for one in ready for got in received(one)):
             if len(message) != PROBE.size:
                 continue
             session, number, sent = PROBE.unpack(message)
@@ -95,10 +102,14 @@ def respond(opened: socket.socket, seconds: float) -> None:
                 opened.sendto(answer, sender)
 
 
-def start_responder(address: str, port: int, seconds: float) -> None:
+def start_responder(address: str, port: int, control_port: int, seconds: float) -> None:
     """Answer probes, and take what TCP sends, from processes of their own that end by themselves."""
-    with open_socket(address, port) as datagrams, listen(address, port) as connections:
-        _detach(lambda: respond(datagrams, seconds))
+    with (
+        open_socket(address, port) as datagrams,
+        open_socket(address, control_port) as control,
+        listen(address, port) as connections,
+    ):
+        _detach(lambda: respond((datagrams, control), seconds))
         _detach(lambda: drain(connections, seconds))
 
 
@@ -117,27 +128,27 @@ def _detach(work: Callable[[], None]) -> None:
 
 
 def responders() -> list[int]:
-    """Return the pids of this node's responders: by name and network namespace, for nodes may share a machine."""
-    found = []
-    here = os.readlink("/proc/self/ns/net")
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # it ended while we looked
-                if (entry / "comm").read_text().strip() == NAME and os.readlink(entry / "ns" / "net") == here:
-                    found.append(int(entry.name))
-    return found
+    """Return the pids of this node's responders."""
+    return [pid for pid, name, _ in processes.on_this_node() if name == NAME]
 
 
 def stop_responders() -> int:
     """End this node's responders and return how many there were."""
     found = responders()
-    for pid in found:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    processes.end(found, "responders")
     return len(found)
 
 
-def measure(source: str, target: str, port: int, probes: int, interval_ms: float, wait_ms: float = 0) -> dict[str, Any]:
+def measure(
+    source: str,
+    target: str,
+    port: int,
+    probes: int,
+    interval_ms: float,
+    *,
+    control_port: int | None = None,
+    wait_ms: float = 0,
+) -> dict[str, Any]:
     """Probe one peer and return what happened to each probe.
 
     Args:
@@ -146,37 +157,45 @@ def measure(source: str, target: str, port: int, probes: int, interval_ms: float
         port: UDP.
         probes: how many count.
         interval_ms: between two of them.
+        control_port: UDP, shaped by no link; half an interval after each probe one goes there. None for no such.
         wait_ms: how long this node waits for a timer when it is asked how punctual it is; a CPU that was idle for longer
             is later. Nothing is asked with 0.
 
     Returns:
         sent, interval_ms; arrived (of them, at the peer); answered (replies that came back); forward_ns, backward_ns and
         round_trip_ns (one entry an answered probe, in order of sending; the round trip without the peer's own time);
-        late_ns (how much longer than wait_ms each wait took: by the node's timer, and by the way from an interrupt to this
-        process); woken_ns (that way alone, from a reply's arrival in the kernel);
-        forward_duplicated (probes that the peer received twice); forward_reordered, backward_reordered (RFC 4737: arrived after a later one); shared_clock.
+        late_ns (how much longer than wait_ms each wait took); forward_duplicated (probes that the peer received twice);
+        forward_reordered, backward_reordered (RFC 4737: arrived after a later one); shared_clock; control (the same of
+        the probes to control_port, {} without).
     """
-    with open_socket(source, 0) as opened:
-        opened.connect((target, port))
+    with contextlib.ExitStack() as stack:
+        lanes = []
+        for number in (port, control_port):
+            if number is not None:
+                opened = stack.enter_context(open_socket(source, 0))
+                opened.connect((target, number))
+                lanes.append(opened)
         be_punctual()
-        _exchange(opened, WARM_UP, interval_ms)
+        _exchange(lanes, WARM_UP, interval_ms)
         late_ns = lateness(wait_ms) if wait_ms > 0 else []
-        replies, seen, received, woken_ns = _exchange(opened, probes, interval_ms)
-    counted = [replies[number] for number in sorted(replies) if number < probes]
+        found = [_outcome(one, probes, interval_ms) for one in _exchange(lanes, probes, interval_ms)]
+    return {**found[0], "late_ns": late_ns, "control": found[1] if len(found) > 1 else {}}
+
+
+def _outcome(lane: Lane, probes: int, interval_ms: float) -> dict[str, Any]:
+    replies = {number: reply for number, reply in sorted(lane.replies.items()) if number < probes}
     return {
         "sent": probes,
         "interval_ms": interval_ms,
-        "arrived": (seen & ((1 << probes) - 1)).bit_count(),
-        "answered": len(counted),
-        "forward_ns": [arrived - sent for sent, arrived, _, _, _, _ in counted],
-        "backward_ns": [back - answered for _, _, answered, back, _, _ in counted],
-        "round_trip_ns": [back - sent - (answered - arrived) for sent, arrived, answered, back, _, _ in counted],
-        "late_ns": late_ns,
-        "woken_ns": woken_ns,
-        "forward_duplicated": received - seen.bit_count(),
-        "forward_reordered": _reordered([number for _, number in sorted((r[4], n) for n, r in replies.items())]),
-        "backward_reordered": _reordered([order for _, order in sorted((r[3], r[4]) for r in replies.values())]),
-        "shared_clock": all(clock == clock_id() for *_, clock in counted),
+        "arrived": (lane.seen & ((1 << probes) - 1)).bit_count(),
+        "answered": len(replies),
+        "forward_ns": [one.arrived - one.sent for one in replies.values()],
+        "backward_ns": [one.back - one.answered for one in replies.values()],
+        "round_trip_ns": [one.back - one.sent - (one.answered - one.arrived) for one in replies.values()],
+        "forward_duplicated": lane.received - lane.seen.bit_count(),
+        "forward_reordered": _reordered(sorted(replies, key=lambda number: replies[number].order)),
+        "backward_reordered": _reordered([one.order for one in sorted(replies.values(), key=lambda one: one.back)]),
+        "shared_clock": all(one.clock == clock_id() for one in replies.values()),
     }
 
 
@@ -190,7 +209,7 @@ def lateness(wait_ms: float) -> list[int]:
     return late_ns
 
 
-def _reordered(numbers: list[int]) -> int:
+def _reordered(numbers: Iterable[int]) -> int:
     highest, late = -1, 0
     for number in numbers:
         late += number < highest
@@ -198,45 +217,59 @@ def _reordered(numbers: list[int]) -> int:
     return late
 
 
-class Exchange(NamedTuple):
-    """What came back by number (sent, arrived, answered, back, order at the peer, clock), and how long we took to wake."""
+class Reply(NamedTuple):
+    """What is known of a probe that was answered: four times in ns, its place among the peer's, the peer's clock."""
 
-    replies: dict[int, tuple[int, int, int, int, int, int]]
-    seen: int
-    received: int
-    woken_ns: list[int]
+    sent: int
+    arrived: int
+    answered: int
+    back: int
+    order: int
+    clock: int
 
 
-def _exchange(opened: socket.socket, probes: int, interval_ms: float) -> Exchange:
-    session = secrets.randbits(32)
-    replies: dict[int, tuple[int, int, int, int, int, int]] = {}
-    woken_ns: list[int] = []
-    seen = received = 0
-    number, interval = 0, interval_ms / 1000
+@dataclass
+class Lane:
+    """Probes to one port, and what came back of them: by number; which the peer saw, and how many."""
+
+    opened: socket.socket
+    session: int = field(default_factory=lambda: secrets.randbits(32))
+    replies: dict[int, Reply] = field(default_factory=dict)
+    seen: int = 0
+    received: int = 0
+
+    def send(self, number: int) -> None:
+        """Send a probe; one that the node's own queue refuses counts as lost."""
+        with contextlib.suppress(ConnectionRefusedError, BlockingIOError):
+            self.opened.send(PROBE.pack(self.session, number, time.time_ns()))
+
+    def take(self) -> None:
+        """Take the replies that have arrived."""
+        for message, back, _ in received(self.opened):
+            if len(message) == REPLY.size:
+                session, number, sent, arrived, answered, order, clock, base, window = REPLY.unpack(message)
+                if session == self.session:
+                    # not a copy that came later
+                    self.replies.setdefault(number, Reply(sent, arrived, answered, back, order, clock))
+                    self.seen |= int.from_bytes(window, "big") << base
+                    self.received = max(self.received, order + 1)
+
+
+def _exchange(sockets: Sequence[socket.socket], probes: int, interval_ms: float) -> list[Lane]:
+    """Send by each socket in turn, evenly spaced, and take what comes back."""
+    lanes = [Lane(opened) for opened in sockets]
+    gap, count = interval_ms / 1000 / len(lanes), (probes + TAIL) * len(lanes)
     start = time.monotonic()
-    last = start + (probes + TAIL) * interval
-    while True:
-        now = time.monotonic()
-        due = start + number * interval
-        if number < probes + TAIL and now >= due:
-            with contextlib.suppress(ConnectionRefusedError, BlockingIOError):  # counts as lost
-                opened.send(PROBE.pack(session, number, time.time_ns()))
-            number += 1
+    end = start + count * gap + LINGER_SECONDS
+    sent = 0
+    while (now := time.monotonic()) <= end and any(len(lane.replies) < probes + TAIL for lane in lanes):
+        due = start + sent * gap
+        if sent < count and now >= due:
+            lanes[sent % len(lanes)].send(sent // len(lanes))
+            sent += 1
             continue
-        if now > last + LINGER_SECONDS or len(replies) == probes + TAIL:
-            return Exchange(replies, seen, received, woken_ns)
-        pause = min(due, last + LINGER_SECONDS) - now if number < probes + TAIL else 0.02
-        woken, _, _ = select.select([opened], [], [], pause)
-        awake = time.time_ns()
-        while (got := receive(opened)) is not None:
-            message, back, _ = got
-            if woken and awake > back:
-                woken_ns.append(awake - back)
-            woken = []  # only the first is what it was woken for
-            if len(message) != REPLY.size:
-                continue
-            of, which, sent, arrived, answered, order, clock, base, window = REPLY.unpack(message)
-            if of == session:
-                replies.setdefault(which, (sent, arrived, answered, back, order, clock))  # not a copy that came later
-                seen |= int.from_bytes(window, "big") << base
-                received = max(received, order + 1)
+        ready, _, _ = select.select(sockets, [], [], min(due, end) - now if sent < count else 0.02)
+        for lane in lanes:
+            if lane.opened in ready:
+                lane.take()
+    return lanes

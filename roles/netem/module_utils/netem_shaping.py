@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ansible.module_utils.link import Link
 from ansible.module_utils.netem_addresses import Network, ends, networks
 from ansible.module_utils.netem_emulator import Emulator
+from ansible.module_utils.netem_filters import SSH, Port
 from ansible.module_utils.netem_kernel import Kernel
 from ansible.module_utils.netem_tc import NodeError, dump, exists, flaps
 
@@ -27,11 +28,33 @@ LINKS_MAX = 499  # the filters' preferences and the classes' numbers leave room 
 
 @dataclass(frozen=True)
 class Shaped:
-    """A link on its interface: the target's addresses, and the number that its class and filters carry."""
+    """A link on its interface.
+
+    Attributes:
+        link: what was asked for.
+        addresses: the target's.
+        number: what its class and filters carry.
+        path_ms: what the path takes by itself, where that is to be a part of the link's delay; else nothing.
+    """
 
     link: Link
     addresses: tuple[str, ...]
     number: int
+    path_ms: float = 0.0
+
+    @property
+    def made(self) -> Link:
+        """The link that is to be made: what was asked for, less what the path takes by itself.
+
+        Raises:
+            LinkError: that leaves too little.
+        """
+        return self.link.beyond(self.path_ms) if self.path_ms else self.link
+
+    def __str__(self) -> str:
+        said = f"{self.link}" + (f", of which the path takes {self.path_ms:g} ms" if self.path_ms else "")
+        ranges = [one for one in self.addresses if "/" in one]
+        return said + (f", also to {', '.join(ranges)} behind it" if ranges else "")
 
     def networks(self) -> dict[int, list[Network]]:
         """Return the target's addresses and ranges by family.
@@ -54,7 +77,7 @@ class Backend(Protocol):
     def unusable(self) -> str | None: ...
     def check(self, links: Sequence[Link]) -> None: ...
     def snapshot(self) -> dict[str, Any]: ...
-    def open(self, before: dict[str, Any], ports: Sequence[int]) -> None: ...
+    def open(self, before: dict[str, Any], passing: Sequence[Port]) -> None: ...
     def close(self, before: dict[str, Any]) -> None: ...
     def add(self, shaped: Shaped) -> None: ...
     def change(self, old: Shaped, new: Shaped) -> None: ...
@@ -76,12 +99,13 @@ class Shaping:
         interface: the data interface.
         folder: where this node keeps what the role leaves on it.
         program: the emulator's path on this node.
-        ports: TCP ports by which the testbed is managed: never shaped.
+        passing: ports of what no link shapes: by which the testbed is managed, with one interface only or from a
+            controller that is a node, and by which probes see the path alone.
     """
 
-    def __init__(self, interface: str, folder: Path, program: str, ports: Sequence[int] = (22,)) -> None:
+    def __init__(self, interface: str, folder: Path, program: str, passing: Sequence[Port] = (SSH,)) -> None:
         self.interface = interface
-        self.ports = ports
+        self.passing = passing
         self.file = folder / f"{interface}.state"
         self.backends: dict[str, Backend] = {
             "kernel": Kernel(interface, folder),
@@ -89,7 +113,11 @@ class Shaping:
         }
 
     def preflight(
-        self, backend: str, links: Sequence[Link] = (), addresses: Mapping[str, Sequence[str]] | None = None
+        self,
+        backend: str,
+        links: Sequence[Link] = (),
+        addresses: Mapping[str, Sequence[str]] | None = None,
+        paths_ms: Mapping[str, float] | None = None,
     ) -> tuple[Backend, str]:
         """Return the backend to use and a sentence that says why; nothing is touched.
 
@@ -97,11 +125,13 @@ class Shaping:
             links: those that leave this node.
             addresses: each target's addresses.
             backend: "kernel", "emulator" or "auto": the kernel's where it can, ours where it cannot.
+            paths_ms: how much of a link's delay is the path's own, by target, as far as that is known.
 
         Raises:
-            NodeError: not root, no `tc`, no such interface, no backend that works here, or a link it cannot do.
+            NodeError: no backend that works here, or a link it cannot do.
+            LinkError: a path leaves too little of its link's delay.
         """
-        check_node(self.interface)
+        made = [link.beyond((paths_ms or {}).get(link.target, 0.0)) for link in links]
         if len(links) > LINKS_MAX:
             raise NodeError(f"{self.interface}: {len(links)} links, but one interface takes {LINKS_MAX} at most.")
         known = addresses or {}
@@ -112,7 +142,7 @@ class Shaping:
         for name in self.backends if backend == "auto" else [backend]:
             reason = self.backends[name].unusable()
             if reason is None:
-                self.backends[name].check(links)
+                self.backends[name].check(made)
                 return self.backends[name], f"{name} backend" + (f": {reasons[0]}" if reasons else "")
             reasons.append(reason)
         advice = "" if backend == "emulator" else " Load or install what is missing (Debian's kernels have it)"
@@ -148,7 +178,13 @@ class Shaping:
         return _first_difference(state["dump"], dump(self.interface))
 
     def apply(
-        self, links: Sequence[Link], addresses: Mapping[str, Sequence[str]], backend: Backend, *, dry: bool
+        self,
+        links: Sequence[Link],
+        addresses: Mapping[str, Sequence[str]],
+        backend: Backend,
+        paths_ms: Mapping[str, float],
+        *,
+        dry: bool,
     ) -> Outcome:
         """Bring the interface to exactly these links; only what differs is touched.
 
@@ -156,6 +192,7 @@ class Shaping:
             links: the links whose source is this node.
             addresses: each target's addresses on the data network.
             backend: what preflight chose.
+            paths_ms: how much of a link's delay is the path's own, by target: so much less is made.
             dry: only say what would change.
 
         Raises:
@@ -164,11 +201,11 @@ class Shaping:
         now, state = self.current()
         drift = self.drift() if state is not None else None
         stale = state is not None and (state["backend"] != backend.name or drift is not None)
-        wanted = self._number(links, addresses, {} if stale else now)
+        wanted = self._number(links, addresses, paths_ms, {} if stale else now)
         outcome = Outcome(
             changed=stale or now != wanted or (bool(wanted) and state is None),
-            before=[f"{one.link}{' (not in force as recorded)' if stale else ''}" for one in now.values()],
-            after=[str(one.link) for one in wanted.values()],
+            before=[f"{one}{' (not in force as recorded)' if stale else ''}" for one in now.values()],
+            after=[str(one) for one in wanted.values()],
         )
         if dry or not outcome.changed:
             return outcome
@@ -183,7 +220,7 @@ class Shaping:
                 "boot": BOOT.read_text(), "flaps": flaps(self.interface),
             }  # fmt: skip
             self._write(state, {}, "")
-            backend.open(state["before"], self.ports)
+            backend.open(state["before"], self.passing)
         for target in now.keys() - wanted.keys():
             backend.drop(now[target])
         for target, shaped in wanted.items():
@@ -206,7 +243,7 @@ class Shaping:
             backend for backend in self.backends.values() if backend.present() or state.get("backend") == backend.name
         ]
         leftovers = self.file.exists() or bool(there)
-        outcome = Outcome(leftovers, [str(one.link) for one in now.values()], [])
+        outcome = Outcome(leftovers, [str(one) for one in now.values()], [])
         if dry or not leftovers:
             return outcome
         for backend in there:
@@ -215,14 +252,19 @@ class Shaping:
         return outcome
 
     def _number(
-        self, links: Sequence[Link], addresses: Mapping[str, Sequence[str]], now: Mapping[str, Shaped]
+        self,
+        links: Sequence[Link],
+        addresses: Mapping[str, Sequence[str]],
+        paths_ms: Mapping[str, float],
+        now: Mapping[str, Shaped],
     ) -> dict[str, Shaped]:
         taken = {now[link.target].number for link in links if link.target in now}
         free = (number for number in range(1, LINKS_MAX + 1) if number not in taken)
         wanted = {}
         for link in sorted(links, key=lambda one: one.target):
             number = now[link.target].number if link.target in now else next(free)
-            wanted[link.target] = Shaped(link, tuple(addresses[link.target]), number)
+            path_ms = paths_ms.get(link.target, 0.0)
+            wanted[link.target] = Shaped(link, tuple(addresses[link.target]), number, path_ms)
         return wanted
 
     def _read(self) -> dict[str, Any] | None:
@@ -244,7 +286,8 @@ class Shaping:
 
 def _shaped(state: Mapping[str, Any]) -> dict[str, Shaped]:
     found = [
-        Shaped(Link.from_mapping(one["link"]), tuple(one["addresses"]), one["number"]) for one in state.get("links", [])
+        Shaped(Link.from_mapping(one["link"]), tuple(one["addresses"]), one["number"], one.get("path_ms", 0.0))
+        for one in state.get("links", [])
     ]
     return {one.link.target: one for one in found}
 

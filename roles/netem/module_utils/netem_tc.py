@@ -152,6 +152,15 @@ def overlays(interface: str) -> tuple[str, ...]:
     return tuple(sorted(name for lower, name in under if lower == interface))
 
 
+def routes(interface: str) -> list[tuple[str, str]]:
+    """Return which ranges this node reaches over an interface by way of whom: range and next hop, default routes left out."""
+    found = []
+    for family in ("-4", "-6"):
+        shown = json.loads(run("ip", family, "-json", "route", "show", "dev", interface).stdout or "[]")
+        found += [(one["dst"], one["gateway"]) for one in shown if "gateway" in one and one["dst"] != "default"]
+    return found
+
+
 def flaps(interface: str) -> int:
     """Return how often the interface lost or found its carrier."""
     shown = json.loads(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from typing import Any
 
 import pytest
@@ -249,45 +250,79 @@ def test_the_histogram_counts_every_delay_once(delays_ms: list[float]):
     assert shown["edges_ms"] == sorted(shown["edges_ms"])
 
 
-def own_clocks(delays_ms: list[float], late_ms: float, seed: int) -> dict[str, Any]:
+def between_emulated_machines(
+    seed: int, delay_ms: float, jitter_ms: float, *, wavers_ms: float, slow_ms: float = 0
+) -> dict[str, Any]:
+    """Round trips between emulated CPUs: 1.2 ms alone, spread by 0.25 ms, wavering every half second; timers 0.3 ms late.
+
+    The control is as slow as the link is, at any time.
+    """
     draw = random.Random(seed)
-    woken = [int(1e6 * (0.35 + abs(draw.gauss(0, 0.05)))) for _ in delays_ms]
-    late = [int(1e6 * (0.3 + abs(draw.gauss(0, late_ms)))) + way for way in woken]
-    return measured([1.0] * len(delays_ms), round_trip_ns=[int(one * 1e6) for one in delays_ms]) | {
-        "late_ns": late,
-        "woken_ns": woken,
-        "shared_clock": False,
+    steps = [slow_ms + draw.gauss(0, wavers_ms) for _ in range(17)]
+    alone, shaped = ([1.2 + steps[at // 30] + draw.gauss(0, 0.25) for at in range(500)] for _ in range(2))
+    shaped = [path_ms + draw.gauss(delay_ms, jitter_ms) for path_ms in shaped]
+    control = {"round_trip_ns": [int(one * 1e6) for one in alone]}
+    return measured([1.0] * 500, round_trip_ns=[int(one * 1e6) for one in shaped], shared_clock=False) | {
+        "late_ns": [int(1e6 * (0.3 + abs(draw.gauss(0, 0.1)))) for _ in range(200)],
+        "control": control,
     }
 
 
-def emulated(seed: int, delay_ms: float, jitter_ms: float, wavers_ms: float, count: int) -> list[float]:
-    """Round trips between emulated CPUs: 1.2 ms alone, spread by 0.25 ms, and wavering every half second."""
-    draw = random.Random(seed)
-    steps = [draw.gauss(0, wavers_ms) for _ in range(count // 30 + 1)]
-    return [1.2 + steps[at // 30] + draw.gauss(0, 0.25) + draw.gauss(delay_ms, jitter_ms) for at in range(count)]
-
-
-@pytest.mark.parametrize("wavers_ms", [0.05, 0.15])
-def test_between_coarse_machines_right_links_pass_wrong_ones_fail_and_the_verdict_says_how_much_wider(wavers_ms: float):
+@pytest.mark.parametrize(("wavers_ms", "slow_ms"), [(0.05, 0), (0.15, 0), (0.05, 0.8)])
+def test_between_coarse_machines_right_links_pass_wrong_ones_fail_and_the_verdict_says_how_much_wider(
+    wavers_ms: float, slow_ms: float
+):
     link, refused = EDGE | {"loss_percent": 0}, 0
     back = link | {"source": "edge-1", "target": "bs"}
+    clear = between_emulated_machines(7, 0, 0, wavers_ms=wavers_ms)  # when the machine was not as slow
     for seed in range(100):
-        clear = own_clocks(emulated(seed, 0, 0, wavers_ms, 300), 0.1, seed)
-        right = own_clocks(emulated(1000 + seed, 2.5 + 0.6, 0.25 * 2**0.5, wavers_ms, 500), 0.1, seed)
+        late_ms = 2 * random.Random(seed).uniform(0, 0.35)
+        right, doubled, without = (
+            between_emulated_machines(
+                seed + 1000 * links, 1.25 * links + late_ms, 0.25 * links**0.5, wavers_ms=wavers_ms, slow_ms=slow_ms
+            )
+            for links in (2, 3, 1)
+        )
         entry = gate.judge(link, back, right, clear)
         refused += not entry["ok"]
-        doubled = own_clocks(emulated(2000 + seed, 3.75 + 0.6, 0.25 * 2**0.5, wavers_ms, 500), 0.1, seed)
         assert not gate.judge(link, back, doubled, clear)["ok"]
-        without = own_clocks(emulated(3000 + seed, 1.25 + 0.2, 0.25, wavers_ms, 500), 0.1, seed)
         assert not gate.judge(link, back, without, clear)["ok"]
     assert refused <= 3
     assert entry["late_ms"] > 0.5
-    said = f"gate wider for this machine: timers + {entry['late_ms']:.3f}, base line ± {entry['widened_ms']:.3f}"
+    said = f"gate wider for this machine: timers + {entry['late_ms']:.3f}, path ± {entry['widened_ms']:.3f}"
     assert said in gate.sentence(entry)
 
 
-def test_a_base_line_that_wavers_too_much_to_tell_anything_fails_by_that_name():
+def test_a_path_that_wavers_too_much_to_tell_anything_fails_by_that_name():
     link = EDGE | {"loss_percent": 0}
-    clear = own_clocks(emulated(1, 0, 0, 2, 300), 0.1, 1)
-    entry = gate.judge(link, link, own_clocks(emulated(2, 2.5, 0.25, 2, 500), 0.1, 2), clear)
+    entry = gate.judge(link, link, between_emulated_machines(2, 2.5, 0.25, wavers_ms=4), None)
     assert any("leaves nothing to say about 1.25 ms" in problem for problem in entry["problems"])
+
+
+def test_the_path_alone_is_what_it_is_at_the_same_time_not_what_it_was_before():
+    control = measured(probes(0.4, 0, seed=3))
+    busy = measured(probes(1.65, 0.25), control=control, starved=[])
+    entry = gate.judge(EDGE, None, busy, BASELINE)
+    assert entry["ok"], entry["problems"]
+    assert entry["control_median_ms"] == pytest.approx(0.44, abs=0.01)
+    assert entry["baseline_mean_ms"] == pytest.approx(0.04, abs=0.01)
+    assert not gate.judge(EDGE, None, measured(probes(1.65, 0.25), starved=[]), BASELINE)["ok"]
+
+
+def test_a_path_that_is_a_part_of_the_delay_is_not_expected_on_top_of_it():
+    control = measured(probes(0.2, 0, seed=3))
+    whole = measured(probes(1.22, 0.25), control=control, starved=[])
+    entry = gate.judge(EDGE, None, whole, BASELINE, 0.23)
+    assert entry["ok"], entry["problems"]
+    assert (entry["expected_median_ms"], entry["compensated_ms"]) == (pytest.approx(1.25, abs=0.001), 0.23)
+    assert re.search(r"measured 1\.2\d+ ± 0\.2\d+ ms \(path alone 0\.2\d+, compensated\)", gate.sentence(entry))
+    assert not gate.judge(EDGE, None, whole, BASELINE)["ok"], "else it would be missing"
+
+
+def test_probes_that_were_overtaken_are_a_share_with_its_interval():
+    entry = verdict(EDGE, probes(1.25, 0.25), forward_reordered=40)
+    theirs = stats.binomtest(40, 1000).proportion_ci(0.95, method="exact")
+    assert entry["reordered_percent"] == 4
+    interval = entry["reordered_low_percent"], entry["reordered_high_percent"]
+    assert interval == pytest.approx((100 * theirs.low, 100 * theirs.high))
+    assert ", overtaken 4 % (2.9-5.4)" in gate.sentence(entry)

@@ -132,3 +132,40 @@ def test_a_kernel_that_lacks_a_part_is_named_before_anything_is_touched(seen: di
     assert "Load or install what is missing (Debian's kernels have it)" in said
     assert ("/dev/net/tun cannot be opened" in said) == (missing == "either")
     assert seen["lacking"]["after"] == seen["lacking"]["before"]
+
+
+def test_pods_behind_vxlan_are_shaped_with_their_hosts_and_each_frame_by_a_draw_of_its_own(seen: dict[str, Any]):
+    assert seen["pods"]["applied"] == {"a": True, "b": True}
+    assert 800 < seen["pods"]["vxlan_ms"] < 900
+    assert 1000 < seen["pods"]["draw"] <= 1514
+
+
+def test_pods_behind_a_route_to_their_host_are_its_own_and_a_new_route_is_a_change_to_come(seen: dict[str, Any]):
+    found = seen["pods"]
+    assert found["unnoticed_ms"] < 400
+    assert found["new route"] == {
+        "before": "a -> b: 400 ms, 0 % loss\n",
+        "after": "a -> b: 400 ms, 0 % loss, also to 10.43.2.0/24 behind it\n",
+    }
+    assert found["again"] == [{"a": True, "b": True}, {"a": False, "b": False}]
+    assert 800 < found["host-gw_ms"] < 900
+
+
+def test_pods_interfaces_are_left_as_they_were(seen: dict[str, Any]):
+    assert "flannel.1" in seen["pods"]["before"]["a"]
+    assert seen["pods"]["after"] == seen["pods"]["before"]
+
+
+def test_what_the_path_takes_is_a_part_of_the_delay_where_that_was_asked_for(seen: dict[str, Any]):
+    found = seen["compensated"]
+    assert re.fullmatch(r"b -> a: 6 ms ± 0.5 ms, 0 % loss, of which the path takes 2\.\d+ ms\n", found["diff"]["after"])
+    assert not found["again"]
+    assert [(one["problems"], 2 < one["compensated_ms"] < 3) for one in found["verdicts"]] == [([], True)] * 2
+
+
+def test_a_path_that_leaves_too_little_of_a_link_or_is_unknown_is_refused(seen: dict[str, Any]):
+    found = seen["compensated"]
+    assert re.match(
+        r"a -> b: the path alone takes 2\.\d+ ms of delay_ms \(1\.5\), and what is left is too", found["short"]
+    )
+    assert found["unknown"].startswith("what the path to c takes by itself is not known")

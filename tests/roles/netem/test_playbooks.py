@@ -66,6 +66,22 @@ def test_links_are_applied_once_verified_and_removed_without_a_trace(clear: Tria
     assert set(changed(clear.playbook("playbooks/clear.yml")).values()) == {0}
 
 
+def test_the_paths_own_delay_is_a_part_of_the_links_where_that_was_asked_for(clear: TrialLab, tmp_path: Path):
+    asked, report = pairs("bs", "edge-1", values=EDGE), tmp_path / "links.json"
+    options = given(asked, netem_compensate_path=True, netem_report_file=str(report))
+    trial = clear.playbook("playbooks/links.yml", "--check", "--diff", *options)
+    assert changed(trial)["bs"], "what is not known yet is no obstacle to a trial run"
+    applied = clear.playbook("playbooks/links.yml", "--diff", *options)
+    assert re.search(r"bs -> edge-1: 1.25 ms ± 0.25 ms, 0.02 % loss, of which the path takes 0\.\d+ ms", applied.stdout)
+    assert set(changed(clear.playbook("playbooks/links.yml", *options)).values()) == {0}
+    verified = clear.playbook("playbooks/verify.yml", *options)
+    assert set(changed(verified).values()) == {0}
+    links = json.loads(report.read_text(encoding="utf-8"))["links"]
+    assert all(0 < one["compensated_ms"] < 0.25 and one["expected_median_ms"] < 1.251 for one in links)
+    refused = clear.playbook("playbooks/verify.yml", *given(asked))
+    assert "In force are other links than asked for" in refused.stdout, "without the option they are other links"
+
+
 def test_a_link_that_is_off_fails_verification_with_the_numbers_and_still_leaves_the_report(
     clear: TrialLab, tmp_path: Path
 ):

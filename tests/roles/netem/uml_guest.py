@@ -5,10 +5,8 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import subprocess
 import sys
 import termios
-import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fidelity import classification, fidelity, wide
 from uml import MARK
 from uml_nodes import Nodes
-from uml_scenes import scenes
+from uml_scenes import largest_draw, scenes
 from wires import ModuleFailedError, call, link
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
     from wires import Wires
 
-NETWORK = ("bridge", "veth")
+NETWORK = ("bridge", "veth", "vxlan")
 SHAPING = ("sch_htb", "sch_netem", "sch_ingress", "sch_tbf", "cls_u32", "act_mirred")
 FINIT_MODULE = 313  # x86-64; other machines have no user-mode Linux
 POWER_OFF = 0x4321FEDC
@@ -64,33 +62,6 @@ def load_modules(modules: Iterable[str]) -> None:
                     raise OSError(ctypes.get_errno(), f"cannot load {path}")
                 os.close(descriptor)
                 loaded.add(name)
-
-
-def largest_draw(wires: Wires, segments: int = 1) -> float:
-    """Send by TCP, so many segments at once, and return the most bytes that one of netem's draws decides on.
-
-    Neither its counters nor a packet socket show that (they see segments); what waits in it does.
-    """
-    wires.links("a", "present", [link("a", "b", 400)])  # long enough to be looked at
-    wires.run("a", "ip", "link", "set", "data0", "gso_max_segs", str(segments))
-    script = (
-        "import socket\nwith socket.create_server((%r, 7000)) as s:\n c, _ = s.accept()\n while c.recv(1 << 16): pass"
-    )
-    sender = "import socket\ns = socket.create_connection((%r, 7000))\ns.sendall(bytes(1 << 18))"
-    server = subprocess.Popen(wires.inside("b", sys.executable, "-c", script % wires.address("b")))
-    deadline = time.monotonic() + 30
-    while ":7000" not in wires.run("b", "ss", "-ltn"):
-        if time.monotonic() > deadline:
-            raise AssertionError("the server does not listen")
-    client = subprocess.Popen(wires.inside("a", sys.executable, "-c", sender % wires.address("b")))
-    most = 0.0
-    while client.poll() is None:
-        shown = json.loads(wires.run("a", "tc", "-s", "-j", "qdisc", "show", "dev", "data0"))
-        leaf = next(one for one in shown if one["handle"] == "fb01:")
-        if leaf["qlen"]:
-            most = max(most, leaf["backlog"] / leaf["qlen"])
-    server.wait(timeout=60)
-    return most
 
 
 def off(entry: dict[str, Any]) -> str | None:
@@ -165,8 +136,10 @@ def look(wires: Wires) -> dict[str, Any]:
     wires.links("a", "absent")
     wires.links("b", "absent")
     seen["wide"] = wide(wires, "kernel")
-    seen["largest_draw_by_gso"] = largest_draw(wires, segments=64)
-    seen["largest_draw"] = largest_draw(wires)
+    wires.links("a", "present", [link("a", "b", 400)])  # long enough to be looked at
+    seen["largest_draw"] = largest_draw(wires, wires.address("b"))
+    wires.run("a", "ip", "link", "set", "data0", "gso_max_segs", "64")
+    seen["largest_draw_by_gso"] = largest_draw(wires, wires.address("b"))
     seen["removed"] = wires.links("a", "absent")["changed"]
     seen["after"] = wires.tc("a")
     seen["removed_again"] = wires.links("a", "absent")["changed"]

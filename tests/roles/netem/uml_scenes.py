@@ -10,6 +10,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +195,102 @@ def lease(wires: Wires) -> dict[str, Any]:
     return seen
 
 
+def largest_draw(wires: Wires, address: str) -> float:
+    """Send from a to an address by TCP and return the most bytes that one of netem's draws decides on.
+
+    Neither its counters nor a packet socket show that (they see segments); what waits in it does.
+    """
+    script = (
+        "import socket\nwith socket.create_server((%r, 7000)) as s:\n c, _ = s.accept()\n while c.recv(1 << 16): pass"
+    )
+    sender = "import socket\ns = socket.create_connection((%r, 7000))\ns.sendall(bytes(1 << 18))"
+    server = subprocess.Popen(wires.inside("b", sys.executable, "-c", script % address))
+    deadline = time.monotonic() + 30
+    while ":7000" not in wires.run("b", "ss", "-ltn"):
+        if time.monotonic() > deadline:
+            raise AssertionError("the server does not listen")
+    client = subprocess.Popen(wires.inside("a", sys.executable, "-c", sender % address))
+    most = 0.0
+    while client.poll() is None:
+        shown = json.loads(wires.run("a", "tc", "-s", "-j", "qdisc", "show", "dev", "data0"))
+        leaf = next(one for one in shown if one["handle"] == "fb01:")
+        if leaf["qlen"]:
+            most = max(most, leaf["backlog"] / leaf["qlen"])
+    server.wait(timeout=60)
+    return most
+
+
+def pods(wires: Wires) -> dict[str, Any]:
+    """Give a and b pods as flannel does, by vxlan and by host-gw; return how long pods wait for each other over links."""
+    macs = {"a": "02:00:00:00:01:0a", "b": "02:00:00:00:01:0b"}
+    numbers = {"a": 1, "b": 2}
+    for here, there in (("a", "b"), ("b", "a")):
+        mine, theirs = numbers[here], numbers[there]
+        for command in (
+            f"ip link add flannel.1 type vxlan id 1 dev data0 local {wires.address(here)} dstport 8472 nolearning",
+            f"ip link set flannel.1 address {macs[here]} mtu 1450 up",
+            f"ip addr add 10.42.{mine}.0/32 dev flannel.1",
+            f"ip neigh add 10.42.{theirs}.0 lladdr {macs[there]} dev flannel.1",
+            f"bridge fdb append {macs[there]} dev flannel.1 dst {wires.address(there)}",
+            f"ip route add 10.42.{theirs}.0/24 via 10.42.{theirs}.0 dev flannel.1 onlink",
+            f"ip addr add 10.42.{mine}.5/32 dev lo",
+            f"ip addr add 10.43.{mine}.5/32 dev lo",
+        ):
+            wires.run(here, *command.split())
+    before = {node: wires.tc(node) for node in ("a", "b")}
+    links = [link("a", "b", 400), link("b", "a", 400)]  # long enough to be looked at
+    applied = {node: wires.links(node, "present", links, backend="kernel")["changed"] for node in ("a", "b")}
+    seen: dict[str, Any] = {"applied": applied, "vxlan_ms": wires.connect_ms("a", "10.42.2.5", 9, "10.42.1.5")}
+    seen["draw"] = largest_draw(wires, "10.42.2.5")
+    for node, there in (("a", "b"), ("b", "a")):
+        wires.run(node, *f"ip route add 10.43.{numbers[there]}.0/24 via {wires.address(there)} dev data0".split())
+    seen["unnoticed_ms"] = wires.connect_ms("a", "10.43.2.5", 9, "10.43.1.5")
+    seen["new route"] = wires.links("a", "present", links, backend="kernel", check=True)["diff"]
+    again = [
+        {node: wires.links(node, "present", links, backend="kernel")["changed"] for node in ("a", "b")}
+        for _ in range(2)
+    ]
+    seen["again"] = again
+    seen["host-gw_ms"] = wires.connect_ms("a", "10.43.2.5", 9, "10.43.1.5")
+    for node in ("a", "b"):
+        wires.links(node, "absent")
+    seen["before"], seen["after"] = before, {node: wires.tc(node) for node in ("a", "b")}
+    for node, there in (("a", "b"), ("b", "a")):
+        wires.run(node, "ip", "link", "del", "flannel.1")
+        wires.run(node, "ip", "route", "del", f"10.43.{numbers[there]}.0/24")
+    return seen
+
+
+def compensated(wires: Wires) -> dict[str, Any]:
+    """Give the way between a and b a millisecond of its own and ask for links with that in them."""
+    links = [link("a", "b", 6, 0.5), link("b", "a", 6, 0.5)]
+    slow = {node: f"ip netns exec {wires.prefix}-wires tc qdisc {{}} dev p-{node} root" for node in ("a", "b")}
+    seen: dict[str, Any] = {"unknown": said_no(wires, links=[link("a", "c", 6, 0.5)], compensate=True)}
+    for way in slow.values():
+        call(*way.format("add").split(), "netem", "delay", "2ms")
+    with answering(wires):
+        for node in ("a", "b"):
+            wires.probes(node, "baseline", links, probes=300, addresses=wires.addresses("IPv4"))
+        seen["short"] = said_no(wires, links=[link("a", "b", 1.5)], compensate=True)
+        for node in ("a", "b"):
+            applied = wires.links(node, "present", links, backend="kernel", compensate=True)
+        seen["diff"] = applied["diff"]
+        seen["again"] = wires.links("b", "present", links, backend="kernel", compensate=True)["changed"]
+        for _ in range(4):
+            entries = [
+                one
+                for node in ("a", "b")
+                for one in wires.probes(node, "judged", links, probes=PROBES, compensated=True)["links"]
+            ]
+            if all(one["ok"] for one in entries):
+                break
+        seen["verdicts"] = entries
+    for node, way in slow.items():
+        wires.links(node, "absent")
+        call(*way.format("del").split())
+    return seen
+
+
 def scenes(wires: Wires, load: Callable[[Iterable[str]], None], rest: Iterable[str]) -> dict[str, Any]:
     """Play them all, the first on a kernel that has nothing for links yet."""
     took: dict[str, float] = {}
@@ -216,4 +314,6 @@ def scenes(wires: Wires, load: Callable[[Iterable[str]], None], rest: Iterable[s
     play("refused", lambda: refused(wires))
     play("judged", judged)
     play("lease", lambda: lease(wires))
+    play("pods", lambda: pods(wires))
+    play("compensated", lambda: compensated(wires))
     return seen | {"took_s": took}

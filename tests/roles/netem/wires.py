@@ -138,14 +138,16 @@ class Wires:
             for node in ends:
                 self.probes(node, "silent")
 
-    def connect_ms(self, source: str, address: str, port: int) -> float:
-        """Return how long a refusal of a TCP connection takes: there and back again."""
+    def connect_ms(self, source: str, address: str, port: int, by: str = "") -> float:
+        """Return how long a refusal of a TCP connection takes, there and back again, perhaps by an address of its own."""
         timing = (
-            "import socket, sys, time; start = time.monotonic()\n"
-            "try: socket.create_connection((sys.argv[1], int(sys.argv[2])))\n"
+            "import encodings.idna, socket, sys, time\n"  # what connecting would import meanwhile
+            "start = time.monotonic()\n"
+            "by = (sys.argv[3], 0) if sys.argv[3] else None\n"
+            "try: socket.create_connection((sys.argv[1], int(sys.argv[2])), source_address=by)\n"
             "except ConnectionRefusedError: print(1000 * (time.monotonic() - start))"
         )
-        return float(self.run(source, sys.executable, "-c", timing, address, str(port)))
+        return float(self.run(source, sys.executable, "-c", timing, address, str(port), by))
 
     def tc(self, node: str) -> str:
         """Return everything `tc` and `ip` say about a node's interfaces, without counters."""
