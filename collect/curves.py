@@ -163,8 +163,8 @@ def figure_links(before: LinkReport | None, after: LinkReport | None) -> Picture
 
     left_out = f" {len(found) - len(shown)} more links are left out here." if len(found) > len(shown) else ""
     caption = (
-        "Delays of the probes on each link, before and after measuring, against the normal distribution they should "
-        f"have: the link's own on top of what the path takes without it.{left_out}"
+        "Delays of the probes on each link, before and after measuring, against the distribution they should have: the "
+        f"link's own on top of what the path takes without it.{left_out}"
     )
     said = f"Histograms of the delays of {len(shown)} links before and after measuring, each with its target."
     return Picture("links", said, caption, (2.15 * columns + 0.5, 1.55 * rows + 0.9), draw)
@@ -179,9 +179,14 @@ def _histograms(axes: Axes, checks: list[tuple[str, LinkCheck, Histogram]]) -> N
             axes.stairs(density, edges, fill=True, color=COLOURS[0], alpha=0.35, label="before")
         else:
             axes.stairs(density, edges, color=INK, linewidth=0.9, label="after")
-    link = checks[0][1]
+    _, link, first = checks[0]
     delay_ms, sigma_ms = link.aim_ms
-    if sigma_ms > 0:
+    if first.target:
+        edges, should = np.asarray(first.edges_ms), np.asarray(first.target)
+        density = should / should.sum() / np.diff(edges)
+        # The outer bins hold all that is beyond them.
+        axes.plot((edges[1:-2] + edges[2:-1]) / 2, density[1:-1], color=COLOURS[1], linewidth=1.2, label="target")
+    elif sigma_ms > 0:
         delays = np.linspace(max(0.0, delay_ms - 4 * sigma_ms), delay_ms + 4 * sigma_ms, 121)
         axes.plot(delays, stats.norm.pdf(delays, delay_ms, sigma_ms), color=COLOURS[1], linewidth=1.2, label="target")
     else:

@@ -10,12 +10,13 @@ BY = {4: "", 6: " by IPv6"}
 
 
 class Histogram(BaseModel):
-    """Counts of delays between neighbouring edges: one edge more than counts."""
+    """Counts of delays between neighbouring edges, and how many should be there: one edge more than counts."""
 
     model_config = ConfigDict(frozen=True)
 
     edges_ms: tuple[float, ...]
     counts: tuple[int, ...]
+    target: tuple[float, ...] = ()
 
 
 class Chain(BaseModel):

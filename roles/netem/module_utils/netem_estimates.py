@@ -26,6 +26,7 @@ BLOCKS = 10  # of the control: how far they lie apart is how far the path wavers
 T95 = 2.262157  # Student's, for so many blocks
 WIDENED_FLOOR_MS = 0.02  # what no machine's timers are better than
 BINS = 60
+DRAWS = 20_000  # for a picture's target
 ENOUGH = 4  # delays: fewer have no quartiles
 
 
@@ -219,12 +220,50 @@ def _bisect(rising: Callable[[float], float]) -> float:
     return (low + high) / 2
 
 
-def histogram(delays_ms: Sequence[float]) -> dict[str, Any]:
-    """Return the delays' histogram between their 0.5 % and 99.5 % quantiles, the rest in the outer bins."""
+def drawn(
+    links: Sequence[dict[str, Any]], path_ms: float, noise_ms: float, interval_ms: float, count: int = DRAWS
+) -> list[float]:
+    """Draw delays (seeded) that probes over these links should have: what a picture holds the measured ones against.
+
+    Args:
+        links: those on which a probe waits in turn.
+        path_ms: what the path adds.
+        noise_ms: sigma of what the path adds.
+        interval_ms: between two probes, which matters where order is kept.
+        count: how many.
+    """
+    source = random.Random(1)  # noqa: S311
+    delays_ms = [source.gauss(path_ms, noise_ms) for _ in range(count)]
+    for link in links:
+        offsets = table(link.get("distribution", "normal")) if link["jitter_ms"] else [0]
+        latest_ms = -math.inf
+        for number, before_ms in enumerate(delays_ms):
+            after_ms = before_ms + link["delay_ms"] + link["jitter_ms"] * source.choice(offsets) / SCALE
+            if not link["reorder"]:
+                latest_ms = max(latest_ms, number * interval_ms + after_ms)
+                after_ms = latest_ms - number * interval_ms
+            delays_ms[number] = after_ms
+    return delays_ms
+
+
+def histogram(delays_ms: Sequence[float], target_ms: Sequence[float]) -> dict[str, Any]:
+    """Return the delays' histogram between their 0.5 % and 99.5 % quantiles, the rest in the outer bins.
+
+    ``target`` is how many of them should be in each bin, by other delays that were drawn as they should be.
+    """
     ordered = sorted(delays_ms)
     first, last = ordered[int(0.005 * (len(ordered) - 1))], ordered[math.ceil(0.995 * (len(ordered) - 1))]
     width = max(last - first, 1e-3) / BINS
-    counts = [0] * BINS
-    for delay in ordered:
-        counts[min(max(int((delay - first) / width), 0), BINS - 1)] += 1
-    return {"edges_ms": [round(first + width * edge, 6) for edge in range(BINS + 1)], "counts": counts}
+
+    def counts(several_ms: Sequence[float]) -> list[int]:
+        found = [0] * BINS
+        for delay in several_ms:
+            found[min(max(int((delay - first) / width), 0), BINS - 1)] += 1
+        return found
+
+    share = len(ordered) / len(target_ms)
+    return {
+        "edges_ms": [round(first + width * edge, 6) for edge in range(BINS + 1)],
+        "counts": counts(ordered),
+        "target": [round(share * count, 2) for count in counts(target_ms)],
+    }

@@ -29,6 +29,7 @@ from ansible.module_utils.netem_estimates import (
     Estimate,
     Expectation,
     coarseness,
+    drawn,
     estimate,
     expect,
     expect_in_order,
@@ -110,7 +111,7 @@ def judge(
         **_reordered(measured),
         "compensated_ms": compensated_ms,
         **dict.fromkeys(MEASURED),
-        "histogram": {"edges_ms": [], "counts": []},
+        "histogram": {"edges_ms": [], "counts": [], "target": []},
     }
     problems = []
     problems += _lost(chain, damaged, sent, lost)
@@ -123,7 +124,10 @@ def judge(
     found = estimate(delays_ms)
     control, clear = (_estimated(one, key) for one in (measured.get("control"), baseline))
     links = [link] if shared or back is None else [link, back]
-    expected = _expected(links, control or clear, measured, on_top=compensated_ms is None)
+    path = control or clear
+    path_ms = path.median_ms if path and compensated_ms is None else 0.0
+    noise_ms = path.quartile_sigma_ms if path else 0.0
+    expected = _expected(links, path_ms, noise_ms, measured)
     # An emulator makes up for its machine's timers, and its own counters say where it could not.
     by_kernel = control is not None and "starved" not in measured
     coarse = coarseness(measured, key, len(links), expected) if by_kernel else Coarseness()
@@ -152,7 +156,7 @@ def judge(
         "late_ms": coarse.late_ms,
         "widened_ms": coarse.median_ms,
         "widened_sigma_ms": coarse.sigma_ms,
-        "histogram": histogram(delays_ms),
+        "histogram": histogram(delays_ms, drawn(links, path_ms, noise_ms, measured["interval_ms"])),
         "ok": not problems,
         "problems": problems,
     }
@@ -248,7 +252,7 @@ def starved(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 
 def _expected(
-    links: Sequence[dict[str, Any]], clear: Estimate | None, measured: dict[str, Any], *, on_top: bool
+    links: Sequence[dict[str, Any]], path_ms: float, noise_ms: float, measured: dict[str, Any]
 ) -> Expectation:
     # A rate adds each probe's own time on the wire, which is far below the floor from 1 Mbit/s on.
     probes = max(measured["arrived"], ENOUGH)
@@ -260,9 +264,8 @@ def _expected(
         )
         for one in links
     ]
-    path_ms, noise_ms = (clear.median_ms, clear.quartile_sigma_ms) if clear else (0.0, 0.0)
     return Expectation(
-        (path_ms if on_top else 0.0) + sum(part.median_ms for part in parts),
+        path_ms + sum(part.median_ms for part in parts),
         math.hypot(noise_ms, *(part.sigma_ms for part in parts)),
         math.hypot(*(part.median_half_ms for part in parts)),
         math.hypot(*(part.sigma_half_ms for part in parts)),

@@ -7,6 +7,7 @@ import random
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 from ansible.module_utils import netem_estimates
 from ansible.module_utils import netem_gate as gate
@@ -244,8 +245,9 @@ def test_a_dead_link_is_off_and_has_every_key_of_a_living_one():
 @settings(max_examples=50)
 @given(st.lists(st.floats(0, 1e4), min_size=4, max_size=300))
 def test_the_histogram_counts_every_delay_once(delays_ms: list[float]):
-    shown = netem_estimates.histogram(delays_ms)
+    shown = netem_estimates.histogram(delays_ms, [*delays_ms, *delays_ms])
     assert sum(shown["counts"]) == len(delays_ms)
+    assert shown["target"] == shown["counts"]
     assert len(shown["edges_ms"]) == len(shown["counts"]) + 1
     assert shown["edges_ms"] == sorted(shown["edges_ms"])
 
@@ -326,3 +328,21 @@ def test_probes_that_were_overtaken_are_a_share_with_its_interval():
     interval = entry["reordered_low_percent"], entry["reordered_high_percent"]
     assert interval == pytest.approx((100 * theirs.low, 100 * theirs.high))
     assert ", overtaken 4 % (2.9-5.4)" in gate.sentence(entry)
+
+
+@pytest.mark.parametrize("distribution", ["normal", "pareto", "uniform"])
+def test_the_pictures_target_is_the_distribution_of_right_delays(distribution: str):
+    link = CLOUD | {"distribution": distribution}
+    source, offsets = random.Random(5), table(distribution)
+    right = [0.03 + 15 + 3 * source.choice(offsets) / SCALE for _ in range(4000)]
+    assert stats.ks_2samp(right, netem_estimates.drawn([link], 0.03, 0.001, 2)).pvalue > 0.001
+    assert stats.ks_2samp(right, netem_estimates.drawn([link], 1, 0.001, 2)).pvalue < 1e-6
+    both = netem_estimates.drawn([link, CLOUD], 0.03, 0.001, 2)
+    assert float(np.mean(both)) == pytest.approx(30.03, abs=0.2)
+
+
+def test_the_pictures_target_of_a_link_that_keeps_order_is_what_order_costs():
+    ordered = CLOUD | {"reorder": False}
+    found = netem_estimates.drawn([ordered], 0, 0, 2)
+    expected = netem_estimates.expect_in_order(15, 3, 1000, 2)
+    assert float(np.median(found)) == pytest.approx(expected.median_ms, abs=2 * expected.median_half_ms)
