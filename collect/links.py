@@ -78,6 +78,7 @@ class LinkCheck(BaseModel):
     loss_measured_percent: float
     loss_low_percent: float | None = None
     loss_high_percent: float | None = None
+    loss_noticed_from_percent: float | None = None
     reordered: int | None = None
     reordered_percent: float | None = None
     reordered_low_percent: float | None = None

@@ -312,7 +312,7 @@ def sentence(entry: dict[str, Any]) -> str:
     if entry["late_ms"] or entry["widened_ms"] or entry["widened_sigma_ms"]:
         found += f", gate wider for this machine: timers + {entry['late_ms']:.3f}, path ± {entry['widened_ms']:.3f}, "
         found += f"jitter ± {entry['widened_sigma_ms']:.3f} ms"
-    found += f", lost {entry['lost']} of {entry['probes']}"
+    found += f", lost {entry['lost']} of {entry['probes']} (notices {entry['loss_noticed_from_percent']:.2g} %)"
     if entry["reordered"]:
         low, high = entry["reordered_low_percent"], entry["reordered_high_percent"]
         found += f", overtaken {entry['reordered_percent']:.3g} % ({low:.2g}-{high:.2g})"
