@@ -24,7 +24,8 @@ LOSS_CONFIDENCE = 0.999  # of what the gate holds shares against
 STALL_FLOOR_MS, STALL_SIGMAS = 0.5, 6.0
 BLOCKS = 10  # of the control: how far they lie apart is how far the path wavers
 T95 = 2.262157  # Student's, for so many blocks
-WIDENED_FLOOR_MS = 0.02  # what no machine's timers are better than
+WOKEN_MS = 0.05  # what a process takes to be woken on any machine: no reason to allow a link more
+WIDENED_FLOOR_MS = 0.02  # below it a path does not waver
 BINS = 60
 DRAWS = 20_000  # for a picture's target
 ENOUGH = 4  # delays: fewer have no quartiles
@@ -163,8 +164,9 @@ class Coarseness:
 def coarseness(measured: dict[str, Any], key: str, links: int, expected: Expectation) -> Coarseness:
     """Return how coarse a machine is, by its timers and by the probes that no link shaped.
 
-    A frame waits for a timer on each link, as the prober did as long just before: it may be late by as much, never
-    early, and anything between nothing and twice as much, if it is drawn evenly. And a path that wavers within a
+    A frame waits for a timer on each link, as the prober did as long just before: beyond what any process takes to be
+    woken it may be late by as much, never early, and by anything between nothing and twice as much, if that is drawn
+    evenly. And a path that wavers within a
     measurement moves what is between the two kinds of probes: the medians and sigmas of the control's blocks, which are as
     long as a part of the measurement, give the 95 % interval of the difference.
 
@@ -183,12 +185,12 @@ def coarseness(measured: dict[str, Any], key: str, links: int, expected: Expecta
     wavers_ms = half * statistics.stdev(block.median_ms for block in blocks)
     sigma_wavers_ms = half * statistics.stdev(block.quartile_sigma_ms for block in blocks)
     late_ns = measured.get("late_ns")
-    late_ms = statistics.median(late_ns) / 1e6 if late_ns else 0.0
+    late_ms = max(statistics.median(late_ns) / 1e6 - WOKEN_MS, 0.0) if late_ns else 0.0
     sigma_ms = math.hypot(expected.sigma_ms, math.sqrt(links) * late_ms / math.sqrt(3)) - expected.sigma_ms
     whole = estimate(delays_ms)
     stalled = stalls(delays_ms, whole.median_ms, whole.quartile_sigma_ms)
     return Coarseness(
-        max(links * late_ms - WIDENED_FLOOR_MS, 0.0),
+        links * late_ms,
         max(wavers_ms - WIDENED_FLOOR_MS, 0.0),
         max(sigma_ms + sigma_wavers_ms - WIDENED_FLOOR_MS, 0.0),
         loss_interval(stalled, len(delays_ms))[1] if stalled else 0.0,
@@ -220,9 +222,7 @@ def _bisect(rising: Callable[[float], float]) -> float:
     return (low + high) / 2
 
 
-def drawn(
-    links: Sequence[dict[str, Any]], path_ms: float, noise_ms: float, interval_ms: float, count: int = DRAWS
-) -> list[float]:
+def drawn(links: Sequence[dict[str, Any]], path_ms: float, noise_ms: float, interval_ms: float) -> list[float]:
     """Draw delays (seeded) that probes over these links should have: what a picture holds the measured ones against.
 
     Args:
@@ -230,20 +230,33 @@ def drawn(
         path_ms: what the path adds.
         noise_ms: sigma of what the path adds.
         interval_ms: between two probes, which matters where order is kept.
-        count: how many.
     """
-    source = random.Random(1)  # noqa: S311
-    delays_ms = [source.gauss(path_ms, noise_ms) for _ in range(count)]
-    for link in links:
-        offsets = table(link.get("distribution", "normal")) if link["jitter_ms"] else [0]
-        latest_ms = -math.inf
-        for number, before_ms in enumerate(delays_ms):
-            after_ms = before_ms + link["delay_ms"] + link["jitter_ms"] * source.choice(offsets) / SCALE
-            if not link["reorder"]:
-                latest_ms = max(latest_ms, number * interval_ms + after_ms)
-                after_ms = latest_ms - number * interval_ms
-            delays_ms[number] = after_ms
-    return delays_ms
+    parts = [
+        _drawn(one["delay_ms"], one["jitter_ms"], one.get("distribution", "normal"), one["reorder"], interval_ms, seed)
+        for seed, one in enumerate(links)
+    ]
+    noise = _drawn(0.0, 1.0, "normal", True, interval_ms, len(links))
+    return [path_ms + noise_ms * wavers + sum(each) for wavers, *each in zip(noise, *parts, strict=True)]
+
+
+@cache
+def _drawn(
+    delay_ms: float,
+    jitter_ms: float,
+    distribution: str,
+    reorder: bool,
+    interval_ms: float,
+    seed: int,
+) -> tuple[float, ...]:
+    draw, offsets = random.Random(seed).choice, table(distribution)  # noqa: S311
+    latest_ms, found = -math.inf, []
+    for number in range(DRAWS):
+        due_ms = delay_ms + jitter_ms * draw(offsets) / SCALE
+        if not reorder:
+            latest_ms = max(latest_ms, number * interval_ms + due_ms)
+            due_ms = latest_ms - number * interval_ms
+        found.append(due_ms)
+    return tuple(found)
 
 
 def histogram(delays_ms: Sequence[float], target_ms: Sequence[float]) -> dict[str, Any]:

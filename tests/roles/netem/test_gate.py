@@ -277,7 +277,7 @@ def test_between_coarse_machines_right_links_pass_wrong_ones_fail_and_the_verdic
     link, refused = EDGE | {"loss_percent": 0}, 0
     back = link | {"source": "edge-1", "target": "bs"}
     clear = between_emulated_machines(7, 0, 0, wavers_ms=wavers_ms)  # when the machine was not as slow
-    for seed in range(100):
+    for seed in range(60):
         late_ms = 2 * random.Random(seed).uniform(0, 0.35)
         right, doubled, without = (
             between_emulated_machines(
@@ -289,7 +289,7 @@ def test_between_coarse_machines_right_links_pass_wrong_ones_fail_and_the_verdic
         refused += not entry["ok"]
         assert not gate.judge(link, back, doubled, clear)["ok"]
         assert not gate.judge(link, back, without, clear)["ok"]
-    assert refused <= 3
+    assert refused <= 2
     assert entry["late_ms"] > 0.5
     said = f"gate wider for this machine: timers + {entry['late_ms']:.3f}, path ± {entry['widened_ms']:.3f}"
     assert said in gate.sentence(entry)
