@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TABLE_I = (15, 3, 0.24)
 BOTH = [link("a", "b", *TABLE_I), link("b", "a", *TABLE_I)]
-PROBES = 600
+PROBES = 400
 LEASE_S = 6
 PATIENCE_S = 60
 
