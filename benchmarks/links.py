@@ -1,10 +1,10 @@
 """``python -m benchmarks.links``: how true links are and what they cost, for both backends, as two tables.
 
 Fidelity: Table I's two rows and delays of 0.1, 50 and 200 ms. Mean and sigma are those of 4000 frames a millisecond
-apart, less what the path takes by itself; the mean also beside 100 Mbit/s of full frames. The top rate is what arrives
-of more frames than the link can carry; TCP's is one connection's over the link without its loss, which would limit TCP
-and not the link. The emulator runs on network namespaces of this machine; netem in a user-mode
-Linux, whose one CPU and coarse timers are slower than a real machine's: its own rate over the clear path stands beside.
+apart, less what the path takes by itself; mean and median also beside 100 Mbit/s of full frames. The top rate is what
+arrives of more frames than the link can carry; TCP's is one connection's over the link without its loss, which would
+limit TCP and not the link. The emulator runs on network namespaces of this machine; netem in a user-mode Linux, whose
+one CPU and coarse timers are slower than a real machine's: its own rate over the clear path stands beside.
 
 Classification: what a datagram costs its sender when 1 to 200 links leave the node.
 """
@@ -34,8 +34,8 @@ from wires import Wires  # noqa: E402
 MEAN_TARGET_US, TOP_TARGET_MBIT = 20.0, 1000.0  # of the emulator
 TIMEOUT_S = 900.0
 HEAD = (
-    "backend   link (ms, %)           mean us error, 95 %   at 100 Mbit/s  sigma ms    error  lost % (95 %)         "
-    "top Mbit/s  clear  TCP Mbit/s  clear  cores/Gbit/s"
+    "backend   link (ms, %)           mean us error, 95 %   median  at 100 Mbit/s   median  sigma ms    error  "
+    "lost % (95 %)         top Mbit/s  clear  TCP Mbit/s  clear  cores/Gbit/s"
 )
 
 
@@ -93,8 +93,11 @@ def line(row: dict[str, Any]) -> str:
         f"{1960 * row[f'{when}sigma_ms'] / math.sqrt(row['frames'] - row['lost']):.0f}"
         for when in ("", "busy_")
     )
+    # By the median as well: a machine that stands still for some ms moves means, and is no fault of a link's.
+    median, busy_median = (1000 * (row[f"{when}median_ms"] - row["delay_ms"]) for when in ("", "busy_"))
     return (
-        f"{row['backend']:<10}{link:<20}{1000 * row['mean_ms']:>10.0f}{error:>12}{busy:>16}"
+        f"{row['backend']:<10}{link:<20}{1000 * row['mean_ms']:>10.0f}"
+        f"{error:>12}{median:>+9.0f}{busy:>15}{busy_median:>+9.0f}"
         f"{row['sigma_ms']:>10.3f}{'' if math.isnan(sigma) else f'{100 * sigma:+.1f} %':>9}  {lost:<22}"
         f"{row['top_mbit_per_s']:>9.0f}{row['bare_top_mbit_per_s']:>7.0f}{row['tcp_mbit_per_s']:>12.0f}"
         f"{row['bare_tcp_mbit_per_s']:>7.0f}{row['cores_per_gbit']:>14.2f}"

@@ -181,6 +181,7 @@ def fidelity(wires: Wires, backend: str, seconds: float) -> list[dict[str, Any]]
                 "alone_ms": alone, "mean_ms": statistics.fmean(found) - alone, "median_ms": statistics.median(found) - alone,
                 "sigma_ms": statistics.stdev(found), "frames": FRAMES, "lost": FRAMES - len(found),
                 "busy_mean_ms": statistics.fmean(busy) - alone_busy, "busy_sigma_ms": statistics.stdev(busy),
+                "busy_median_ms": statistics.median(busy) - alone_busy,
                 "top_mbit_per_s": most, "bare_top_mbit_per_s": bare_top,
                 "tcp_mbit_per_s": top["mbit_per_s"], "bare_tcp_mbit_per_s": bare["mbit_per_s"],
                 "cores_per_gbit": per_gbit - (bare_per_gbit if backend == "kernel" else 0),
