@@ -82,7 +82,8 @@ def judge(
             top of them.
 
     Returns:
-        An entry of the report: the link's own values, estimates, intervals, ``ok`` and ``problems``.
+        An entry of the report: the link's own values, estimates, intervals, ``ok``, ``problems`` and ``disturbed``: whether
+        one of them is the machine's, so that what was measured says little about the link.
     """
     shared = measured["shared_clock"]
     key = "forward_ns" if shared else "round_trip_ns"
@@ -120,7 +121,7 @@ def judge(
         problems.append(f"{measured['forward_reordered']} probes overtook others, but the link keeps order")
     if len(delays_ms) < ENOUGH:
         problems.append(f"only {len(delays_ms)} of {sent} probes were answered")
-        return entry | {"ok": False, "problems": problems}
+        return entry | {"ok": False, "problems": problems, "disturbed": False}
     found = estimate(delays_ms)
     control, clear = (_estimated(one, key) for one in (measured.get("control"), baseline))
     links = [link] if shared or back is None else [link, back]
@@ -133,10 +134,11 @@ def judge(
     coarse = coarseness(measured, key, len(links), expected) if by_kernel else Coarseness()
     stalled = stalls(delays_ms, expected.median_ms, expected.sigma_ms)
     problems += _off(link, found, expected, coarse)
-    problems += measured.get("starved", [])
+    machine = list(measured.get("starved", []))
     # Where all are late, the delay is wrong and has been named; where some are, it is the machine.
-    if not problems and stalled > (STALLED_SHARE_MAX + coarse.stalled) * len(delays_ms):
-        problems.append(f"{stalled} of {len(delays_ms)} probes came far too late: the machine or the emulator stalls")
+    if not problems and not machine and stalled > (STALLED_SHARE_MAX + coarse.stalled) * len(delays_ms):
+        machine = [f"{stalled} of {len(delays_ms)} probes came far too late: the machine or the emulator stalls"]
+    problems += machine
     return entry | {
         "mean_ms": found.mean_ms,
         "mean_low_ms": found.mean_low_ms,
@@ -159,6 +161,7 @@ def judge(
         "histogram": histogram(delays_ms, drawn(links, path_ms, noise_ms, measured["interval_ms"])),
         "ok": not problems,
         "problems": problems,
+        "disturbed": bool(machine),
     }
 
 

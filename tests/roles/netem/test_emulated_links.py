@@ -165,9 +165,9 @@ def test_a_link_that_was_shaped_in_one_direction_only_fails_in_the_other(wires: 
 
 
 @contextlib.contextmanager
-def starving(pid: int, seconds: float) -> Iterator[None]:
-    """Stop a process for so long, again and again."""
-    over = threading.Event()
+def starving(pid: int, seconds: float, over: threading.Event | None = None) -> Iterator[None]:
+    """Stop a process for so long, again and again; until the event at most."""
+    over = over or threading.Event()
 
     def starve() -> None:
         while not over.wait(seconds):
@@ -192,6 +192,29 @@ def test_an_emulator_that_gets_no_cpu_time_fails_by_that_name(wires: Wires):
     with starving(counters(wires, "a", "b")["pid"], 0.01):
         entry = wires.verdicts(asked, probes=300)[0]
     assert any("it gets too little CPU time" in problem for problem in entry["problems"]), entry["problems"]
+
+
+def test_a_link_whose_machine_stalled_for_a_while_is_measured_until_it_shows_what_it_does(wires: Wires):
+    asked = [link("a", "b", 15, 3)]
+    wires.baseline(asked)
+    wires.links("a", "present", asked, backend="emulator")
+    over = threading.Event()
+
+    def relent() -> None:
+        # in the third measurement
+        while not over.wait(0.01) and counters(wires, "a", "b")["in"] < 2.5 * 300:
+            pass
+        over.set()
+
+    patience = threading.Thread(target=relent)
+    with starving(counters(wires, "a", "b")["pid"], 0.01, over):
+        patience.start()
+        entry = wires.verdicts(asked, probes=300)[0]
+        over.set()
+        patience.join()
+    assert entry["ok"], entry["problems"]
+    assert len(entry["measured_before"]) >= 2
+    assert all("it gets too little CPU time" in sentence for sentence in entry["measured_before"][:2])
 
 
 def test_a_link_goes_on_after_it_was_offered_more_than_it_can_carry(wires: Wires):

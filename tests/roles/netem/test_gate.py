@@ -97,7 +97,7 @@ def test_a_busy_machine_does_not_fail_a_right_link_but_is_counted():
 
 def test_a_machine_that_stalls_often_fails_by_that_name():
     entry = verdict(EDGE, probes(1.25, 0.25, stalls=0.05))
-    assert not entry["ok"]
+    assert (entry["ok"], entry["disturbed"]) == (False, True)
     assert any("stalls" in problem for problem in entry["problems"])
 
 
@@ -107,7 +107,7 @@ def test_a_machine_that_stalls_often_fails_by_that_name():
 )
 def test_a_wrong_link_fails_with_the_numbers(delay_ms: float, jitter_ms: float, word: str):
     entry = verdict(EDGE, probes(delay_ms, jitter_ms))
-    assert not entry["ok"]
+    assert (entry["ok"], entry["disturbed"]) == (False, False)
     assert any(problem.startswith(word) and "expected" in problem for problem in entry["problems"])
 
 
@@ -231,7 +231,7 @@ def test_an_emulator_that_starved_while_it_was_measured_says_so(after: dict[str,
     assert len(said) == len(words)
     assert all(word in one for word, one in zip(words, said, strict=True))
     entry = verdict(EDGE, probes(1.25, 0.25), starved=said)
-    assert entry["ok"] is not bool(words)
+    assert (entry["ok"], entry["disturbed"]) == (not words, bool(words))
 
 
 def test_a_dead_link_is_off_and_has_every_key_of_a_living_one():
