@@ -35,12 +35,12 @@ class LinkCheck(BaseModel):
 
     ``family`` is 4 or 6: nodes with both kinds of address have a check for each.
     With ``clock`` ``shared`` a delay is one way on one machine's clock, with ``round-trip`` it is a round trip, of this
-    link and the one back. ``baseline_*`` is what the path had while no link was in force, ``control_*`` what probes had
-    that no link shaped, at the same time as the others; ``expected_*`` what link and path together should give. With
-    ``compensated_ms`` the link was made shorter by that, so that the two together are the delay. ``late_ms``,
-    ``widened_ms`` and ``widened_sigma_ms`` are by how much the gate is wider on a machine whose timers are late and
-    whose path wavers (docs/decisions/0005). ``tcp_*`` is what one Reno connection got in Mbit/s, and what the formula
-    leaves it.
+    link and the one back; ``round_trip_*`` is known of both. ``baseline_*`` is what the path had while no link was in
+    force, ``control_*`` what probes had that no link shaped, at the same time as the others; ``expected_*`` what link
+    and path together should give. With ``compensated_ms`` the link was made shorter by that, so that the two together
+    are the delay. ``late_ms``, ``widened_ms`` and ``widened_sigma_ms`` are by how much the gate is wider on a machine
+    whose timers are late and whose path wavers (docs/decisions/0005). ``tcp_*`` is what one Reno connection got in
+    Mbit/s, and what the formula leaves it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,6 +66,10 @@ class LinkCheck(BaseModel):
     mean_ms: float | None = None
     mean_low_ms: float | None = None
     mean_high_ms: float | None = None
+    round_trip_mean_ms: float | None = None
+    round_trip_low_ms: float | None = None
+    round_trip_high_ms: float | None = None
+    round_trip_sigma_ms: float | None = None
     expected_median_ms: float | None = None
     expected_sigma_ms: float | None = None
     late_ms: float = 0.0

@@ -173,15 +173,22 @@ def test_by_how_much_the_gate_was_wider_for_a_coarse_machine_is_told(tmp_path: P
     assert "gate wider: ± 0.22" in text
 
 
-def test_a_links_row_tells_its_power_what_was_overtaken_and_the_path_that_is_in_it(tmp_path: Path) -> None:
+def test_a_links_row_tells_its_power_its_round_trip_what_was_overtaken_and_the_path_that_is_in_it(
+    tmp_path: Path,
+) -> None:
     folder = write_run(tmp_path, all_records(repetitions=3))
     data = links(1)
     data["links"][0].update(
         loss_noticed_from_percent=0.917, reordered_percent=10, reordered_low_percent=7.2, reordered_high_percent=13.4,
-        compensated_ms=0.23,
+        compensated_ms=0.23, round_trip_mean_ms=2.62, round_trip_low_ms=2.58, round_trip_high_ms=2.66,
     )  # fmt: skip
     (folder / "links" / "before.json").write_text(json.dumps(data))
     assert main(["report", RUN, "--results", str(tmp_path)]) == 0
     text = (folder / "report.html").read_text()
-    for words in ("notices 0.92", "overtaken 10 %<br>7.20 to 13.4", "the path's 0.230 in it"):
+    for words in (
+        "notices 0.92",
+        "overtaken 10 %<br>7.20 to 13.4",
+        "the path's 0.230 in it",
+        "round trip 2.62,<br>2.58 to 2.66",
+    ):
         assert words in text.replace("&#39;", "'"), words

@@ -60,6 +60,7 @@ MEASURED = (
     "mean_ms", "mean_low_ms", "mean_high_ms", "sigma_ms", "sigma_low_ms", "sigma_high_ms", "median_ms",
     "quartile_sigma_ms", "expected_median_ms", "expected_sigma_ms", "baseline_mean_ms", "baseline_sigma_ms",
     "control_median_ms", "control_sigma_ms", "stalled", "late_ms", "widened_ms", "widened_sigma_ms",
+    "round_trip_mean_ms", "round_trip_low_ms", "round_trip_high_ms", "round_trip_sigma_ms",
 )  # fmt: skip
 
 
@@ -123,6 +124,7 @@ def judge(
         problems.append(f"only {len(delays_ms)} of {sent} probes were answered")
         return entry | {"ok": False, "problems": problems, "disturbed": False}
     found = estimate(delays_ms)
+    around = estimate([delay / 1e6 for delay in measured["round_trip_ns"]])
     control, clear = (_estimated(one, key) for one in (measured.get("control"), baseline))
     links = [link] if shared or back is None else [link, back]
     path = control or clear
@@ -158,6 +160,10 @@ def judge(
         "late_ms": coarse.late_ms,
         "widened_ms": coarse.median_ms,
         "widened_sigma_ms": coarse.sigma_ms,
+        "round_trip_mean_ms": around.mean_ms,
+        "round_trip_low_ms": around.mean_low_ms,
+        "round_trip_high_ms": around.mean_high_ms,
+        "round_trip_sigma_ms": around.sigma_ms,
         "histogram": histogram(delays_ms, drawn(links, path_ms, noise_ms, measured["interval_ms"])),
         "ok": not problems,
         "problems": problems,
@@ -315,6 +321,8 @@ def sentence(entry: dict[str, Any]) -> str:
     if entry["late_ms"] or entry["widened_ms"] or entry["widened_sigma_ms"]:
         found += f", gate wider for this machine: timers + {entry['late_ms']:.3f}, path ± {entry['widened_ms']:.3f}, "
         found += f"jitter ± {entry['widened_sigma_ms']:.3f} ms"
+    if entry["clock"] == "shared":
+        found += f", round trip {entry['round_trip_mean_ms']:.3f} ± {entry['round_trip_sigma_ms']:.3f} ms"
     found += f", lost {entry['lost']} of {entry['probes']} (notices {entry['loss_noticed_from_percent']:.2g} %)"
     if entry["reordered"]:
         low, high = entry["reordered_low_percent"], entry["reordered_high_percent"]

@@ -234,6 +234,15 @@ def test_an_emulator_that_starved_while_it_was_measured_says_so(after: dict[str,
     assert (entry["ok"], entry["disturbed"]) == (not words, bool(words))
 
 
+def test_the_round_trip_is_told_where_one_way_is_what_is_judged_too():
+    entry = verdict(CLOUD, probes(15, 3))
+    assert entry["round_trip_mean_ms"] == pytest.approx(2 * entry["mean_ms"])
+    assert entry["round_trip_low_ms"] == pytest.approx(2 * entry["mean_low_ms"])
+    assert entry["round_trip_high_ms"] == pytest.approx(2 * entry["mean_high_ms"])
+    said = f", round trip {2 * entry['mean_ms']:.3f} ± {2 * entry['sigma_ms']:.3f} ms, lost 0 of 1000"
+    assert said in gate.sentence(entry)
+
+
 def test_a_dead_link_is_off_and_has_every_key_of_a_living_one():
     living, dead = verdict(EDGE, probes(1.25, 0.25)), verdict(EDGE, [], sent=1000)
     assert not dead["ok"]

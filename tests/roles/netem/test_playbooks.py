@@ -59,7 +59,10 @@ def test_links_are_applied_once_verified_and_removed_without_a_trace(clear: Tria
     written = json.loads(report.read_text(encoding="utf-8"))
     assert {(one["source"], one["target"]) for one in written["links"]} == {(a["source"], a["target"]) for a in LINKS}
     assert all(one["ok"] and one["clock"] == "shared" and one["probes"] == 1000 for one in written["links"])
-    passed = r"\d ms \(path alone [\d.]+\), lost \d+ of 1000 \(notices [\d.]+ %\)(, overtaken [^:]+)?: ok"
+    passed = (
+        r"\d ms \(path alone [\d.]+\), round trip [\d.]+ ± [\d.]+ ms, "
+        r"lost \d+ of 1000 \(notices [\d.]+ %\)(, overtaken [^:]+)?: ok"
+    )
     assert len(re.findall(passed, verified.stdout)) == len(LINKS)
     assert "ok" in clear.playbook("playbooks/verify.yml").stdout, "without netem_links it verifies what is in force"
     assert all(changed(clear.playbook("playbooks/clear.yml")).values())
