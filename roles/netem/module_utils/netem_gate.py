@@ -54,7 +54,7 @@ CORRUPTED_AND_LOST = {4: 52 / 58, 6: 67.5 / 78}
 # two idle cores and 2 % beside four busy loops.
 LATE_SHARE_MAX = 0.05
 STALLED_SHARE_MAX = 0.02
-
+STOLEN_SHARE_TOLD = 0.01  # of CPU time: from here on it is a reason that users want to know
 
 MEASURED = (
     "mean_ms", "mean_low_ms", "mean_high_ms", "sigma_ms", "sigma_low_ms", "sigma_high_ms", "median_ms",
@@ -140,6 +140,9 @@ def judge(
     # Where all are late, the delay is wrong and has been named; where some are, it is the machine.
     if not problems and not machine and stalled > (STALLED_SHARE_MAX + coarse.stalled) * len(delays_ms):
         machine = [f"{stalled} of {len(delays_ms)} probes came far too late: the machine or the emulator stalls"]
+    stolen = measured.get("stolen", 0.0)
+    if machine and stolen > STOLEN_SHARE_TOLD:
+        machine[-1] += f" (its hypervisor gave {100 * stolen:.2g} % of its CPU time to others)"
     problems += machine
     return entry | {
         "mean_ms": found.mean_ms,

@@ -164,7 +164,8 @@ def measure(
     Returns:
         sent, interval_ms; arrived (of them, at the peer); answered (replies that came back); forward_ns, backward_ns and
         round_trip_ns (one entry an answered probe, in order of sending; the round trip without the peer's own time);
-        late_ns (how much longer than wait_ms each wait took); forward_duplicated (probes that the peer received twice);
+        late_ns (how much longer than wait_ms each wait took); stolen (the share of this machine's CPU time that its
+        hypervisor gave to others meanwhile); forward_duplicated (probes that the peer received twice);
         forward_reordered, backward_reordered (RFC 4737: arrived after a later one); shared_clock; control (the same of
         the probes to control_port, {} without).
     """
@@ -178,8 +179,17 @@ def measure(
         be_punctual()
         _exchange(lanes, WARM_UP, interval_ms)
         late_ns = lateness(wait_ms) if wait_ms > 0 else []
+        stolen, whole = _cpu_time()
         found = [_outcome(one, probes, interval_ms) for one in _exchange(lanes, probes, interval_ms)]
-    return {**found[0], "late_ns": late_ns, "control": found[1] if len(found) > 1 else {}}
+        stolen_then, whole_then = _cpu_time()
+    share = (stolen_then - stolen) / max(whole_then - whole, 1)
+    return {**found[0], "late_ns": late_ns, "stolen": share, "control": found[1] if len(found) > 1 else {}}
+
+
+def _cpu_time() -> tuple[int, int]:
+    """Return what a hypervisor took of this machine's CPU time so far, and all of it, in ticks (proc(5), `/proc/stat`)."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return ticks[7], sum(ticks)
 
 
 def _outcome(lane: Lane, probes: int, interval_ms: float) -> dict[str, Any]:
