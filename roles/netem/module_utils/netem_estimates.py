@@ -232,29 +232,28 @@ def drawn(links: Sequence[dict[str, Any]], path_ms: float, noise_ms: float, inte
         interval_ms: between two probes, which matters where order is kept.
     """
     parts = [
-        _drawn(one["delay_ms"], one["jitter_ms"], one.get("distribution", "normal"), one["reorder"], interval_ms, seed)
+        _drawn(
+            one["delay_ms"], one["jitter_ms"], one.get("distribution", "normal"),
+            None if one["reorder"] else interval_ms, seed,
+        )
         for seed, one in enumerate(links)
-    ]
-    noise = _drawn(0.0, 1.0, "normal", True, interval_ms, len(links))
+    ]  # fmt: skip
+    noise = _drawn(0.0, 1.0, "normal", None, len(links))
     return [path_ms + noise_ms * wavers + sum(each) for wavers, *each in zip(noise, *parts, strict=True)]
 
 
 @cache
 def _drawn(
-    delay_ms: float,
-    jitter_ms: float,
-    distribution: str,
-    reorder: bool,
-    interval_ms: float,
-    seed: int,
+    delay_ms: float, jitter_ms: float, distribution: str, in_order_ms: float | None, seed: int
 ) -> tuple[float, ...]:
+    """Draw a link's delays; for probes that keep their order with so many ms between two."""
     draw, offsets = random.Random(seed).choice, table(distribution)  # noqa: S311
     latest_ms, found = -math.inf, []
     for number in range(DRAWS):
         due_ms = delay_ms + jitter_ms * draw(offsets) / SCALE
-        if not reorder:
-            latest_ms = max(latest_ms, number * interval_ms + due_ms)
-            due_ms = latest_ms - number * interval_ms
+        if in_order_ms is not None:
+            latest_ms = max(latest_ms, number * in_order_ms + due_ms)
+            due_ms = latest_ms - number * in_order_ms
         found.append(due_ms)
     return tuple(found)
 

@@ -9,6 +9,7 @@ machines do by themselves is seen at the same time. Standard library only.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import select
@@ -156,18 +157,18 @@ def measure(
         target: the peer's, where a responder listens on port.
         port: UDP.
         probes: how many count.
-        interval_ms: between two of them.
+        interval_ms: between two of them, at least.
         control_port: UDP, shaped by no link; half an interval after each probe one goes there. None for no such.
         wait_ms: how long this node waits for a timer when it is asked how punctual it is; a CPU that was idle for longer
             is later. Nothing is asked with 0.
 
     Returns:
-        sent, interval_ms; arrived (of them, at the peer); answered (replies that came back); forward_ns, backward_ns and
-        round_trip_ns (one entry an answered probe, in order of sending; the round trip without the peer's own time);
-        late_ns (how much longer than wait_ms each wait took); stolen (the share of this machine's CPU time that its
-        hypervisor gave to others meanwhile); forward_duplicated (probes that the peer received twice);
-        forward_reordered, backward_reordered (RFC 4737: arrived after a later one); shared_clock; control (the same of
-        the probes to control_port, {} without).
+        sent; interval_ms (as it came to be); arrived (of them, at the peer); answered (replies that came back);
+        forward_ns, backward_ns and round_trip_ns (one entry an answered probe, in order of sending; the round trip
+        without the peer's own time); late_ns (how much longer than wait_ms each wait took); stolen (the share of this
+        machine's CPU time that its hypervisor gave to others meanwhile); forward_duplicated (probes that the peer
+        received twice); forward_reordered, backward_reordered (RFC 4737: arrived after a later one); shared_clock;
+        control (the same of the probes to control_port, {} without).
     """
     with contextlib.ExitStack() as stack:
         lanes = []
@@ -194,6 +195,9 @@ def _cpu_time() -> tuple[int, int]:
 
 def _outcome(lane: Lane, probes: int, interval_ms: float) -> dict[str, Any]:
     replies = {number: reply for number, reply in sorted(lane.replies.items()) if number < probes}
+    if len(replies) > 1:  # as it came to be
+        (first, earliest), *_, (last, latest) = replies.items()
+        interval_ms = (latest.sent - earliest.sent) / 1e6 / (last - first)
     return {
         "sent": probes,
         "interval_ms": interval_ms,
@@ -266,19 +270,19 @@ class Lane:
 
 
 def _exchange(sockets: Sequence[socket.socket], probes: int, interval_ms: float) -> list[Lane]:
-    """Send by each socket in turn, evenly spaced, and take what comes back."""
+    """Send by each socket in turn, at least the interval apart, and take what comes back."""
     lanes = [Lane(opened) for opened in sockets]
     gap, count = interval_ms / 1000 / len(lanes), (probes + TAIL) * len(lanes)
-    start = time.monotonic()
-    end = start + count * gap + LINGER_SECONDS
-    sent = 0
+    due, end, sent = time.monotonic(), math.inf, 0
     while (now := time.monotonic()) <= end and any(len(lane.replies) < probes + TAIL for lane in lanes):
-        due = start + sent * gap
         if sent < count and now >= due:
             lanes[sent % len(lanes)].send(sent // len(lanes))
             sent += 1
+            # Not from when this one was due: probes that a late prober sends at once would overtake one another.
+            due = time.monotonic() + gap
+            end = now + LINGER_SECONDS if sent == count else math.inf
             continue
-        ready, _, _ = select.select(sockets, [], [], min(due, end) - now if sent < count else 0.02)
+        ready, _, _ = select.select(sockets, [], [], due - now if sent < count else 0.02)
         for lane in lanes:
             if lane.opened in ready:
                 lane.take()
