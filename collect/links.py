@@ -38,8 +38,8 @@ class LinkCheck(BaseModel):
     link and the one back; ``round_trip_*`` is known of both. ``baseline_*`` is what the path had while no link was in
     force, ``control_*`` what probes had that no link shaped, at the same time as the others; ``expected_*`` what link
     and path together should give. With ``compensated_ms`` the link was made shorter by that, so that the two together
-    are the delay. ``late_ms``, ``widened_ms`` and ``widened_sigma_ms`` are by how much the gate is wider on a machine
-    whose timers are late and whose path wavers (docs/decisions/0005). ``tcp_*`` is what one Reno connection got in
+    are the delay. ``late_*`` and ``widened_*`` are by how much the gate is wider on a machine whose timers are late
+    and whose path wavers (docs/decisions/0005). ``tcp_*`` is what one Reno connection got in
     Mbit/s, and what the formula leaves it.
     """
 
@@ -72,9 +72,10 @@ class LinkCheck(BaseModel):
     round_trip_sigma_ms: float | None = None
     expected_median_ms: float | None = None
     expected_sigma_ms: float | None = None
-    late_ms: float = 0.0
-    widened_ms: float = 0.0
-    widened_sigma_ms: float = 0.0
+    late_ms: float | None = None
+    late_sigma_ms: float | None = None
+    widened_ms: float | None = None
+    widened_sigma_ms: float | None = None
     sigma_ms: float | None = None
     sigma_low_ms: float | None = None
     sigma_high_ms: float | None = None

@@ -34,3 +34,8 @@ def test_what_was_asked_for(values: dict[str, Any], said: str):
 def test_a_check_by_ipv6_has_a_name_of_its_own():
     assert LinkCheck.model_validate(CHECK).name == "bs → edge-1"
     assert LinkCheck.model_validate(CHECK | {"family": 6}).name == "bs → edge-1 by IPv6"
+
+
+def test_a_link_that_answered_nothing_can_be_read():
+    nothing = dict.fromkeys(("mean_ms", "expected_median_ms", "late_ms", "widened_ms", "widened_sigma_ms"))
+    assert LinkCheck.model_validate(CHECK | nothing | {"received": 0, "ok": False}).aim_ms == (1.25, 0.25)

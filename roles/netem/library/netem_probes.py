@@ -30,6 +30,10 @@ options:
   seconds: {description: How long a responder lives., type: int, default: 120}
   probes: {description: Probes for each link., type: int, default: 1000}
   interval_ms: {description: Time between two probes., type: float, default: 2}
+  patience_s:
+    description: How long a link is measured again that is off because its machine stalls; one that is off is once anyway.
+    type: float
+    default: 60
   compensated:
     description: Whether the links' delays have the path's own in them, as C(compensate) of C(netem_links) makes them.
     type: bool
@@ -48,6 +52,7 @@ sentences: {description: The same in one line each., type: list, returned: judge
 problems: {description: The sentences of the links that are off., type: list, returned: judged}
 """
 
+import time  # noqa: E402
 from dataclasses import asdict  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -61,11 +66,6 @@ from ansible.module_utils.netem_gate import expected_mbit, judge, sentence, star
 from ansible.module_utils.netem_probe import measure, start_responder, stop_responders  # noqa: E402
 from ansible.module_utils.netem_stream import stream  # noqa: E402
 from ansible.module_utils.netem_tc import NodeError  # noqa: E402
-
-# How often a link that is off is measured: a moment at which the node was busy passes, a link that is wrong stays wrong.
-# Where the machine itself stalls, as one that shares its CPUs with others may for seconds, what was measured says little
-# about the link, which gets more chances to show what it does; a wrong one stays wrong in all of them.
-TRIES, TRIES_DISTURBED = 2, 6
 
 STATES = ("responding", "silent", "baseline", "streamed", "judged")
 
@@ -134,8 +134,11 @@ def act(options: dict[str, Any]) -> dict[str, Any]:
     for link in mine:
         for family, values in measured[link.target].items():
             entry = judged(link, family, values)
+            # A moment at which the node was busy passes, a link that is wrong stays wrong. Where the machine itself stalls,
+            # as one that shares its CPUs with others may for half a minute, a measurement says little about the link.
             before: list[str] = []
-            while not entry["ok"] and len(before) + 1 < (TRIES_DISTURBED if entry["disturbed"] else TRIES):
+            patient_until = time.monotonic() + options["patience_s"]
+            while not entry["ok"] and (not before or (entry["disturbed"] and time.monotonic() < patient_until)):
                 before.append(sentence(entry))
                 entry = judged(link, family, probed(link, family))
             entries.append(entry | {"measured_before": before})
@@ -159,6 +162,7 @@ def main() -> None:
             "seconds": {"type": "int", "default": 120},
             "probes": {"type": "int", "default": 1000},
             "interval_ms": {"type": "float", "default": 2},
+            "patience_s": {"type": "float", "default": 60},
             "compensated": {"type": "bool", "default": False},
             "stream_s": {"type": "float", "default": 2},
             "streams": {"type": "dict", "default": {}},

@@ -150,12 +150,14 @@ class Coarseness:
 
     Attributes:
         late_ms: how much later than asked for a right link may be, because timers are.
+        late_sigma_ms: by how much larger sigma may be, for the same reason.
         median_ms: by how much the path's median wavers.
-        sigma_ms: by how much sigma may differ, for both reasons.
+        sigma_ms: by how much its sigma does.
         stalled: the share of probes that come far too late.
     """
 
     late_ms: float = 0.0
+    late_sigma_ms: float = 0.0
     median_ms: float = 0.0
     sigma_ms: float = 0.0
     stalled: float = 0.0
@@ -186,13 +188,14 @@ def coarseness(measured: dict[str, Any], key: str, links: int, expected: Expecta
     sigma_wavers_ms = half * statistics.stdev(block.quartile_sigma_ms for block in blocks)
     late_ns = measured.get("late_ns")
     late_ms = max(statistics.median(late_ns) / 1e6 - WOKEN_MS, 0.0) if late_ns else 0.0
-    sigma_ms = math.hypot(expected.sigma_ms, math.sqrt(links) * late_ms / math.sqrt(3)) - expected.sigma_ms
+    late_sigma_ms = math.hypot(expected.sigma_ms, math.sqrt(links) * late_ms / math.sqrt(3)) - expected.sigma_ms
     whole = estimate(delays_ms)
     stalled = stalls(delays_ms, whole.median_ms, whole.quartile_sigma_ms)
     return Coarseness(
         links * late_ms,
+        late_sigma_ms,
         max(wavers_ms - WIDENED_FLOOR_MS, 0.0),
-        max(sigma_ms + sigma_wavers_ms - WIDENED_FLOOR_MS, 0.0),
+        max(sigma_wavers_ms - WIDENED_FLOOR_MS, 0.0),
         loss_interval(stalled, len(delays_ms))[1] if stalled else 0.0,
     )
 

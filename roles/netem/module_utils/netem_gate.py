@@ -60,6 +60,7 @@ MEASURED = (
     "mean_ms", "mean_low_ms", "mean_high_ms", "sigma_ms", "sigma_low_ms", "sigma_high_ms", "median_ms",
     "quartile_sigma_ms", "expected_median_ms", "expected_sigma_ms", "baseline_mean_ms", "baseline_sigma_ms",
     "control_median_ms", "control_sigma_ms", "stalled", "late_ms", "widened_ms", "widened_sigma_ms",
+    "late_sigma_ms",
     "round_trip_mean_ms", "round_trip_low_ms", "round_trip_high_ms", "round_trip_sigma_ms",
 )  # fmt: skip
 
@@ -136,7 +137,7 @@ def judge(
     coarse = coarseness(measured, key, len(links), expected) if by_kernel else Coarseness()
     stalled = stalls(delays_ms, expected.median_ms, expected.sigma_ms)
     problems += _off(link, found, expected, coarse)
-    machine = list(measured.get("starved", []))
+    machine = [*_blind(link, expected, noise_ms, coarse), *measured.get("starved", [])]
     # Where all are late, the delay is wrong and has been named; where some are, it is the machine.
     if not problems and not machine and stalled > (STALLED_SHARE_MAX + coarse.stalled) * len(delays_ms):
         machine = [f"{stalled} of {len(delays_ms)} probes came far too late: the machine or the emulator stalls"]
@@ -163,6 +164,7 @@ def judge(
         "late_ms": coarse.late_ms,
         "widened_ms": coarse.median_ms,
         "widened_sigma_ms": coarse.sigma_ms,
+        "late_sigma_ms": coarse.late_sigma_ms,
         "round_trip_mean_ms": around.mean_ms,
         "round_trip_low_ms": around.mean_low_ms,
         "round_trip_high_ms": around.mean_high_ms,
@@ -284,24 +286,50 @@ def _expected(
     )
 
 
+def _allowed(link: dict[str, Any], expected: Expectation, coarse: Coarseness) -> tuple[float, float]:
+    """Return by how many ms median and sigma may differ, beside what timers make later."""
+    return (
+        max(MEAN_TOLERANCE * link["delay_ms"], MEAN_FLOOR_MS) + expected.median_half_ms + coarse.median_ms,
+        max(SIGMA_TOLERANCE * link["jitter_ms"], SIGMA_FLOOR_MS) + expected.sigma_half_ms + coarse.sigma_ms,
+    )
+
+
 def _off(link: dict[str, Any], found: Estimate, expected: Expectation, coarse: Coarseness) -> list[str]:
     problems = []
-    allowed_ms = max(MEAN_TOLERANCE * link["delay_ms"], MEAN_FLOOR_MS) + expected.median_half_ms + coarse.median_ms
+    allowed_ms, allowed_sigma_ms = _allowed(link, expected, coarse)
     if not -allowed_ms <= found.median_ms - expected.median_ms <= allowed_ms + coarse.late_ms:
-        late = f" (+ {coarse.late_ms:.3f} by timers)" if coarse.late_ms else ""
+        late = _by_timers(coarse.late_ms)
         problems.append(
             f"delay {found.median_ms:.3f} ms, expected {expected.median_ms:.3f} ± {allowed_ms:.3f}{late} ms"
         )
-    allowed_ms = max(SIGMA_TOLERANCE * link["jitter_ms"], SIGMA_FLOOR_MS) + expected.sigma_half_ms + coarse.sigma_ms
-    if abs(found.quartile_sigma_ms - expected.sigma_ms) > allowed_ms:
+    # Timers that are late spread delays, and never less.
+    if not -allowed_sigma_ms <= found.quartile_sigma_ms - expected.sigma_ms <= allowed_sigma_ms + coarse.late_sigma_ms:
+        late = _by_timers(coarse.late_sigma_ms)
         problems.append(
-            f"jitter {found.quartile_sigma_ms:.3f} ms, expected {expected.sigma_ms:.3f} ± {allowed_ms:.3f} ms"
+            f"jitter {found.quartile_sigma_ms:.3f} ms, expected {expected.sigma_ms:.3f} ± {allowed_sigma_ms:.3f}{late} ms"
         )
+    return problems
+
+
+def _by_timers(late_ms: float) -> str:
+    return f" (+ {late_ms:.3f} by timers)" if late_ms else ""
+
+
+def _blind(link: dict[str, Any], expected: Expectation, noise_ms: float, coarse: Coarseness) -> list[str]:
+    """Return what the gate could not tell because it is wider here: a doubled delay, or a jitter that is not there."""
+    problems = []
+    allowed_ms, allowed_sigma_ms = _allowed(link, expected, coarse)
+    allowed_ms += coarse.late_ms
     unsure_ms = coarse.late_ms + coarse.median_ms
-    if 0 < link["delay_ms"] < unsure_ms:
+    if allowed_ms >= link["delay_ms"] > allowed_ms - unsure_ms:
         problems.append(
             f"this machine's timers are late and its path wavers by {unsure_ms:.3f} ms together, "
             f"which leaves nothing to say about {link['delay_ms']:g} ms"
+        )
+    if allowed_sigma_ms >= expected.sigma_ms - noise_ms > allowed_sigma_ms - coarse.sigma_ms:
+        problems.append(
+            f"the path's own jitter of {noise_ms:.3f} ms wavers by {coarse.sigma_ms:.3f} ms, "
+            f"which leaves nothing to say about the link's {link['jitter_ms']:g} ms"
         )
     return problems
 
@@ -323,7 +351,7 @@ def sentence(entry: dict[str, Any]) -> str:
         found += f" (path alone {alone_ms:.3f}{', compensated' if entry['compensated_ms'] else ''})"
     if entry["late_ms"] or entry["widened_ms"] or entry["widened_sigma_ms"]:
         found += f", gate wider for this machine: timers + {entry['late_ms']:.3f}, path ± {entry['widened_ms']:.3f}, "
-        found += f"jitter ± {entry['widened_sigma_ms']:.3f} ms"
+        found += f"jitter ± {entry['widened_sigma_ms']:.3f}{_by_timers(entry['late_sigma_ms'])} ms"
     if entry["clock"] == "shared":
         found += f", round trip {entry['round_trip_mean_ms']:.3f} ± {entry['round_trip_sigma_ms']:.3f} ms"
     found += f", lost {entry['lost']} of {entry['probes']} (notices {entry['loss_noticed_from_percent']:.2g} %)"

@@ -190,7 +190,7 @@ def test_an_emulator_that_gets_no_cpu_time_fails_by_that_name(wires: Wires):
     wires.baseline(asked)
     wires.links("a", "present", asked, backend="emulator")
     with starving(counters(wires, "a", "b")["pid"], 0.01):
-        entry = wires.verdicts(asked, probes=300)[0]
+        entry = wires.verdicts(asked, probes=300, patience_s=3)[0]
     assert any("it gets too little CPU time" in problem for problem in entry["problems"]), entry["problems"]
 
 

@@ -311,6 +311,21 @@ def test_a_path_that_wavers_too_much_to_tell_anything_fails_by_that_name():
     link = EDGE | {"loss_percent": 0}
     entry = gate.judge(link, link, between_emulated_machines(2, 2.5, 0.25, wavers_ms=4), None)
     assert any("leaves nothing to say about 1.25 ms" in problem for problem in entry["problems"])
+    assert entry["disturbed"]
+
+
+def test_a_path_whose_own_jitter_would_hide_a_lost_one_fails_by_that_name():
+    link, draw = EDGE | {"loss_percent": 0}, random.Random(1)
+    # The path's jitter is another one in each half second: 0.1 to 0.7 ms.
+    sigmas = [draw.uniform(0.1, 0.7) for _ in range(17)]
+    alone, lost = ([1.2 + draw.gauss(0, sigmas[at // 30]) for at in range(500)] for _ in range(2))
+    seen = measured([1.0] * 500, round_trip_ns=[int(1e6 * (2.5 + one)) for one in lost], shared_clock=False)
+    entry = gate.judge(link, link, seen | {"control": {"round_trip_ns": [int(1e6 * one) for one in alone]}}, None)
+    assert not entry["ok"]
+    assert entry["disturbed"]
+    assert any(
+        problem.endswith("which leaves nothing to say about the link's 0.25 ms") for problem in entry["problems"]
+    )
 
 
 def test_the_path_alone_is_what_it_is_at_the_same_time_not_what_it_was_before():

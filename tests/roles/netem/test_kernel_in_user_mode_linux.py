@@ -25,7 +25,7 @@ def seen() -> dict[str, Any]:
     """What the guest saw; it boots once for all tests here and mounts this machine's files read-only."""
     if reason := uml.unusable():
         pytest.skip(reason)
-    return uml.boot("look", timeout_s=480)
+    return uml.boot("look", timeout_s=900)
 
 
 def lines(dump: str, word: str) -> list[str]:

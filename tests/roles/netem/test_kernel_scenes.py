@@ -19,7 +19,7 @@ def seen() -> dict[str, Any]:
     """What the guest saw; it boots once for all tests here and mounts this machine's files read-only."""
     if reason := uml.unusable():
         pytest.skip(reason)
-    return uml.boot("scenes", timeout_s=480)
+    return uml.boot("scenes", timeout_s=900)
 
 
 def test_a_right_link_passes_the_gate(seen: dict[str, Any]):

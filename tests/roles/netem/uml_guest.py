@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fidelity import classification, fidelity, wide
 from uml import MARK
 from uml_nodes import Nodes
-from uml_scenes import largest_draw, scenes
+from uml_scenes import largest_draw, patiently, scenes
 from wires import ModuleFailedError, call, link
 
 if TYPE_CHECKING:
@@ -76,14 +76,10 @@ def off(entry: dict[str, Any]) -> str | None:
 
 
 def settled(wires: Wires, links: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Measure the links until they are what they should be, at most four times.
-
-    A moment at which the machine around the guest was busy passes, a link that is wrong stays wrong.
-    """
-    for _ in range(4):
-        entries = wires.verdicts(links, probes=500)
-        if not any(off(entry) for entry in entries):
-            break
+    """Measure the links until they are what they should be."""
+    entries: list[dict[str, Any]] = patiently(
+        lambda: wires.verdicts(links, probes=500, patience_s=0), lambda found: not any(off(entry) for entry in found)
+    )
     return entries
 
 

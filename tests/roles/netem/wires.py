@@ -132,7 +132,9 @@ class Wires:
         ends = sorted({link["source"] for link in links} | {link["target"] for link in links})
         try:
             for node in ends:
-                self.probes(node, "responding", **{key: options[key] for key in options.keys() & {"addresses"}})
+                self.probes(
+                    node, "responding", seconds=600, **{key: options[key] for key in options.keys() & {"addresses"}}
+                )
             return [self.probes(node, state, links, **options) for node in sorted({one["source"] for one in links})]
         finally:
             for node in ends:
