@@ -12,8 +12,8 @@ against its 99.9 % interval, while the report shows 95 % intervals throughout.
 What the path does by itself is known from the control: probes that no link shapes, sent between those that one does,
 so that whatever makes the machines slow for a while makes both slow. Where timers are coarse (a CPU that is emulated),
 no link can be as true as that. The gate there is relative to the machine's own timers and to what the control does, and
-says how much wider that makes it; where that is as much as the delay that is asked for, a doubled one could pass, so the
-link fails by that name.
+says how much wider that makes it; where it is so wide that a doubled delay or a lost jitter could pass, the link fails by
+that name.
 """
 
 from __future__ import annotations
