@@ -39,8 +39,8 @@ class LinkCheck(BaseModel):
     force, ``control_*`` what probes had that no link shaped, at the same time as the others; ``expected_*`` what link
     and path together should give. With ``compensated_ms`` the link was made shorter by that, so that the two together
     are the delay. ``late_*`` and ``widened_*`` are by how much the gate is wider on a machine whose timers are late
-    and whose path wavers (docs/decisions/0005). ``tcp_*`` is what one Reno connection got in
-    Mbit/s, and what the formula leaves it.
+    and whose path wavers (docs/decisions/0005). ``tcp_*`` is what one Reno connection got in Mbit/s, and what the
+    formula leaves it.
     """
 
     model_config = ConfigDict(frozen=True)

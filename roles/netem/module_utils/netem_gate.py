@@ -85,7 +85,7 @@ def judge(
 
     Returns:
         An entry of the report: the link's own values, estimates, intervals, ``ok``, ``problems`` and ``disturbed``: whether
-        one of them is the machine's, so that what was measured says little about the link.
+        the machine had a part in them, so that what was measured says little about the link.
     """
     shared = measured["shared_clock"]
     key = "forward_ns" if shared else "round_trip_ns"
@@ -141,10 +141,11 @@ def judge(
     # Where all are late, the delay is wrong and has been named; where some are, it is the machine.
     if not problems and not machine and stalled > (STALLED_SHARE_MAX + coarse.stalled) * len(delays_ms):
         machine = [f"{stalled} of {len(delays_ms)} probes came far too late: the machine or the emulator stalls"]
-    stolen = measured.get("stolen", 0.0)
-    if machine and stolen > STOLEN_SHARE_TOLD:
-        machine[-1] += f" (its hypervisor gave {100 * stolen:.2g} % of its CPU time to others)"
     problems += machine
+    stolen = measured.get("stolen", 0.0)
+    robbed = stolen > STOLEN_SHARE_TOLD
+    if problems and robbed:
+        problems[-1] += f" (this machine's hypervisor gave {100 * stolen:.2g} % of its CPU time to others)"
     return entry | {
         "mean_ms": found.mean_ms,
         "mean_low_ms": found.mean_low_ms,
@@ -172,7 +173,7 @@ def judge(
         "histogram": histogram(delays_ms, drawn(links, path_ms, noise_ms, measured["interval_ms"])),
         "ok": not problems,
         "problems": problems,
-        "disturbed": bool(machine),
+        "disturbed": bool(machine or (problems and robbed)),
     }
 
 

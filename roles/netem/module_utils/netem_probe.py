@@ -157,7 +157,7 @@ def measure(
         target: the peer's, where a responder listens on port.
         port: UDP.
         probes: how many count.
-        interval_ms: between two of them, at least.
+        interval_ms: between two of them, and half of it at least.
         control_port: UDP, shaped by no link; half an interval after each probe one goes there. None for no such.
         wait_ms: how long this node waits for a timer when it is asked how punctual it is; a CPU that was idle for longer
             is later. Nothing is asked with 0.
@@ -251,11 +251,13 @@ class Lane:
     replies: dict[int, Reply] = field(default_factory=dict)
     seen: int = 0
     received: int = 0
+    sent_s: float = -math.inf  # when the last one was sent
 
     def send(self, number: int) -> None:
         """Send a probe; one that the node's own queue refuses counts as lost."""
         with contextlib.suppress(ConnectionRefusedError, BlockingIOError):
             self.opened.send(PROBE.pack(self.session, number, time.time_ns()))
+        self.sent_s = time.monotonic()
 
     def take(self) -> None:
         """Take the replies that have arrived."""
@@ -270,16 +272,17 @@ class Lane:
 
 
 def _exchange(sockets: Sequence[socket.socket], probes: int, interval_ms: float) -> list[Lane]:
-    """Send by each socket in turn, at least the interval apart, and take what comes back."""
+    """Send by each socket in turn, evenly spaced where the CPU allows it, and take what comes back."""
     lanes = [Lane(opened) for opened in sockets]
     gap, count = interval_ms / 1000 / len(lanes), (probes + TAIL) * len(lanes)
-    due, end, sent = time.monotonic(), math.inf, 0
+    start = due = time.monotonic()
+    end, sent = math.inf, 0
     while (now := time.monotonic()) <= end and any(len(lane.replies) < probes + TAIL for lane in lanes):
         if sent < count and now >= due:
             lanes[sent % len(lanes)].send(sent // len(lanes))
             sent += 1
-            # Not from when this one was due: probes that a late prober sends at once would overtake one another.
-            due = time.monotonic() + gap
+            # A late one makes up for it bit by bit: probes of a lane that it sent at once would overtake one another.
+            due = max(start + sent * gap, lanes[sent % len(lanes)].sent_s + interval_ms / 2000)
             end = now + LINGER_SECONDS if sent == count else math.inf
             continue
         ready, _, _ = select.select(sockets, [], [], due - now if sent < count else 0.02)

@@ -100,7 +100,8 @@ def test_a_machine_that_stalls_often_fails_by_that_name():
     assert (entry["ok"], entry["disturbed"]) == (False, True)
     assert any(problem.endswith("the machine or the emulator stalls") for problem in entry["problems"])
     robbed = verdict(EDGE, probes(1.25, 0.25, stalls=0.05), stolen=0.124)
-    assert robbed["problems"][-1].endswith("stalls (its hypervisor gave 12 % of its CPU time to others)")
+    assert robbed["problems"][-1].endswith("stalls (this machine's hypervisor gave 12 % of its CPU time to others)")
+    assert verdict(EDGE, probes(1.25, 0.5), stolen=0.124)["disturbed"]
     assert verdict(EDGE, probes(1.25, 0.25), stolen=0.124)["ok"], "what did no harm is no reason"
 
 

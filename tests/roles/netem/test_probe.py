@@ -31,4 +31,5 @@ def test_a_late_prober_never_sends_two_probes_at_once(monkeypatch: pytest.Monkey
     assert len(arrived) == 50 + netem_probe.TAIL
     apart_ms = [(after - before) / 1e6 for before, after in itertools.pairwise(arrived)]
     assert max(apart_ms) > 9, "it was never late"
-    assert min(apart_ms) > 1.99
+    assert min(apart_ms) > 0.99
+    assert min(apart_ms) < 1.5, "it does not make up for it"
