@@ -38,7 +38,7 @@ from ansible.module_utils.netem_estimates import (
     noticed_loss,
     stalls,
 )
-from ansible.module_utils.netem_loss import Chain, correlated, independent, tails
+from ansible.module_utils.netem_lost import CORRUPTED_AND_LOST, duplicated_problems, loss_of, lost_problems
 from ansible.module_utils.netem_stream import formula_mbit
 
 if TYPE_CHECKING:
@@ -46,9 +46,6 @@ if TYPE_CHECKING:
 
 MEAN_TOLERANCE, MEAN_FLOOR_MS = 0.02, 0.05
 SIGMA_TOLERANCE, SIGMA_FLOOR_MS = 0.05, 0.03
-# A turned bit loses a probe, save in the sender's hardware address, 6 of the 58 bytes of its frame; and, by IPv6, of 78,
-# in traffic class, flow label and hop limit, 36 bits.
-CORRUPTED_AND_LOST = {4: 52 / 58, 6: 67.5 / 78}
 # Of an emulator's frames, sent 0.1 ms or more after their time. Late without bound, so many would move the median by
 # 0.07 sigma and sigma by 7 %, which the gate still lets pass: beyond that it may blame the link. Measured are 0.3 % on
 # two idle cores and 2 % beside four busy loops.
@@ -117,8 +114,8 @@ def judge(
         "histogram": {"edges_ms": [], "counts": [], "target": []},
     }
     problems = []
-    problems += _lost(chain, damaged, sent, lost)
-    problems += _duplicated(link, measured.get("forward_duplicated"), sent, target)
+    problems += lost_problems(chain, damaged, sent, lost)
+    problems += duplicated_problems(link, measured.get("forward_duplicated"), sent, target)
     if measured["forward_reordered"] and not link["reorder"]:
         problems.append(f"{measured['forward_reordered']} probes overtook others, but the link keeps order")
     if len(delays_ms) < ENOUGH:
@@ -182,49 +179,12 @@ def _estimated(measured: dict[str, Any] | None, key: str) -> Estimate | None:
     return estimate([delay / 1e6 for delay in delays_ns]) if len(delays_ns) >= ENOUGH else None
 
 
-def loss_of(link: dict[str, Any]) -> tuple[Chain, float]:
-    """Return the chain by which a link loses frames, and the share of them that it damages."""
-    corrupted = link.get("corrupt_percent", 0) / 100
-    if link.get("gilbert_elliott"):
-        return Chain(**link["gilbert_elliott"]), corrupted
-    if link.get("loss_correlation_percent"):
-        return correlated(link["loss_percent"], link["loss_correlation_percent"]), corrupted
-    return independent(link["loss_percent"] / 100), corrupted
-
-
 def expected_mbit(link: dict[str, Any], back: dict[str, Any] | None, baseline: dict[str, Any] | None) -> float | None:
     """Return what the formula leaves one TCP connection over a link, or None where neither loss nor rate limits it."""
     chain, corrupted = loss_of(link)
     clear_ms = statistics.median(baseline["round_trip_ns"]) / 1e6 if baseline and baseline["round_trip_ns"] else 0.0
     round_trip_ms = clear_ms + link["delay_ms"] + (back["delay_ms"] if back else 0.0)
     return formula_mbit(round_trip_ms, chain.loss + (1 - chain.loss) * corrupted, link.get("rate_mbit"))
-
-
-def _lost(chain: Chain, damaged: float, sent: int, lost: int) -> list[str]:
-    target = chain.loss + (1 - chain.loss) * damaged
-    tail = (1 - LOSS_CONFIDENCE) / 2
-    if chain.inflation > 1:
-        # Both of its states lose that much more.
-        states = (value + (100 - value) * damaged for value in (chain.bad_loss_percent, chain.good_loss_percent))
-        at_most, at_least = tails(Chain(chain.enter_percent, chain.leave_percent, *states), sent, lost)
-        if min(at_most, at_least) >= tail:
-            return []
-        side, chance = ("few", at_most) if at_most < at_least else ("many", at_least)
-        return [
-            (
-                f"loss {100 * lost / sent:.3g} % ({lost} of {sent}), expected {100 * target:.4g} % in bursts: "
-                f"so {side} have a chance of {chance:.1g}"
-            )
-        ]
-    low, high = loss_interval(lost, sent, LOSS_CONFIDENCE)
-    if low <= target <= high:
-        return []
-    return [
-        (
-            f"loss {100 * lost / sent:.3g} % ({lost} of {sent}), "
-            f"between {100 * low:.3g} and {100 * high:.3g} %, expected {100 * target:.4g} %"
-        )
-    ]
 
 
 def _reordered(measured: dict[str, Any]) -> dict[str, float]:
@@ -236,19 +196,6 @@ def _reordered(measured: dict[str, Any]) -> dict[str, float]:
         "reordered_low_percent": 100 * low,
         "reordered_high_percent": 100 * high,
     }
-
-
-def _duplicated(link: dict[str, Any], found: int | None, sent: int, lost: float) -> list[str]:
-    if found is None:
-        return []
-    # A frame that is lost as well as repeated arrives once, and its copy may be lost (sch_netem.c, netem_enqueue).
-    target = link.get("duplicate_percent", 0) / 100 * (1 - lost) ** 2
-    low, high = loss_interval(min(found, sent), sent, LOSS_CONFIDENCE)
-    if low <= target <= high:
-        return []
-    return [
-        f"{found} of {sent} probes came twice, between {100 * low:.3g} and {100 * high:.3g} %, expected {100 * target:.3g} %"
-    ]
 
 
 def starved(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
