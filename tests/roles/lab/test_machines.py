@@ -120,12 +120,13 @@ def test_links_of_the_kernel_are_applied_judged_changed_and_survive_no_reboot(
     # Whether links of a millisecond can be told apart here depends on what else the machine does: the gate's own tests
     # say what it has to see. What is judged, and by which clock, does not.
     report = tmp_path / "links.json"
-    machines.playbook("playbooks/verify.yml", *given(LINKS, netem_report_file=str(report)))
+    machines.playbook("playbooks/verify.yml", *given(LINKS, netem_report_file=str(report), netem_patience_s=0))
     links = json.loads(report.read_text("utf-8"))["links"]
     assert [one["clock"] for one in links] == ["round-trip"] * 2
     assert all(one["baseline_mean_ms"] > 0 and one["received"] > 0 for one in links)
 
-    noticed = given(LINKS, netem_probes=200)  # what is in force shows before anything is measured
+    # What is in force shows before anything is measured.
+    noticed = given(LINKS, netem_probes=200, netem_patience_s=0)
     doubled = [LINKS[0] | {"delay_ms": 2.5}, LINKS[1]]
     only = changed(machines.playbook("playbooks/links.yml", *given(doubled)))
     assert only == {"bs": 1, "edge-1": 0}
