@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 # By how much the gate is wider where a kernel's timers are late, as the guest's are on a busy machine.
 TIMERS = r"( \(\+ [\d.]+ by timers\))?"
-SAID = rf"(delay|jitter) ([\d.]+) ms, expected ([\d.]+) ± [\d.]+{TIMERS} ms"
+SAID = rf"(delay|jitter) ([\d.]+) ms, expected ([\d.]+) ± 0\.\d+{TIMERS} ms"
 
 
 def told(entry: dict[str, Any], what: str) -> float:
