@@ -1,0 +1,1 @@
+"""What is generated for the documentation, and what is checked of its words."""
