@@ -48,7 +48,7 @@ lint: ## ruff, mypy, import-linter, ansible-lint, yamllint
 	@sh setup.sh dev
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
-	@$(PYTHON) -m mypy app artifacts collect experiments
+	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
 	@.venv/bin/yamllint --strict .
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint

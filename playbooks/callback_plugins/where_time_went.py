@@ -21,7 +21,7 @@ WORTH_SAYING_S = 10
 HEADING = "Where the time went"
 
 
-class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible has no types
+class CallbackModule(CallbackBase):
     """Counts from each task's start to the next one's."""
 
     CALLBACK_VERSION = 2.0

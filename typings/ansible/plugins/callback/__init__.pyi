@@ -1,0 +1,5 @@
+from typing import Any
+
+class CallbackBase:
+    _display: Any
+    def __init__(self) -> None: ...
