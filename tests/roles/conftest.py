@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+import ansible.module_utils
 from cluster import cluster
 from testbed import lab
 
 __all__ = ["cluster", "lab"]
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+# Where Ansible puts the roles' code when it sends a module to a node.
+ansible.module_utils.__path__.extend(str(path) for path in sorted(ROLES.glob("*/module_utils")))
+sys.path.extend(str(path) for path in sorted(ROLES.glob("*/library")))

@@ -1,0 +1,145 @@
+"""Programs that are run on the node, and processes that run there already."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ansible.module_utils.node.errors import NodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+NOT_STARTED = 127  # what a shell returns for a program that it cannot start
+END_TIMEOUT_S = 5.0
+
+
+class ProcessError(NodeError):
+    """A program failed: the sentence quotes the command and what the program printed.
+
+    Args:
+        command: program and arguments.
+        returncode: its exit code; `NOT_STARTED` if it could not be started.
+        message: what it printed, on one line.
+    """
+
+    def __init__(self, command: Iterable[str], returncode: int, message: str) -> None:
+        self.command = tuple(command)
+        self.returncode = returncode
+        self.message = message
+        super().__init__(f"`{' '.join(self.command)}` failed: {message or f'exit code {returncode}'}")
+
+
+def attempt(
+    *command: str,
+    text: str = "",
+    environment: Mapping[str, str] | None = None,
+    folder: str | None = None,
+    pass_fds: Collection[int] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and return what came of it, whether or not it failed.
+
+    Args:
+        command: program and arguments.
+        text: its standard input.
+        environment: all of its environment variables; None passes on this process's, with messages in English.
+        folder: its working directory; None is this process's.
+        pass_fds: open files that it inherits under the same numbers.
+
+    Returns:
+        Exit code, standard output and standard error; a program that cannot be started has the code `NOT_STARTED`.
+    """
+    try:
+        return subprocess.run(
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            cwd=folder,
+            env={**os.environ, "LC_ALL": "C"} if environment is None else dict(environment),
+            pass_fds=tuple(pass_fds),
+        )
+    except OSError as error:
+        return subprocess.CompletedProcess(command, NOT_STARTED, "", f"{command[0]}: {error.strerror}")
+
+
+def run(
+    *command: str,
+    text: str = "",
+    environment: Mapping[str, str] | None = None,
+    folder: str | None = None,
+    pass_fds: Collection[int] = (),
+) -> str:
+    """Run a program as `attempt` does and return its standard output.
+
+    Raises:
+        ProcessError: it failed or could not be started.
+    """
+    done = attempt(*command, text=text, environment=environment, folder=folder, pass_fds=pass_fds)
+    if done.returncode:
+        raise ProcessError(command, done.returncode, " ".join((done.stderr or done.stdout).split()))
+    return done.stdout
+
+
+def processes() -> Iterator[tuple[int, Path]]:
+    """Yield the pid of each process and its folder below /proc, which is gone when the process has ended."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            yield int(entry.name), entry
+
+
+def end(pids: Iterable[int], what: str = "processes", timeout_s: float = END_TIMEOUT_S) -> None:
+    """End processes by SIGTERM, after the timeout by SIGKILL, and return when they have ended.
+
+    One that is still ending would hold its port or its interface. Processes that have ended already are passed over.
+
+    Args:
+        pids: the processes.
+        what: what they are, as the error calls them.
+        timeout_s: how long to wait after each of the two signals.
+
+    Raises:
+        NodeError: a process outlives SIGKILL.
+    """
+    handles: dict[int, int] = {}
+    try:
+        for pid in pids:
+            try:
+                handles[os.pidfd_open(pid)] = pid
+            except ProcessLookupError:
+                continue
+        alive = set(handles)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for handle in alive:
+                try:
+                    signal.pidfd_send_signal(handle, number)
+                except ProcessLookupError:
+                    continue
+            alive = _outliving(alive, timeout_s)
+            if not alive:
+                return
+        left = ", ".join(str(handles[handle]) for handle in sorted(alive))
+        raise NodeError(f"{what} {left} do not end, not even by SIGKILL: see `ps -o pid,stat,wchan,args -p {left}`.")
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def _outliving(handles: set[int], timeout_s: float) -> set[int]:
+    """Return the handles of processes that have not ended within the timeout."""
+    poll = select.poll()
+    for handle in handles:
+        poll.register(handle, select.POLLIN)
+    alive, deadline = set(handles), time.monotonic() + timeout_s
+    while alive and (left_s := deadline - time.monotonic()) > 0:
+        for handle, _event in poll.poll(left_s * 1000):
+            poll.unregister(handle)
+            alive.discard(handle)
+    return alive
