@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from collect import analysis, pull, report, run, table
+from collect import pull, run
+from collect.analysis import summary
+from collect.report import page, table
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from collect.analysis import Analysis
+    from collect.analysis.summary import Analysis
     from collect.run import Run
 
 # The table is wider than what a terminal is taken for when the output goes to a file.
@@ -49,13 +51,13 @@ def write_report(options: argparse.Namespace) -> None:
     console = _console()
     with console.status("Analysing") as status:
         loaded, found = _analysed(options)
-        pictures = report.draw(loaded, found)
+        pictures = page.draw(loaded, found)
         for picture in pictures:
             status.update(f"Drawing {picture.name}")
             picture.save(loaded.folder / "figures")
         status.update("Writing the report")
         target = loaded.folder / "report.html"
-        run.write(target, report.render(loaded, found, pictures))
+        run.write(target, page.render(loaded, found, pictures))
     console.print(found.headline, highlight=False, markup=False)
     console.print(str(target), soft_wrap=True, highlight=False, markup=False)
 
@@ -69,8 +71,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
 
 def _analysed(options: argparse.Namespace) -> tuple[Run, Analysis]:
     loaded = run.load(run.find(options.results, options.run))
-    found = analysis.analyse(loaded.folder.name, loaded.measurements, options.reference)
-    run.write(loaded.folder / "analysis" / "summary.json", analysis.to_json(found))
+    found = summary.analyse(loaded.folder.name, loaded.measurements, options.reference)
+    run.write(loaded.folder / "analysis" / "summary.json", summary.to_json(found))
     return loaded, found
 
 

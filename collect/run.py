@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from collect import records
+from collect.analysis.repetitions import Measurements, gather
 from collect.errors import CollectError
 from collect.links import LinkReport
-from collect.repetitions import Measurements, gather
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

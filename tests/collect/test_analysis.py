@@ -11,18 +11,18 @@ import pytest
 from generated_run import RUN, all_records
 from scipy import stats
 
-from collect import analysis, statistics
+from collect.analysis import statistics, summary
+from collect.analysis.repetitions import gather
 from collect.errors import CollectError
 from collect.records import ModelRecord, RequestRecord
-from collect.repetitions import gather
 
 if TYPE_CHECKING:
-    from collect.analysis import Analysis
+    from collect.analysis.summary import Analysis
     from collect.records import Record
 
 
 def analysed(found: list[Record], reference: str | None = None) -> Analysis:
-    return analysis.analyse(RUN, gather(found), reference)
+    return summary.analyse(RUN, gather(found), reference)
 
 
 def test_the_ratio_is_that_of_the_medians_and_its_interval_is_scipys_over_the_pairs() -> None:
@@ -117,8 +117,8 @@ def test_parallel_requests_that_met_one_replica_are_counted() -> None:
 
 
 def test_the_summary_is_the_same_bytes_for_the_same_records_and_valid_json() -> None:
-    first = analysis.to_json(analysed(all_records()))
-    assert first == analysis.to_json(analysed(all_records()))
+    first = summary.to_json(analysed(all_records()))
+    assert first == summary.to_json(analysed(all_records()))
     data = json.loads(first)
     assert data["comparisons"][0]["claims"][0]["verdict"] == "does not hold"
     assert data["method"]["bootstrap"] == {"method": "percentile", "confidence": 0.95, "resamples": 9999, "seed": 6}

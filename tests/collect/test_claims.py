@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from collect import claims
-from collect.statistics import Estimate, Statistic, Summary, summarise
+from collect.analysis import claims
+from collect.analysis.statistics import Estimate, Statistic, Summary, summarise
 
 
 def estimate(value: float, low: float | None, high: float | None, statistic: Statistic = "median ratio") -> Estimate:

@@ -9,11 +9,11 @@ from generated_run import MS, all_records, request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collect import phases, rescaling
-from collect.repetitions import Repetition, gather
+from collect.analysis import phases, rescaling
+from collect.analysis.repetitions import Repetition, gather
 
 if TYPE_CHECKING:
-    from collect.phases import Request
+    from collect.analysis.phases import Request
 
 
 def split_one(**changes: Any) -> Request:

@@ -8,8 +8,8 @@ from generated_run import all_records, model, repetition, request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collect import repetitions
-from collect.repetitions import gather
+from collect.analysis import repetitions
+from collect.analysis.repetitions import gather
 
 
 def test_a_run_of_two_scenarios_has_twenty_data_points_each_and_no_warm_up_among_them() -> None:

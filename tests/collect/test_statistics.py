@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from collect import statistics
+from collect.analysis import statistics
 
 finite = st.floats(0.001, 1e6)
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import optimize
 
-from collect import phases, statistics
-from collect.claims import PAPER_RATIO
+from collect.analysis import phases, statistics
+from collect.analysis.claims import PAPER_RATIO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collect.phases import Request
-    from collect.repetitions import Repetition
-    from collect.statistics import Estimate
+    from collect.analysis.phases import Request
+    from collect.analysis.repetitions import Repetition
+    from collect.analysis.statistics import Estimate
 
 # Compute this many times as slow: for the table, and for the line of the figure.
 TABLE = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)

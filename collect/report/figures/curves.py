@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from collect import phases
-from collect.claims import PAPER_RATIO
-from collect.drawing import COLOURS, GREY, INK, Picture
+from collect.analysis import phases
+from collect.analysis.claims import PAPER_RATIO
+from collect.report.picture import COLOURS, GREY, INK, Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from collect.analysis import Analysis, Comparison
+    from collect.analysis.summary import Analysis, Comparison
     from collect.links import Histogram, LinkCheck, LinkReport
 
 # Blues for what the network does, oranges for what the processor does, dark to light in the order of time.

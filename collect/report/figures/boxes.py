@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from collect import wording
-from collect.drawing import COLOURS, GREY, INK, Picture
-from collect.repetitions import ordered
+from collect.analysis import wording
+from collect.analysis.repetitions import ordered
+from collect.report.picture import COLOURS, GREY, INK, Picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from collect.analysis import Analysis
-    from collect.repetitions import Measurements
-    from collect.statistics import Summary
+    from collect.analysis.repetitions import Measurements
+    from collect.analysis.statistics import Summary
+    from collect.analysis.summary import Analysis
 
 BOX_WIDTH = 0.5
 JITTER_WIDTH = 0.34

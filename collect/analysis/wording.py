@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from collect.statistics import SMALLEST_SAMPLE
+from collect.analysis.statistics import SMALLEST_SAMPLE
 
 if TYPE_CHECKING:
-    from collect.statistics import Estimate, MedianInterval, Summary
+    from collect.analysis.statistics import Estimate, MedianInterval, Summary
 
 NOTHING = "\N{EN DASH}"
 # Below it trailing zeros are noise.

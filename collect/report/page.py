@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from collect import boxes, curves, phases, statistics, table, wording
+from collect.analysis import phases, statistics, wording
+from collect.report import table
+from collect.report.figures import boxes, curves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collect.analysis import Analysis
-    from collect.drawing import Picture
+    from collect.analysis.summary import Analysis
     from collect.links import LinkCheck
+    from collect.report.picture import Picture
     from collect.run import Run
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from collect.analysis.repetitions import Repetition
     from collect.records import RequestRecord
-    from collect.repetitions import Repetition
 
 # In the order of time. What the function reports beside these stands before the download and counts as compute.
 BEFORE = ("upload", "wait", "read", "queue")

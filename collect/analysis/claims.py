@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from collect.statistics import Estimate, Summary
+    from collect.analysis.statistics import Estimate, Summary
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 

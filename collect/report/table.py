@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from collect import wording
+from collect.analysis import wording
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from collect.analysis import Analysis, Comparison, Scenario
-    from collect.statistics import Estimate, Summary
+    from collect.analysis.statistics import Estimate, Summary
+    from collect.analysis.summary import Analysis, Comparison, Scenario
 
 
 def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:

@@ -7,19 +7,19 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from collect import claims, phases, statistics, wording
+from collect.analysis import claims, phases, statistics, wording
+from collect.analysis.repetitions import paired
+from collect.analysis.rescaling import rescale
 from collect.errors import CollectError
-from collect.repetitions import paired
-from collect.rescaling import rescale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collect.claims import Claim
-    from collect.phases import Regime
-    from collect.repetitions import Failure, Measurements, Repetition
-    from collect.rescaling import Rescaling
-    from collect.statistics import Estimate, Summary
+    from collect.analysis.claims import Claim
+    from collect.analysis.phases import Regime
+    from collect.analysis.repetitions import Failure, Measurements, Repetition
+    from collect.analysis.rescaling import Rescaling
+    from collect.analysis.statistics import Estimate, Summary
 
 REFERENCE = "cloud"
 SCHEMA_VERSION = 1
