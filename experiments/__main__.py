@@ -8,22 +8,19 @@ import shutil
 import signal
 import sys
 import traceback
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
-
-from experiments import inventory as inventories
 from experiments import placement, spec, steps
 from experiments import run as runs
 from experiments.errors import FaasbedError
 from experiments.progress import Reporter
-from experiments.runner import Playbooks, read_inventory
+from nodes import inventory as inventories
+from nodes.lock import locked
+from nodes.playbooks import Playbooks, read_inventory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 INTERRUPTED = 130
 
@@ -87,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _provision(options: argparse.Namespace) -> None:
     reporter = Reporter()
-    with _alone(options.inventory):
+    with locked(options.inventory):
         inventory = read_inventory(options.inventory)
         steps.check_machine(inventory)
         placed = placement.place(spec.load(options.scenario), inventory)
@@ -102,7 +99,7 @@ def _provision(options: argparse.Namespace) -> None:
 
 def _verify(options: argparse.Namespace) -> None:
     reporter = Reporter()
-    with _alone(options.inventory):
+    with locked(options.inventory):
         inventory = read_inventory(options.inventory)
         steps.check_machine(inventory)
         variables = steps.role_variables(placement.place(spec.load(options.scenario), inventory))
@@ -129,7 +126,7 @@ def _experiment(options: argparse.Namespace) -> None:
         options.inventory = manifest.get("inventory", options.inventory)
     else:
         experiment = spec.load(options.scenario, repetitions=options.repetitions)
-    with _alone(options.inventory):
+    with locked(options.inventory):
         inventory = read_inventory(options.inventory)
         steps.check_machine(inventory)
         placement.place(experiment, inventory)
@@ -151,7 +148,7 @@ def _experiment(options: argparse.Namespace) -> None:
 
 def _reset(options: argparse.Namespace) -> None:
     reporter = Reporter()
-    with _alone(options.inventory):
+    with locked(options.inventory):
         inventory = read_inventory(options.inventory)
         steps.check_machine(inventory)
         with reporter.step("reset"):
@@ -164,33 +161,6 @@ def _variables(options: argparse.Namespace) -> None:
     inventory = read_inventory(options.inventory)
     placed = placement.place(spec.load(options.scenario), inventory)
     print(json.dumps(steps.role_variables(placed), indent=1))
-
-
-@contextmanager
-def _alone(inventory: str) -> Iterator[None]:
-    """Keep a second run off the same nodes.
-
-    Raises:
-        FaasbedError: another run is on this inventory.
-    """
-    name = inventory.strip("/").replace("/", "-")
-    try:
-        folder = user_cache_path("faasbed", ensure_exists=True)
-    except OSError as error:
-        raise FaasbedError(
-            f"the lock cannot be made in {error.filename}: {error.strerror}; set XDG_CACHE_HOME"
-        ) from error
-    lock = FileLock(folder / f"{name}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise FaasbedError(
-            f"another run is using inventory {inventory} on this machine (lock {lock.lock_file}); wait for it to end"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _seed(text: str) -> int:

@@ -1,20 +1,14 @@
-"""The one tree of errors that a user can meet: each says what, where and what to do, and carries an exit code."""
+"""The errors of an experiment that a user can meet: each says what, where and what to do, and carries an exit code."""
 
 from __future__ import annotations
 
+from nodes.errors import FaasbedError
 
-class FaasbedError(Exception):
-    """Something the user can put right; its text is one or two lines for the terminal."""
-
-    exit_code = 2
+__all__ = ["FaasbedError", "RunError", "SpecError"]
 
 
 class SpecError(FaasbedError):
     """A scenario file that is not one, or that this inventory cannot hold."""
-
-
-class InventoryError(FaasbedError):
-    """An inventory that is missing or lacks nodes or variables."""
 
 
 class RunError(FaasbedError):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from experiments.inventory import Inventory
-    from experiments.runner import Results
+    from nodes.inventory import Inventory
+    from nodes.playbooks import Results
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (

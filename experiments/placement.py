@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from experiments.errors import SpecError
 
 if TYPE_CHECKING:
-    from experiments.inventory import Inventory
     from experiments.spec import Experiment, LinkSpec, Scenario
+    from nodes.inventory import Inventory
 
 # Where services listen, on the data network only. The process platform has a port for each service, from this one on;
 # Knative's gateway has this one, and tells the services by the Host header.

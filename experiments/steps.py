@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import dataset, manifest, placement, plan
 from experiments.errors import RunError
-from experiments.runner import FOLLOWING, UnreachableError
+from nodes.errors import PlaybookError, UnreachableError
+from nodes.playbooks import FOLLOWING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from experiments.inventory import Inventory
     from experiments.progress import Reporter
     from experiments.run import RunFolder
-    from experiments.runner import Playbooks, Results
     from experiments.spec import Experiment
+    from nodes.inventory import Inventory
+    from nodes.playbooks import Playbooks, Results
 
 ROOT = Path(__file__).resolve().parent.parent
 # A run of the paper's size takes some 50 MB with its data set and figures.
@@ -243,7 +244,7 @@ def carry_out(context: Context) -> None:
 def _stop(context: Context) -> None:
     try:
         context.playbooks.run("measure-stop", **context.variables())
-    except RunError as error:
+    except PlaybookError as error:
         context.reporter.say(f"the driver could not be stopped: {error}. It ends with its plan.")
 
 
@@ -265,7 +266,7 @@ def links_cleared(playbooks: Playbooks, reporter: Reporter) -> Iterator[None]:
         try:
             with reporter.step("clear links"):
                 playbooks.run("clear")
-        except RunError as error:
+        except PlaybookError as error:
             reporter.say(f"the links could not be cleared: {error}. Clear them later: playbooks/clear.yml")
         raise
     with reporter.step("clear links"):

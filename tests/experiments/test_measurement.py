@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from loopback import Function, Reply, Request, answer, function
-from nodes import inventory, only
+from trial_nodes import inventory, only
 
 from collect import records
 from collect.records import ModelRecord, RequestRecord

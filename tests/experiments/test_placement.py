@@ -6,12 +6,13 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from nodes import PAPER, inventory, only, paper
+from trial_nodes import PAPER, inventory, only, paper
 
-from experiments.errors import InventoryError, SpecError
-from experiments.inventory import Inventory
+from experiments.errors import SpecError
 from experiments.placement import GATEWAY_PORT, Placement, place, platform
 from experiments.spec import Experiment, LinkSpec
+from nodes.errors import InventoryError
+from nodes.inventory import Inventory
 
 
 def with_links(*links: dict[str, Any], name: str = "edge") -> Experiment:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from nodes import inventory, only, paper
+from trial_nodes import inventory, only, paper
 
 from experiments.driver import cut
 from experiments.placement import place

@@ -10,17 +10,16 @@ import pytest
 from rich.console import Console
 
 from experiments import steps
-from experiments.errors import RunError
-from experiments.inventory import Inventory
 from experiments.progress import Reporter
-from experiments.runner import UnreachableError
 from experiments.steps import links_cleared
+from nodes.errors import PlaybookError, UnreachableError
+from nodes.inventory import Inventory
 
 
 class Recorded:
     """Stands where playbooks are run: remembers their names, and fails when a test says so."""
 
-    def __init__(self, error: RunError | None = None) -> None:
+    def __init__(self, error: PlaybookError | None = None) -> None:
         self.names: list[str] = []
         self._error = error
 
@@ -48,7 +47,7 @@ def test_links_are_cleared_at_the_end(reporter: Reporter) -> None:
     assert playbooks.names == ["clear"]
 
 
-@pytest.mark.parametrize("error", [RunError("the gate refused"), KeyboardInterrupt(), ZeroDivisionError()])
+@pytest.mark.parametrize("error", [PlaybookError("the gate refused"), KeyboardInterrupt(), ZeroDivisionError()])
 def test_links_are_cleared_on_failure_and_on_ctrl_c(reporter: Reporter, error: BaseException) -> None:
     playbooks = Recorded()
     with pytest.raises(type(error)), links_cleared(playbooks, reporter):
@@ -57,16 +56,16 @@ def test_links_are_cleared_on_failure_and_on_ctrl_c(reporter: Reporter, error: B
 
 
 def test_a_failure_to_clear_does_not_hide_the_first_error(reporter: Reporter, output: io.StringIO) -> None:
-    playbooks = Recorded(RunError("bs is unreachable"))
-    with pytest.raises(RunError, match="the gate refused"), links_cleared(playbooks, reporter):
-        raise RunError("the gate refused")
+    playbooks = Recorded(PlaybookError("bs is unreachable"))
+    with pytest.raises(PlaybookError, match="the gate refused"), links_cleared(playbooks, reporter):
+        raise PlaybookError("the gate refused")
     assert "the links could not be cleared: bs is unreachable" in output.getvalue()
 
 
 def test_a_failure_to_clear_after_success_is_an_error(reporter: Reporter) -> None:
     with (
-        pytest.raises(RunError, match="bs is unreachable"),
-        links_cleared(Recorded(RunError("bs is unreachable")), reporter),
+        pytest.raises(PlaybookError, match="bs is unreachable"),
+        links_cleared(Recorded(PlaybookError("bs is unreachable")), reporter),
     ):
         pass
 
@@ -79,7 +78,7 @@ def followed(*states: str) -> dict[str, Any]:
 class Followed(Recorded):
     """Follows a measurement through what it is given, one entry a call."""
 
-    def __init__(self, *follows: dict[str, Any] | RunError) -> None:
+    def __init__(self, *follows: dict[str, Any] | PlaybookError) -> None:
         super().__init__()
         self._follows = list(follows)
         self.follow_s: list[float] = []
@@ -90,7 +89,7 @@ class Followed(Recorded):
             return {}
         self.follow_s.append(variables["driver_follow_s"])
         follow = self._follows.pop(0)
-        if isinstance(follow, RunError):
+        if isinstance(follow, PlaybookError):
             raise follow
         return follow
 
@@ -123,5 +122,5 @@ def test_a_lost_connection_is_made_again_and_its_failures_are_counted_in_a_row(
 
 
 def test_a_lease_that_lapsed_ends_the_measurement(reporter: Reporter, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RunError, match="cleared themselves"):
-        measured(Recorded(RunError("the links of data0 cleared themselves")), reporter, monkeypatch)
+    with pytest.raises(PlaybookError, match="cleared themselves"):
+        measured(Recorded(PlaybookError("the links of data0 cleared themselves")), reporter, monkeypatch)

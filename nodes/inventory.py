@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.errors import InventoryError
+from nodes.errors import InventoryError
 
 INVENTORIES = Path(__file__).resolve().parent.parent / "inventories"
 

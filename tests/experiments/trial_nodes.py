@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from experiments.inventory import Inventory
 from experiments.spec import Experiment, load
+from nodes.inventory import Inventory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

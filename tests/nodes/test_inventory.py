@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from experiments.errors import InventoryError
-from experiments.inventory import parse, path_of
-from experiments.runner import read_inventory
+from nodes.errors import InventoryError
+from nodes.inventory import parse, path_of
+from nodes.playbooks import read_inventory
 
 if TYPE_CHECKING:
     from pathlib import Path

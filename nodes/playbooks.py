@@ -10,18 +10,17 @@ import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ansible_runner
 
-from experiments import inventory as inventories
-from experiments.errors import InventoryError, RunError
+from nodes import inventory as inventories
+from nodes.errors import InventoryError, PlaybookError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from experiments.inventory import Inventory
-    from experiments.progress import Reporter
+    from nodes.inventory import Inventory
 
 ROOT = Path(__file__).resolve().parent.parent
 # The task whose retries carry the driver's status, see roles/driver/tasks/follow.yml.
@@ -33,8 +32,17 @@ TIMES = "Where the time went"
 Results = dict[str, dict[str, dict[str, Any]]]
 
 
-class UnreachableError(RunError):
-    """A node did not answer over SSH."""
+class Listener(Protocol):
+    """Hears what a playbook is doing."""
+
+    def say(self, sentence: str) -> None:
+        """Hear a sentence for the user."""
+
+    def task(self, name: str) -> None:
+        """Hear that a task begins."""
+
+    def repetition(self, status: dict[str, Any]) -> None:
+        """Hear how far the driver is."""
 
 
 class Playbooks:
@@ -42,16 +50,16 @@ class Playbooks:
 
     Args:
         inventory: the path of the inventory.
-        reporter: hears of every task.
+        listener: hears of every task.
         events: where each playbook's job events are kept, or ``None``.
 
     Attributes:
         times: which tasks of the last playbook took longest, in lines; empty when it took no time worth saying.
     """
 
-    def __init__(self, inventory: Path, reporter: Reporter, events: Path | None = None) -> None:
+    def __init__(self, inventory: Path, listener: Listener, events: Path | None = None) -> None:
         self._inventory = inventory.resolve()
-        self._reporter = reporter
+        self._listener = listener
         self._events = events
         self.times = ""
 
@@ -59,7 +67,7 @@ class Playbooks:
         """Run a playbook of ``playbooks/`` with extra variables and return what its tasks returned.
 
         Raises:
-            RunError: a task failed; the message is the task's own. UnreachableError: a node did not answer.
+            PlaybookError: a task failed; the message is the task's own. UnreachableError: a node did not answer.
             KeyboardInterrupt: the user or the system asked to stop.
         """
         results: Results = {}
@@ -91,7 +99,7 @@ class Playbooks:
             raise KeyboardInterrupt
         if outcome.status != "successful":
             kind, message = failures[0] if failures else ("failed", said.splitlines()[-1] if said else outcome.status)
-            raise (UnreachableError if kind == "unreachable" else RunError)(message)
+            raise (UnreachableError if kind == "unreachable" else PlaybookError)(message)
         return results
 
     def _hear(self, event: dict[str, Any], results: Results, failures: list[tuple[str, str]]) -> None:
@@ -100,7 +108,7 @@ class Playbooks:
         task, host = data.get("task", ""), data.get("host", "")
         match event["event"]:
             case "playbook_on_task_start":
-                self._reporter.task(task)
+                self._listener.task(task)
             case "runner_retry" if task == FOLLOWING:
                 self._follow(result)
             case "runner_on_ok":
@@ -114,7 +122,7 @@ class Playbooks:
 
     def _follow(self, result: dict[str, Any]) -> None:
         if result.get("stdout"):
-            self._reporter.repetition(json.loads(result["stdout"]))
+            self._listener.repetition(json.loads(result["stdout"]))
 
     def _keep(self, playbook: str, artifacts: Path) -> None:
         if self._events is None:
@@ -125,7 +133,7 @@ class Playbooks:
             target = self._events / f"{number:02}-{playbook}"
             shutil.copytree(artifacts, target, ignore=shutil.ignore_patterns("fact_cache", "command"))
         except OSError as error:  # what the playbook said matters more than its log
-            self._reporter.say(f"  the events of {playbook} could not be kept in {self._events}: {error}"[:300])
+            self._listener.say(f"  the events of {playbook} could not be kept in {self._events}: {error}"[:300])
 
 
 def read_inventory(name: str) -> Inventory:
