@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import dataset, manifest, placement, plan
+from experiments import manifest, placement, plan
+from experiments.data import dataset
 from experiments.errors import RunError
 from nodes.errors import PlaybookError, UnreachableError
 from nodes.playbooks import FOLLOWING

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments import dataset
-from experiments.dataset import DatasetError, load
+from experiments.data import dataset
+from experiments.data.dataset import DatasetError, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from loopback import Reply, Request, answer, function
 
-from experiments.exchange import Exchange, fire
+from experiments.base_station.exchange import Exchange, fire
 
 AVAILABLE = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text(encoding="ascii").split()
 BODY = json.dumps({"x_dict": {"0": "text"}}).encode()

@@ -34,8 +34,8 @@ def trained(number: int, request: Request) -> Reply:
 
 
 def measurement(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "experiments.measurement", command, "--folder", str(folder)]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    words = [sys.executable, "-m", "experiments.base_station.measurement", command, "--folder", str(folder)]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 
 
 def told(command: str, folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trial_nodes import inventory, only, paper
 
-from experiments.driver import cut
+from experiments.base_station.driver import cut
 from experiments.placement import place
 from experiments.plan import draw
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import SGDClassifier
 
-from experiments import dataset, synthetic
+from experiments.data import dataset, synthetic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

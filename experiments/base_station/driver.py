@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from collect import records
 from collect.records import ModelRecord, RequestRecord
-from experiments.exchange import Exchange, fire
+from experiments.base_station.exchange import Exchange, fire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import synthetic
+from experiments.data import synthetic
 from experiments.errors import FaasbedError
 
 # The paper's number of texts.

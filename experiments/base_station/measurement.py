@@ -21,8 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.driver import Driver, DriverError, body
-from experiments.exchange import fire
+from experiments.base_station.driver import Driver, DriverError, body
+from experiments.base_station.exchange import fire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ CHECK_TEXTS = 400
 
 def main() -> int:
     """Run the command line; a known error is one sentence on standard error and exit code 1."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.measurement", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m experiments.base_station.measurement", description=__doc__)
     parser.add_argument("command", choices=["start", "run", "follow", "stop", "check"])
     parser.add_argument(
         "--folder", type=Path, required=True, help="holds plan.json and dataset.json; records go to raw/"
@@ -69,7 +69,7 @@ def _start(folder: Path, base_station: str) -> int:
         print(json.dumps({"changed": False}))
         return 0
     _write_status(folder, {"state": "starting", "finished": 0, "total": 0, "last": None, "error": None})
-    command = [sys.executable, "-m", "experiments.measurement", "run", "--folder", str(folder)]
+    command = [sys.executable, "-m", "experiments.base_station.measurement", "run", "--folder", str(folder)]
     with (folder / "driver.log").open("ab") as log:
         process = subprocess.Popen(
             [*command, "--base-station", base_station],
@@ -202,7 +202,7 @@ def _running(folder: Path) -> int | None:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (OSError, ValueError):
         return None
-    return pid if str(folder).encode() in command and b"experiments.measurement" in command else None
+    return pid if str(folder).encode() in command and b"experiments.base_station.measurement" in command else None
 
 
 def _wait(condition: Callable[[], bool], deadline_s: float) -> bool:

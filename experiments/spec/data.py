@@ -1,0 +1,24 @@
+"""The data of a scenario: how the data set is cut for each repetition."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from experiments.spec.fields import Model, Share
+
+# Rounding of shares such as 0.2 + 0.4 + 0.4 must not be called more than one.
+SHARES_TOLERANCE = 1e-9
+
+
+class DataSpec(Model):
+    """How the data set is cut: a share to test with, and a share for each request to train with."""
+
+    test_share: Share
+    training_shares: tuple[Share, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> DataSpec:
+        total = self.test_share + sum(self.training_shares)
+        if total > 1 + SHARES_TOLERANCE:
+            raise ValueError(f"test_share and training_shares sum to {total:g}: together they can be 1 at most")
+        return self

@@ -1,0 +1,62 @@
+"""A scenario as a whole, and an experiment: scenarios and how often each is measured."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from experiments.spec.data import DataSpec
+from experiments.spec.fields import Model, Name
+from experiments.spec.function import FunctionSpec
+from experiments.spec.links import LinkSpec
+from experiments.spec.requests import RequestSpec, TransportSpec
+
+# Knative's shortest window without requests (6 s), its grace period (30 s), and the time a replica takes to end.
+SHORTEST_IDLE_S = 60
+
+
+class Scenario(Model):
+    """One scenario: what is measured, whatever the nodes."""
+
+    name: Name
+    title: str
+    links: tuple[LinkSpec, ...]
+    function: FunctionSpec
+    requests: RequestSpec
+    data: DataSpec
+    transport: TransportSpec = TransportSpec()
+
+    @model_validator(mode="after")
+    def _replicas_have_time_to_end(self) -> Scenario:
+        if self.function.scale_to_zero and self.requests.idle_s < SHORTEST_IDLE_S:
+            raise ValueError(
+                f"requests.idle_s {self.requests.idle_s:g} with function.scale_to_zero: replicas end some 40 s after "
+                f"the last request; use at least {SHORTEST_IDLE_S}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_share_a_request(self) -> Scenario:
+        if len(self.data.training_shares) != self.requests.parallel:
+            raise ValueError(
+                f"{len(self.data.training_shares)} training_shares for {self.requests.parallel} parallel requests: "
+                "each request trains on one share"
+            )
+        return self
+
+
+class Experiment(Model):
+    """Scenarios and how often each is measured: ``repetitions`` times, in shuffled blocks of ``block_repetitions``."""
+
+    name: Name
+    repetitions: int = Field(ge=1)
+    warmups: int = Field(ge=0, default=1)
+    block_repetitions: int = Field(ge=1, default=5)
+    scenarios: tuple[Scenario, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _each_scenario_once(self) -> Experiment:
+        names = [scenario.name for scenario in self.scenarios]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two scenarios have the name {twice}: records tell scenarios apart by their names")
+        return self

@@ -1,0 +1,99 @@
+"""Scenario files: from YAML to an experiment, or to one sentence that names file and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from experiments.errors import SpecError
+from experiments.spec.experiment import Experiment, Scenario
+
+SCENARIOS = Path(__file__).resolve().parents[1]
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def load(name: str, *, repetitions: int | None = None) -> Experiment:
+    """Return the experiment of a scenario's name (a file beside this one) or of the path of a YAML file.
+
+    A file either holds one scenario, or names others under ``scenarios``; their paths start at that file's folder.
+
+    Raises:
+        SpecError: there is no such scenario, the file is not YAML, or a key or value is wrong (file and key named).
+    """
+    path = _path_of(name)
+    data = _read(path)
+    settings: dict[str, Any] = {
+        key: data.pop(key) for key in ("repetitions", "warmups", "block_repetitions") if key in data
+    }
+    if repetitions is not None:
+        settings["repetitions"] = repetitions
+    if "scenarios" in data:
+        members = data.pop("scenarios")
+        if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
+            raise SpecError(f"{path}: scenarios: must be a list of scenario names, such as [edge, cloud]")
+        unknown = sorted(map(str, set(data) - {"name"}))
+        if unknown:
+            raise SpecError(f"{path}: {unknown[0]}: not a key of a file that lists scenarios; put it in the scenario's")
+        paths = [_path_of(member, path.parent) for member in members]
+        scenarios = [_scenario(member_path, _read(member_path)) for member_path in paths]
+        data = {"name": data.get("name", path.stem)}
+    else:
+        scenarios = [_scenario(path, data)]
+        data = {"name": scenarios[0].name}
+    return _validate(Experiment, {**data, **settings, "scenarios": scenarios}, path)
+
+
+def resolved(path: Path) -> Experiment:
+    """Return the experiment that a run keeps as its ``scenario.yaml``; raises as `load`."""
+    return _validate(Experiment, _read(path), path)
+
+
+def _scenario(path: Path, data: dict[str, Any]) -> Scenario:
+    own = {key: value for key, value in data.items() if key not in ("repetitions", "warmups", "block_repetitions")}
+    return _validate(Scenario, own, path)
+
+
+def _path_of(name: str, folder: Path = Path()) -> Path:
+    path = folder / name if name.endswith((".yaml", ".yml")) else SCENARIOS / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(entry.stem for entry in SCENARIOS.glob("*.yaml")))
+        raise SpecError(f"scenario {name!r}: there is no file {path}. Known scenarios: {known}; or give a .yaml file.")
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise SpecError(f"{path} cannot be read: {error.strerror}") from error
+    if not isinstance(data, dict):
+        raise SpecError(f"{path}: a scenario is a mapping of keys such as links and function; compare edge.yaml")
+    return data
+
+
+def _validate(model: type[M], data: dict[str, Any], path: Path) -> M:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise SpecError("\n".join(_sentences(error, path))) from error
+
+
+def _sentences(error: ValidationError, path: Path) -> list[str]:
+    said = []
+    for problem in error.errors()[:2]:
+        where = ".".join(map(str, problem["loc"]))
+        match problem["type"]:
+            case "extra_forbidden":
+                what = "unknown key; check its spelling"
+            case "string_pattern_mismatch":
+                what = f"{problem['input']!r} is no name: use a few small letters, digits and hyphens"
+            case _:
+                what = problem["msg"]
+        said.append(f"{path}: {where + ': ' if where else ''}{what.removeprefix('Value error, ')}")
+    return said
