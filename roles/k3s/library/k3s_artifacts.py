@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.k3s_machine import sha256_of
+from ansible.module_utils.k3s.machine import sha256_of
 from ansible.module_utils.urls import open_url
 
 DOCUMENTATION = r"""

@@ -8,9 +8,9 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.k3s_api import ApiError, as_kubelet, why_not_ready
-from ansible.module_utils.k3s_journal import Watch, started_s
-from ansible.module_utils.k3s_machine import run
+from ansible.module_utils.k3s.api import ApiError, as_kubelet, why_not_ready
+from ansible.module_utils.k3s.journal import Watch, started_s
+from ansible.module_utils.k3s.machine import run
 
 DOCUMENTATION = r"""
 module: k3s_joined

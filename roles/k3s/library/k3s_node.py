@@ -11,7 +11,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.k3s_machine import Sums, run
+from ansible.module_utils.k3s.machine import Sums, run
 from ansible.module_utils.urls import open_url
 
 DOCUMENTATION = r"""

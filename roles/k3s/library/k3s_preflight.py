@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils import k3s_firewall
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.k3s_machine import (
+from ansible.module_utils.k3s import firewall
+from ansible.module_utils.k3s.machine import (
     ARCHITECTURES,
     LEFTOVERS,
     Port,
@@ -179,7 +179,7 @@ def before() -> dict[str, Any]:
     """Return what the node is before a cluster: what its removal has to bring back, or must leave alone."""
     return {
         "sysctls": sysctls(),
-        "firewall": k3s_firewall.before(),
+        "firewall": firewall.before(),
         "files": [path for path in LEFTOVERS if Path(path).exists()],
     }
 

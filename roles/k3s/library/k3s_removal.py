@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.k3s_firewall import in_force, program, removal_of, tables_of
-from ansible.module_utils.k3s_machine import LEFTOVERS, run
+from ansible.module_utils.k3s.firewall import in_force, program, removal_of, tables_of
+from ansible.module_utils.k3s.machine import LEFTOVERS, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

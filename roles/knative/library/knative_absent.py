@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.knative_kubectl import Kubectl, KubectlError, name_of
+from ansible.module_utils.knative.kubectl import Kubectl, KubectlError, name_of
 
 DOCUMENTATION = r"""
 module: knative_absent

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.knative_kubectl import Kubectl, KubectlError, name_of, wanted_part
+from ansible.module_utils.knative.kubectl import Kubectl, KubectlError, name_of, wanted_part
 
 DOCUMENTATION = r"""
 module: knative_apply

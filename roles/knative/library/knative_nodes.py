@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.knative_kubectl import Kubectl, KubectlError
+from ansible.module_utils.knative.kubectl import Kubectl, KubectlError
 
 DOCUMENTATION = r"""
 module: knative_nodes

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.knative_kubectl import Kubectl, KubectlError, last_words
+from ansible.module_utils.knative.kubectl import Kubectl, KubectlError, last_words
 
 DOCUMENTATION = r"""
 module: knative_ready

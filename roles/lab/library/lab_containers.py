@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.lab_containers import (
+from ansible.module_utils.lab.containers import (
     TOOLS,
     await_nodes,
     container_changes,
@@ -17,11 +17,11 @@ from ansible.module_utils.lab_containers import (
     sysctl_changes,
     sysctls,
 )
-from ansible.module_utils.lab_ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
-from ansible.module_utils.lab_module import asked_lab, carry_out, carry_out_in, run_module, surplus_changes
-from ansible.module_utils.lab_network import network_changes, refuse_strangers, removal_changes
-from ansible.module_utils.lab_nodes import connection_changes
-from ansible.module_utils.lab_plan import Change, Lab
+from ansible.module_utils.lab.ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
+from ansible.module_utils.lab.module import asked_lab, carry_out, carry_out_in, run_module, surplus_changes
+from ansible.module_utils.lab.network import network_changes, refuse_strangers, removal_changes
+from ansible.module_utils.lab.nodes import connection_changes
+from ansible.module_utils.lab.plan import Change, Lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

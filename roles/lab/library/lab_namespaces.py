@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.lab_ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
-from ansible.module_utils.lab_module import (
+from ansible.module_utils.lab.ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
+from ansible.module_utils.lab.module import (
     asked_lab,
     carry_out,
     carry_out_in,
@@ -16,8 +16,8 @@ from ansible.module_utils.lab_module import (
     surplus_changes,
     take_away,
 )
-from ansible.module_utils.lab_network import network_changes, refuse_strangers, removal_changes
-from ansible.module_utils.lab_nodes import (
+from ansible.module_utils.lab.network import network_changes, refuse_strangers, removal_changes
+from ansible.module_utils.lab.nodes import (
     TOOLS,
     connection_changes,
     controller_changes,
@@ -26,7 +26,7 @@ from ansible.module_utils.lab_nodes import (
     mount_point_removal,
     process_changes,
 )
-from ansible.module_utils.lab_plan import Change, Lab
+from ansible.module_utils.lab.plan import Change, Lab
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.lab_ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
-from ansible.module_utils.lab_machine import boot, read, write
-from ansible.module_utils.lab_module import (
+from ansible.module_utils.lab.ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
+from ansible.module_utils.lab.machine import boot, read, write
+from ansible.module_utils.lab.module import (
     asked_lab,
     carry_out,
     carry_out_in,
@@ -17,10 +17,10 @@ from ansible.module_utils.lab_module import (
     surplus_changes,
     take_away,
 )
-from ansible.module_utils.lab_network import network_changes, refuse_strangers, removal_changes
-from ansible.module_utils.lab_nodes import connection_changes, end_changes
-from ansible.module_utils.lab_plan import Change, LabError
-from ansible.module_utils.lab_vms import TOOLS, Machines, Size, check_memory, choose, vm_changes, vm_removal
+from ansible.module_utils.lab.network import network_changes, refuse_strangers, removal_changes
+from ansible.module_utils.lab.nodes import connection_changes, end_changes
+from ansible.module_utils.lab.plan import Change, LabError
+from ansible.module_utils.lab.vms import TOOLS, Machines, Size, check_memory, choose, vm_changes, vm_removal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ import k3s_artifacts
 import k3s_preflight
 import k3s_share
 import pytest
-from ansible.module_utils import k3s_api, k3s_firewall, k3s_journal, k3s_machine
+from ansible.module_utils.k3s import api, firewall, journal, machine
 
 SHARE = Path(__file__).resolve().parents[3] / "roles/k3s/files/share.py"
 
@@ -26,10 +26,10 @@ SHARE = Path(__file__).resolve().parents[3] / "roles/k3s/files/share.py"
 def test_a_port_is_taken_by_who_listens_on_it_and_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        (sentence,) = k3s_machine.taken([k3s_machine.Port(port, "tcp", "kubelet")])
+        (sentence,) = machine.taken([machine.Port(port, "tcp", "kubelet")])
         assert sentence.startswith(f"port {port}/tcp (kubelet) is taken by ")
         assert "(pid " in sentence
-    assert k3s_machine.taken([k3s_machine.Port(port, "tcp", "kubelet")]) == []
+    assert machine.taken([machine.Port(port, "tcp", "kubelet")]) == []
 
 
 def test_a_connection_from_a_port_is_no_listener_but_a_udp_socket_is() -> None:
@@ -37,35 +37,35 @@ def test_a_connection_from_a_port_is_no_listener_but_a_udp_socket_is() -> None:
         "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
         "   0: 0100007F:192B 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 77 1\n"
     )
-    assert k3s_machine.sockets_on(table, 0x192B, listening=True) == []
-    assert k3s_machine.sockets_on(table, 0x192B, listening=False) == ["77"]
+    assert machine.sockets_on(table, 0x192B, listening=True) == []
+    assert machine.sockets_on(table, 0x192B, listening=False) == ["77"]
 
 
 def test_what_a_container_may_not_do_is_read_from_its_first_process() -> None:
-    assert k3s_machine.may_raise_limits("Name:\tinit\nCapBnd:\t000001ffffffffff\n")
-    assert not k3s_machine.may_raise_limits("Name:\tinit\nCapBnd:\t000001fffeffffff\n")
+    assert machine.may_raise_limits("Name:\tinit\nCapBnd:\t000001ffffffffff\n")
+    assert not machine.may_raise_limits("Name:\tinit\nCapBnd:\t000001fffeffffff\n")
 
 
 def test_a_route_to_some_network_is_no_default_route() -> None:
     head = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
-    assert not k3s_machine.default_route(f"{head}data0\t004DC6C6\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n")
-    assert k3s_machine.default_route(f"{head}data0\t00000000\t014DC6C6\t0003\t0\t0\t0\t00000000\t0\t0\t0\n")
+    assert not machine.default_route(f"{head}data0\t004DC6C6\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n")
+    assert machine.default_route(f"{head}data0\t00000000\t014DC6C6\t0003\t0\t0\t0\t00000000\t0\t0\t0\n")
 
 
 def test_a_controller_that_is_switched_off_does_not_count() -> None:
     table = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t10\t1\nmemory\t4\t115\t0\n"
-    assert k3s_machine.controllers_of(table) == {"cpu"}
+    assert machine.controllers_of(table) == {"cpu"}
 
 
 def test_a_file_that_did_not_change_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "k3s"
     file.write_bytes(b"binary")
     expected = hashlib.sha256(b"binary").hexdigest()
-    sums = k3s_machine.Sums(tmp_path / "sums.json")
+    sums = machine.Sums(tmp_path / "sums.json")
     assert sums.of(file) == expected
     sums.remember(file, expected)
-    again = k3s_machine.Sums(tmp_path / "sums.json")
-    monkeypatch.setattr(k3s_machine, "sha256_of", lambda _: pytest.fail("read again"))
+    again = machine.Sums(tmp_path / "sums.json")
+    monkeypatch.setattr(machine, "sha256_of", lambda _: pytest.fail("read again"))
     assert again.of(file) == expected
     monkeypatch.undo()
     file.write_bytes(b"another")
@@ -100,22 +100,22 @@ def test_a_file_that_did_not_change_is_read_once(tmp_path: Path, monkeypatch: py
     ],
 )
 def test_k3s_words_are_told_as_a_cause(line: str, said: str, lasting: bool) -> None:
-    cause = k3s_journal.explain(['level=info msg="Starting k3s agent"', line])
+    cause = journal.explain(['level=info msg="Starting k3s agent"', line])
     assert cause is not None
     assert said in cause.sentence
     assert cause.lasting is lasting
 
 
 def test_words_that_are_no_complaint_are_no_cause() -> None:
-    assert k3s_journal.explain(['level=info msg="not authorized is what I would say"', "token"]) is None
-    assert k3s_journal.explain([]) is None
+    assert journal.explain(['level=info msg="not authorized is what I would say"', "token"]) is None
+    assert journal.explain([]) is None
 
 
 def test_the_last_words_quoted_are_those_that_complain() -> None:
     lines = ["level=info msg=a", "level=error msg=b", "level=info msg=c", "level=error msg=b"]
-    assert k3s_journal.quoted(lines) == "level=error msg=b"
-    assert k3s_journal.quoted(["level=info msg=a"]) == "level=info msg=a"
-    assert k3s_journal.shortened('time="2026-11-24T13:26:31Z" level=error msg="x"') == 'level=error msg="x"'
+    assert journal.quoted(lines) == "level=error msg=b"
+    assert journal.quoted(["level=info msg=a"]) == "level=info msg=a"
+    assert journal.shortened('time="2026-11-24T13:26:31Z" level=error msg="x"') == 'level=error msg="x"'
 
 
 # The firewall
@@ -142,7 +142,7 @@ COMMIT
 
 
 def test_only_a_clusters_chains_and_what_leads_to_them_go() -> None:
-    assert k3s_firewall.removal_of(SAVED, {"CNI-PODMAN"}).splitlines() == [
+    assert firewall.removal_of(SAVED, {"CNI-PODMAN"}).splitlines() == [
         "*nat",
         "-F KUBE-SERVICES",
         "-F KUBE-MARK-MASQ",
@@ -157,7 +157,7 @@ def test_the_kernel_takes_what_removes_the_chains(tmp_path: Path) -> None:
     if os.geteuid() != 0 or shutil.which("iptables-restore") is None:
         pytest.skip("trying chains needs root and iptables")
     (tmp_path / "saved").write_text(SAVED, "utf-8")
-    (tmp_path / "removal").write_text(k3s_firewall.removal_of(SAVED, {"CNI-PODMAN"}), "utf-8")
+    (tmp_path / "removal").write_text(firewall.removal_of(SAVED, {"CNI-PODMAN"}), "utf-8")
     script = "iptables-restore < saved && iptables-restore --noflush < removal && iptables-save"
     done = subprocess.run(
         ["unshare", "--net", "sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -179,10 +179,10 @@ def node(status: str, heard: str) -> dict[str, object]:
 
 def test_ready_counts_only_when_it_was_said_after_the_start() -> None:
     heard_s = 1700000000
-    assert k3s_api.why_not_ready(node("True", "2023-11-14T22:13:20Z"), heard_s) is None
-    assert k3s_api.why_not_ready(node("True", "2023-11-14T22:13:20Z"), heard_s + 60) is not None
-    assert k3s_api.why_not_ready(node("False", "2023-11-14T22:13:20Z")) == "R: m"
-    assert k3s_api.why_not_ready({"status": {}}) == "its kubelet has not reported yet"
+    assert api.why_not_ready(node("True", "2023-11-14T22:13:20Z"), heard_s) is None
+    assert api.why_not_ready(node("True", "2023-11-14T22:13:20Z"), heard_s + 60) is not None
+    assert api.why_not_ready(node("False", "2023-11-14T22:13:20Z")) == "R: m"
+    assert api.why_not_ready({"status": {}}) == "its kubelet has not reported yet"
 
 
 # The artifacts

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible.module_utils.knative_kubectl import Kubectl, KubectlError, last_words, name_of, parse, wanted_part
+from ansible.module_utils.knative.kubectl import Kubectl, KubectlError, last_words, name_of, parse, wanted_part
 from hypothesis import given
 from hypothesis import strategies as st
 from knative_absent import Removal

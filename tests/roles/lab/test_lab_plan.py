@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible.module_utils.lab_plan import LabError, core_warning, hardware_address, make_lab, spread_cores
+from ansible.module_utils.lab.plan import LabError, core_warning, hardware_address, make_lab, spread_cores
 
 NAMES = ["bs", "edge-1", "edge-2", "cloud-1"]
 COMPUTE = NAMES[1:]

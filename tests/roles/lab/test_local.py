@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from ansible.module_utils import lab_machine
+from ansible.module_utils.lab import machine
 from testbed import BIN, PAPER_NODES, ROOT, TrialLab, changed, run, trial_lab
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def traces(lab: TrialLab) -> dict[str, list[str]]:
     """Everything on this machine that has the lab's names, or sees its folders."""
     links = run(["ip", "-brief", "link"]).stdout.split()
     found = {
-        "namespaces": [name for name in lab_machine.named_namespaces() if name.startswith(f"{lab.prefix}-")],
+        "namespaces": [name for name in machine.named_namespaces() if name.startswith(f"{lab.prefix}-")],
         "interfaces": [word for word in links if word.startswith(f"{lab.prefix}-")],
         "processes": [line for line in run(["ps", "-eo", "pid,args"]).stdout.splitlines() if str(lab.folder) in line],
         "inside": [
             str(process.pid)
-            for process in lab_machine.processes(lab.state_dir)
-            if process.state not in (None, lab_machine.identity(lab.state_dir))
+            for process in machine.processes(lab.state_dir)
+            if process.state not in (None, machine.identity(lab.state_dir))
         ],
         "mounts": [line for line in Path("/proc/self/mounts").read_text("utf-8").splitlines() if lab.prefix in line],
         "files": [str(path) for path in (lab.folder, lab.state_dir) if path.exists()],
@@ -215,9 +215,9 @@ def test_an_inventory_without_nodes_is_told_so(empty: TrialLab) -> None:
 def test_a_node_whose_sshd_died_answers_again_and_what_runs_there_goes_on(lab: TrialLab) -> None:
     work = "setsid sleep 600 > /dev/null 2>&1 < /dev/null & echo $!"
     pid = int(lab.ssh("edge-2", work).stdout)
-    for process in lab_machine.processes(lab.state_dir):
-        if process.network == lab_machine.network_of(lab.namespace("edge-2")) and process.pid != pid:
-            lab_machine.end([process.pid])
+    for process in machine.processes(lab.state_dir):
+        if process.network == machine.network_of(lab.namespace("edge-2")) and process.pid != pid:
+            machine.end([process.pid])
     repaired = lab.make("--diff")
     assert changed(repaired)["localhost"] == 1
     assert "start the sshd of edge-2 again" in repaired.stdout
@@ -228,10 +228,10 @@ def test_a_node_whose_sshd_died_answers_again_and_what_runs_there_goes_on(lab: T
 def test_a_node_whose_processes_all_died_is_started_again(lab: TrialLab) -> None:
     inside = [
         process.pid
-        for process in lab_machine.processes(lab.state_dir)
-        if process.network == lab_machine.network_of(lab.namespace("cloud-1"))
+        for process in machine.processes(lab.state_dir)
+        if process.network == machine.network_of(lab.namespace("cloud-1"))
     ]
-    lab_machine.end(inside)
+    machine.end(inside)
     assert changed(lab.make()) == {"localhost": 1, **dict.fromkeys(NODES, 0)}
     assert changed(lab.make())["localhost"] == 0
 
@@ -266,7 +266,7 @@ def test_the_lab_follows_the_inventory(empty: TrialLab) -> None:
     empty.describe({**PAPER_NODES, "edge": ("edge-1", "edge-2", "edge-3"), "cloud": ()})
     assert changed(empty.make()) == {"localhost": 1, "bs": 0, "edge-1": 0, "edge-2": 0, "edge-3": 0}
     assert not (empty.folder / "nodes" / "cloud-1").exists()
-    assert empty.namespace("cloud-1") not in lab_machine.named_namespaces()
+    assert empty.namespace("cloud-1") not in machine.named_namespaces()
     assert knock(empty, "edge-3", empty.data_address(0)) == "ECONNREFUSED"
     assert changed(empty.make())["localhost"] == 0
 
@@ -282,7 +282,7 @@ def test_a_namespace_that_somebody_else_made_is_refused_and_left_alone(empty: Tr
         assert f"There is a network namespace {empty.namespace('edge-1')} that this lab" in said
         assert f"remove it (ip netns delete {empty.namespace('edge-1')}) or set lab_prefix" in said
         assert empty.remove().returncode == 0
-        assert empty.namespace("edge-1") in lab_machine.named_namespaces()
+        assert empty.namespace("edge-1") in machine.named_namespaces()
     assert traces(empty) == {}
 
 

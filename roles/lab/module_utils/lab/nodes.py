@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ansible.module_utils import lab_machine as machine
-from ansible.module_utils.lab_plan import Change, Lab, LabError, Node
+from ansible.module_utils.lab import machine
+from ansible.module_utils.lab.plan import Change, Lab, LabError, Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ansible.module_utils.lab_machine import Process
+    from ansible.module_utils.lab.machine import Process
 
 TOOLS = {
     "ip": "iproute2",

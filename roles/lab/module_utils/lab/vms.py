@@ -17,16 +17,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ansible.module_utils import lab_machine as machine
-from ansible.module_utils.lab_files import PRIVATE, node_files
-from ansible.module_utils.lab_network import carries
-from ansible.module_utils.lab_nodes import controller_changes
-from ansible.module_utils.lab_plan import DATA_INTERFACE, MANAGEMENT_INTERFACE, Change, Lab, LabError, hardware_address
+from ansible.module_utils.lab import machine
+from ansible.module_utils.lab.files import PRIVATE, node_files
+from ansible.module_utils.lab.network import carries
+from ansible.module_utils.lab.nodes import controller_changes
+from ansible.module_utils.lab.plan import DATA_INTERFACE, MANAGEMENT_INTERFACE, Change, Lab, LabError, hardware_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ansible.module_utils.lab_plan import Cable, Node
+    from ansible.module_utils.lab.plan import Cable, Node
 
 # By our own architecture: the machine that QEMU makes, its serial console as the kernel calls it, the Debian package, and
 # the CPU that TCG emulates. Without AVX: QEMU 7.2 emulates it so that numpy's sorting ends with a protection fault.

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.lab_machine import boot, read, write
-from ansible.module_utils.lab_plan import Lab, LabError
+from ansible.module_utils.lab.machine import boot, read, write
+from ansible.module_utils.lab.plan import Lab, LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

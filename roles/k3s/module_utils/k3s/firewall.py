@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible.module_utils.k3s_machine import run
+from ansible.module_utils.k3s.machine import run
 
 PREFIXES = ("KUBE-", "CNI-", "FLANNEL-")
 PROGRAMS = ("iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy")

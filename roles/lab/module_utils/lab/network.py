@@ -8,8 +8,8 @@ from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils import lab_machine as machine
-from ansible.module_utils.lab_plan import (
+from ansible.module_utils.lab import machine
+from ansible.module_utils.lab.plan import (
     DATA_INTERFACE,
     MTU,
     Cable,
@@ -23,7 +23,7 @@ from ansible.module_utils.lab_plan import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ansible.module_utils.lab_ledger import Ledger
+    from ansible.module_utils.lab.ledger import Ledger
 
 Links = dict[str, dict[str, Any]]
 NARROWEST_FOREIGN_ROUTE = 8  # a VPN's 0.0.0.0/1 is no claim to our addresses; 198.0.0.0/8 would be

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils import lab_machine as machine
-from ansible.module_utils.lab_files import PRIVATE, node_files, sshd_config
-from ansible.module_utils.lab_nodes import controller_changes, file_change
-from ansible.module_utils.lab_plan import Change, Lab, LabError, Node
+from ansible.module_utils.lab import machine
+from ansible.module_utils.lab.files import PRIVATE, node_files, sshd_config
+from ansible.module_utils.lab.nodes import controller_changes, file_change
+from ansible.module_utils.lab.plan import Change, Lab, LabError, Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.lab_nodes import public_key
+from ansible.module_utils.lab.nodes import public_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ansible.module_utils.lab_plan import Lab, Node
+    from ansible.module_utils.lab.plan import Lab, Node
 
 PRIVATE = {"authorized_keys", "ssh_host_ed25519_key"}
 

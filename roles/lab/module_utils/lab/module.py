@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.lab_ledger import Ledger, alone, read_ledger
-from ansible.module_utils.lab_machine import check_tools
-from ansible.module_utils.lab_network import removal_changes
-from ansible.module_utils.lab_nodes import folder_removal
-from ansible.module_utils.lab_plan import Lab, LabError, core_warning, make_lab
+from ansible.module_utils.lab.ledger import Ledger, alone, read_ledger
+from ansible.module_utils.lab.machine import check_tools
+from ansible.module_utils.lab.network import removal_changes
+from ansible.module_utils.lab.nodes import folder_removal
+from ansible.module_utils.lab.plan import Lab, LabError, core_warning, make_lab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ansible.module_utils.lab_plan import Change
+    from ansible.module_utils.lab.plan import Change
 
 LAB_OPTIONS: dict[str, dict[str, Any]] = {
     "prefix": {"type": "str"},

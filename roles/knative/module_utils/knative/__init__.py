@@ -1,0 +1,1 @@
+"""Knative in a cluster, reached through kubectl."""
