@@ -11,7 +11,7 @@ import subprocess
 import time
 from contextlib import suppress
 from functools import partial
-from ipaddress import ip_network
+from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -135,10 +135,11 @@ def links_go(_: str) -> Iterator[Change]:
 
 def routes_go(networks: list[str]) -> Iterator[Change]:
     """Remove the routes to pods on other nodes."""
+    pods = [network for network in map(ip_network, networks) if isinstance(network, IPv4Network)]
     for route in json.loads(run("ip", "-json", "route", "show", "table", "main").stdout or "[]"):
-        with suppress(ValueError):  # `default`
-            target = ip_network(route["dst"])
-            if any(target.version == 4 and target.subnet_of(ip_network(network)) for network in networks):
+        with suppress(ValueError):  # `default`, and what is not IPv4
+            target = IPv4Network(route["dst"])
+            if any(target.subnet_of(network) for network in pods):
                 where = ["dev", route["dev"]] if "dev" in route else []
                 yield Change(f"remove route {target}", partial(run, "ip", "route", "delete", str(target), *where))
 

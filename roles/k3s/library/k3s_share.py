@@ -51,8 +51,10 @@ def begin(address: str, program: str, paths: list[str], seconds: int) -> tuple[d
         start_new_session=True,
         cwd="/",
     )
-    with server.stdout as said:
-        port = said.readline().decode().strip()
+    if server.stdout is None:
+        raise OSError("the server's output cannot be read")
+    with server.stdout as output:
+        port = output.readline().decode().strip()
     if not port:
         raise OSError(f"the server ended at once with exit code {server.wait()}")
     return {path: f"http://{address}:{port}/{word}/{index}" for index, path in enumerate(paths)}, server

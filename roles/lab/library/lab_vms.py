@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.lab.ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
 from ansible.module_utils.lab.machine import boot, read, write
@@ -187,7 +187,7 @@ def remove(module: AnsibleModule, folder: Path) -> list[Change]:
 
 def main() -> None:
     """Run as an Ansible module."""
-    own = {
+    own: dict[str, dict[str, Any]] = {
         "image": {"type": "path"},
         "accelerator": {"type": "str", "choices": ["auto", "kvm", "tcg"]},
         "memory_mib": {"type": "dict"},

@@ -56,12 +56,13 @@ class Kubectl:
 
 def parse(printed: str) -> list[dict[str, Any]]:
     """Return the objects of JSON texts behind one another, which is what ``-o json`` prints; a list's are its items."""
-    decoder, found, place = json.JSONDecoder(), [], 0
+    decoder, place = json.JSONDecoder(), 0
+    objects: list[dict[str, Any]] = []
     while place < len(printed.rstrip()):
         value, end = decoder.raw_decode(printed, place)
-        found.extend(value["items"] if value.get("kind") == "List" else [value])
+        objects.extend(value["items"] if value.get("kind") == "List" else [value])
         place = end + (len(printed[end:]) - len(printed[end:].lstrip()))
-    return found
+    return objects
 
 
 def last_words(said: str) -> str:

@@ -153,7 +153,8 @@ def await_nodes(lab: Lab) -> None:
 
 def _files(lab: Lab, node: Node) -> dict[Path, Callable[[], str]]:
     """The text of every file that makes a root file system this node's, by its path; as functions, keys come late."""
-    files = {**node_files(lab, node), "etc/systemd/system.conf.d/faasbed.conf": partial(_systemd_config, node)}
+    files = node_files(lab, node)
+    files["etc/systemd/system.conf.d/faasbed.conf"] = partial(_systemd_config, node)
     return {_root(lab, node) / path: text for path, text in files.items()}
 
 

@@ -9,7 +9,7 @@ import shutil
 import stat
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.lab.machine import boot, read, write
 from ansible.module_utils.lab.plan import Lab, LabError
@@ -77,9 +77,11 @@ def read_ledger(folder: Path) -> Ledger | None:
             raise LabError(f"lab_dir={folder} holds something that is not a lab: name a folder of the lab's own.")
         return None
     try:
-        values = json.loads(text)
-        ledger = Ledger(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-    except (ValueError, TypeError) as error:
+        entries: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()
+        }
+        ledger = Ledger(**entries)
+    except (ValueError, TypeError, AttributeError) as error:
         raise LabError(
             f"{_file(folder)} cannot be read ({error}): end the lab by hand, then remove {folder}."
         ) from error

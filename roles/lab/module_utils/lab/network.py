@@ -44,11 +44,11 @@ def refuse_strangers(lab: Lab, ledger: Ledger | None) -> None:
             )
     links = machine.interfaces(None)
     our_links = ledger.links if ledger else ()
-    for link in lab.links:
-        if link in links and link not in our_links:
+    for name in lab.links:
+        if name in links and name not in our_links:
             raise LabError(
-                f"There is an interface {link} that this lab ({lab.folder}) did not make: "
-                f"remove it (ip link delete {link}) or set lab_prefix to another word."
+                f"There is an interface {name} that this lab ({lab.folder}) did not make: "
+                f"remove it (ip link delete {name}) or set lab_prefix to another word."
             )
     network = lab.management_network
     for name, link in links.items():
@@ -154,7 +154,7 @@ def _holds(cable: Cable, links: Links) -> bool:
 
 
 def _are_a_pair(port: dict[str, Any], interface: dict[str, Any]) -> bool:
-    return port.get("link_index") == interface["ifindex"] and interface.get("link_index") == port["ifindex"]
+    return bool(port.get("link_index") == interface["ifindex"] and interface.get("link_index") == port["ifindex"])
 
 
 def _make_namespace(namespace: str) -> None:
