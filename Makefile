@@ -7,17 +7,20 @@ SEED ?= 1
 RESULTS ?= results
 RUN ?=
 ARCH ?=
+ROLE ?=
 
 PYTHON := .venv/bin/python
 NODES := --inventory $(INVENTORY)
 WHAT := --scenario $(SCENARIO)
+# The end of a test run: the 15 slowest tests; pytest's -ra then names what was skipped, with reasons.
+LAST_LINES := --durations=15 --durations-min=0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup provision verify experiment collect report reset test lint bench image artifacts lock
+.PHONY: help setup provision verify experiment collect report reset test test-long test-unit lint bench image artifacts lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: INVENTORY=$(INVENTORY) SCENARIO=$(SCENARIO) REPETITIONS=$(or $(REPETITIONS),20) DATASET=$(DATASET) SEED=$(SEED) RESULTS=$(RESULTS) RUN=<run id> ARCH=<amd64, arm64 or all>"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Variables: INVENTORY=$(INVENTORY) SCENARIO=$(SCENARIO) REPETITIONS=$(or $(REPETITIONS),20) DATASET=$(DATASET) SEED=$(SEED) RESULTS=$(RESULTS) RUN=<run id> ARCH=<amd64, arm64 or all> ROLE=<folder of tests/roles or tests>"
 
 setup: ## install what is missing: .venv, Debian packages
 	@sh setup.sh testbed $(INVENTORY)
@@ -40,9 +43,18 @@ report: setup ## analyse a run's records and write report.html
 reset: setup ## leave nothing of ours on the nodes
 	@$(PYTHON) -m experiments reset $(NODES)
 
-test: ## test everything that this machine can test
+test: ## test what this machine can test, save what is long by nature
 	@sh setup.sh dev
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -m "not long" $(LAST_LINES)
+
+test-long: ## test what is long by nature: all of it, or a folder's (ROLE=netem, ROLE=app)
+	@sh setup.sh dev
+	@$(PYTHON) -m pytest -m long $(LAST_LINES) $(if $(ROLE),$(or $(wildcard tests/roles/$(ROLE) tests/$(ROLE)),$(error there are no tests of "$(ROLE)": ROLE is a folder of tests/roles or tests))) \
+	  || [ $$? -eq 5 ] # pytest's word for: no such test there
+
+test-unit: ## test what needs neither root nor nodes nor Debian packages
+	@sh setup.sh unit
+	@$(PYTHON) -m pytest -m "not lab and not long" $(LAST_LINES)
 
 lint: ## ruff, mypy, import-linter, ansible-lint, yamllint
 	@sh setup.sh dev

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what is missing for `make experiment` (argument: testbed) or for development (argument: dev), and says what.
+# Installs what is missing for `make experiment` (argument: testbed), for development (argument: dev) or for the tests
+# that need neither root nor nodes (argument: unit; no Debian packages beside Python), and prints what it installs.
 # A second argument names the inventory, or `artifacts`: nodes that are containers or machines need more programs than
 # namespaces do, and so does `make artifacts`.
 # A second run finds everything there and says nothing.
@@ -13,12 +14,14 @@ packages=""
 need() {
   command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ] || packages="$packages $2"
 }
-need ip iproute2
-need ssh openssh-client
-need sshd openssh-server
-need ssh-keygen openssh-client
-need taskset util-linux
 need git git
+if [ "$wanted" != unit ]; then
+  need ip iproute2
+  need ssh openssh-client
+  need sshd openssh-server
+  need ssh-keygen openssh-client
+  need taskset util-linux
+fi
 if ! command -v python3 >/dev/null 2>&1; then
   packages="$packages python3 python3-venv"
 elif ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
@@ -75,6 +78,7 @@ if [ -n "${packages% }" ]; then
   case "$packages" in *openssh-server*) ! command -v systemctl >/dev/null 2>&1 || systemctl disable --quiet ssh ;; esac
 fi
 
+[ "$wanted" != unit ] || wanted=dev
 lock=requirements/$wanted.txt
 stamp=.venv/$wanted.lock
 if ! cmp -s "$lock" "$stamp"; then

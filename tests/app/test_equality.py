@@ -63,7 +63,7 @@ def test_the_peers_policy_on_real_news_equals_plain_scikit_learn(model: str, new
     assert_equal(corpora.request(*corpora.news(news, texts=70, characters=900), model=model, repeats=repeats))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("model", MODELS)
 def test_the_peers_example_as_it_is_equals_plain_scikit_learn(model: str, news: Path):
     assert_equal(corpora.request(*corpora.news(news, texts=315, characters=1_000_000), model=model))

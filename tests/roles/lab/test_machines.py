@@ -19,7 +19,7 @@ from testbed import TrialLab, changed, lost_controller, run, trial_lab
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
+pytestmark = pytest.mark.lab
 
 NODES = ("bs", "edge-1")
 GROUPS = {"base_stations": ("bs",), "edge": ("edge-1",), "cloud": ()}

@@ -13,7 +13,7 @@ from uml_guest import off
 if TYPE_CHECKING:
     from wires import Wires
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
+pytestmark = pytest.mark.lab
 
 # Two samples of 4000 of one distribution differ by less than 0.044 999 times in 1000 (1.95 sqrt(2 / 4000)); the guest's
 # coarse timers add up to 0.5 ms, which is 0.02 of a sigma of 25 ms and moves a distribution by 0.01.

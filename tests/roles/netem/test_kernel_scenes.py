@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uml
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 # By how much the gate is wider where a kernel's timers are late, as the guest's are on a busy machine.
 TIMERS = r"( \(\+ [\d.]+ by timers\))?"

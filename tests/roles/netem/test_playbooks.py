@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from testbed import TrialLab
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
+pytestmark = pytest.mark.lab
 
 EDGE, CLOUD = (1.25, 0.25, 0.02), (15, 3, 0.24)
 
