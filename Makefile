@@ -16,10 +16,10 @@ WHAT := --scenario $(SCENARIO)
 LAST_LINES := --durations=15 --durations-min=0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup provision verify experiment collect report reset test test-long test-unit lint bench image artifacts lock
+.PHONY: help setup provision verify experiment collect report reset test test-long test-unit test-pythons lint bench image artifacts lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables: INVENTORY=$(INVENTORY) SCENARIO=$(SCENARIO) REPETITIONS=$(or $(REPETITIONS),20) DATASET=$(DATASET) SEED=$(SEED) RESULTS=$(RESULTS) RUN=<run id> ARCH=<amd64, arm64 or all> ROLE=<folder of tests/roles or tests>"
 
 setup: ## install what is missing: .venv, Debian packages
@@ -55,6 +55,10 @@ test-long: ## test what is long by nature: all of it, or a folder's (ROLE=netem,
 test-unit: ## test what needs neither root nor nodes nor Debian packages
 	@sh setup.sh unit
 	@$(PYTHON) -m pytest -m "not lab and not long" $(LAST_LINES)
+
+test-pythons: ## test-unit on the other supported Pythons that are installed
+	@sh setup.sh unit
+	@.ci/pythons
 
 lint: ## ruff, mypy, import-linter, ansible-lint, yamllint
 	@sh setup.sh dev
