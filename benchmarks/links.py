@@ -28,7 +28,7 @@ ansible.module_utils.__path__.append(str(ROOT / "roles" / "netem" / "module_util
 
 import fidelity  # noqa: E402
 import uml  # noqa: E402
-from ansible.module_utils.netem_estimates import loss_interval  # noqa: E402
+from ansible.module_utils.netem.estimates import loss_interval  # noqa: E402
 from wires import Wires  # noqa: E402
 
 MEAN_TARGET_US, TOP_TARGET_MBIT = 20.0, 1000.0  # of the emulator

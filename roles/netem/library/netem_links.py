@@ -3,6 +3,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.netem.addresses import listed, with_routed
+from ansible.module_utils.netem.baseline import paths_ms
+from ansible.module_utils.netem.filters import TCP, UDP, Port
+from ansible.module_utils.netem.lease import Lease, alone
+from ansible.module_utils.netem.link import LinkError, read_links
+from ansible.module_utils.netem.shaping import Outcome, Shaping, check_node
+from ansible.module_utils.netem.tc import NodeError, routes
+
 DOCUMENTATION = r"""
 module: netem_links
 short_description: Give the network links that leave this node their delay, jitter and loss
@@ -51,18 +63,6 @@ links: {description: The links in force on this node afterwards, type: list, ret
 recorded: {description: "The links that were applied, in force or not.", type: list, returned: probed}
 drift: {description: How the node differed from what was applied., type: str, returned: present and renewed}
 """
-
-from dataclasses import asdict  # noqa: E402
-from pathlib import Path  # noqa: E402
-
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.link import LinkError, read_links  # noqa: E402
-from ansible.module_utils.netem_addresses import listed, with_routed  # noqa: E402
-from ansible.module_utils.netem_baseline import paths_ms  # noqa: E402
-from ansible.module_utils.netem_filters import TCP, UDP, Port  # noqa: E402
-from ansible.module_utils.netem_lease import Lease, alone  # noqa: E402
-from ansible.module_utils.netem_shaping import Outcome, Shaping, check_node  # noqa: E402
-from ansible.module_utils.netem_tc import NodeError, routes  # noqa: E402
 
 
 def act(module: AnsibleModule) -> dict[str, object]:

@@ -3,6 +3,21 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.netem.addresses import ends, listed, own
+from ansible.module_utils.netem.baseline import path_ms, remember, remembered
+from ansible.module_utils.netem.emulator import counted, read_counters
+from ansible.module_utils.netem.gate import expected_mbit, judge, sentence, starved
+from ansible.module_utils.netem.link import Link, LinkError, read_links
+from ansible.module_utils.netem.probe import measure, start_responder, stop_responders
+from ansible.module_utils.netem.stream import stream
+from ansible.module_utils.netem.tc import NodeError
+
 DOCUMENTATION = r"""
 module: netem_probes
 short_description: Probe the network links that leave this node
@@ -52,20 +67,6 @@ sentences: {description: The same in one line each., type: list, returned: judge
 problems: {description: The sentences of the links that are off., type: list, returned: judged}
 """
 
-import time  # noqa: E402
-from dataclasses import asdict  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.link import Link, LinkError, read_links  # noqa: E402
-from ansible.module_utils.netem_addresses import ends, listed, own  # noqa: E402
-from ansible.module_utils.netem_baseline import path_ms, remember, remembered  # noqa: E402
-from ansible.module_utils.netem_emulator import counted, read_counters  # noqa: E402
-from ansible.module_utils.netem_gate import expected_mbit, judge, sentence, starved  # noqa: E402
-from ansible.module_utils.netem_probe import measure, start_responder, stop_responders  # noqa: E402
-from ansible.module_utils.netem_stream import stream  # noqa: E402
-from ansible.module_utils.netem_tc import NodeError  # noqa: E402
 
 STATES = ("responding", "silent", "baseline", "streamed", "judged")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.module_utils.netem_loss import Chain, correlated
-from ansible.module_utils.netem_tables import DISTRIBUTIONS, SCALE, table
+from ansible.module_utils.netem.loss import Chain, correlated
+from ansible.module_utils.netem.tables import DISTRIBUTIONS, SCALE, table
 from frames import Frame, send
 from scipy import stats
 from wires import Wires, link

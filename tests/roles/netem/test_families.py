@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.module_utils.netem_addresses import ends, listed, own
-from ansible.module_utils.netem_gate import sentence
-from ansible.module_utils.netem_tc import NodeError
+from ansible.module_utils.netem.addresses import ends, listed, own
+from ansible.module_utils.netem.gate import sentence
+from ansible.module_utils.netem.tc import NodeError
 from wires import ModuleFailedError, Wires, link
 
 LINKS = [link("a", "b", 5, 1), link("b", "a", 5, 1)]

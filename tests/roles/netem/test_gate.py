@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ansible.module_utils import netem_estimates
-from ansible.module_utils import netem_gate as gate
-from ansible.module_utils.netem_loss import Chain, correlated
-from ansible.module_utils.netem_tables import SCALE, table
+from ansible.module_utils.netem import estimates, gate
+from ansible.module_utils.netem.loss import Chain, correlated
+from ansible.module_utils.netem.tables import SCALE, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -54,14 +53,12 @@ def verdict(link: dict[str, Any], delays_ms: list[float], **more: Any) -> dict[s
 def test_the_loss_interval_is_scipys_exact_one(lost: int, sent: int):
     for confidence in (0.95, 0.999):
         theirs = stats.binomtest(lost, sent).proportion_ci(confidence, method="exact")
-        assert netem_estimates.loss_interval(lost, sent, confidence) == pytest.approx(
-            (theirs.low, theirs.high), abs=1e-9
-        )
+        assert estimates.loss_interval(lost, sent, confidence) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
 
 def test_the_mean_and_sigma_and_their_intervals_are_scipys():
     delays = probes(15, 3, 1000)
-    found = netem_estimates.estimate(delays)
+    found = estimates.estimate(delays)
     theirs = stats.norm.interval(0.95, stats.tmean(delays), stats.sem(delays))
     assert (found.mean_low_ms, found.mean_high_ms) == pytest.approx(theirs, rel=1e-6)
     low, high = (math.sqrt(999 * stats.tvar(delays) / stats.chi2.ppf(q, 999)) for q in (0.975, 0.025))
@@ -70,10 +67,10 @@ def test_the_mean_and_sigma_and_their_intervals_are_scipys():
 
 
 def test_the_errors_of_median_and_quartile_sigma_are_those_of_their_sampling():
-    estimates = [netem_estimates.estimate(probes(15, 3, 200, seed)) for seed in range(400)]
-    expected = netem_estimates.expect(15, 3, 200)
-    assert 1.96 * stats.tstd([one.median_ms for one in estimates]) == pytest.approx(expected.median_half_ms, rel=0.15)
-    sigmas = [one.quartile_sigma_ms for one in estimates]
+    several = [estimates.estimate(probes(15, 3, 200, seed)) for seed in range(400)]
+    expected = estimates.expect(15, 3, 200)
+    assert 1.96 * stats.tstd([one.median_ms for one in several]) == pytest.approx(expected.median_half_ms, rel=0.15)
+    sigmas = [one.quartile_sigma_ms for one in several]
     assert 1.96 * stats.tstd(sigmas) == pytest.approx(expected.sigma_half_ms, rel=0.15)
 
 
@@ -119,9 +116,7 @@ def test_loss_that_is_not_the_links_fails_and_the_power_says_from_where_on():
     assert not verdict(EDGE, probes(1.25, 0.25, 980), sent=1000)["ok"]
     entry = verdict(EDGE, probes(1.25, 0.25))
     noticed = entry["loss_noticed_from_percent"] / 100
-    refused = [
-        k for k in range(30) if netem_estimates.loss_interval(k, 1000, netem_estimates.LOSS_CONFIDENCE)[0] > 0.0002
-    ]
+    refused = [k for k in range(30) if estimates.loss_interval(k, 1000, estimates.LOSS_CONFIDENCE)[0] > 0.0002]
     assert stats.binom.sf(min(refused) - 1, 1000, noticed) == pytest.approx(0.95, abs=1e-6)
 
 
@@ -177,7 +172,7 @@ def test_bursts_that_are_right_pass_where_single_losses_would_be_refused(values:
         alone = EDGE | {"loss_percent": 100 * chain.loss}
         refused_alone += not verdict(alone, probes(1.25, 0.25, 1000 - lost, seed), sent=1000)["ok"]
     assert refused_alone > 3
-    low, high = netem_estimates.loss_interval(lost, 1000)
+    low, high = estimates.loss_interval(lost, 1000)
     assert entry["loss_high_percent"] - entry["loss_low_percent"] > 1.4 * 100 * (high - low)
 
 
@@ -258,7 +253,7 @@ def test_a_dead_link_is_off_and_has_every_key_of_a_living_one():
 @settings(max_examples=50)
 @given(st.lists(st.floats(0, 1e4), min_size=4, max_size=300))
 def test_the_histogram_counts_every_delay_once(delays_ms: list[float]):
-    shown = netem_estimates.histogram(delays_ms, [*delays_ms, *delays_ms])
+    shown = estimates.histogram(delays_ms, [*delays_ms, *delays_ms])
     assert sum(shown["counts"]) == len(delays_ms)
     assert shown["target"] == shown["counts"]
     assert len(shown["edges_ms"]) == len(shown["counts"]) + 1
@@ -363,14 +358,14 @@ def test_the_pictures_target_is_the_distribution_of_right_delays(distribution: s
     link = CLOUD | {"distribution": distribution}
     source, offsets = random.Random(5), table(distribution)
     right = [0.03 + 15 + 3 * source.choice(offsets) / SCALE for _ in range(4000)]
-    assert stats.ks_2samp(right, netem_estimates.drawn([link], 0.03, 0.001, 2)).pvalue > 0.001
-    assert stats.ks_2samp(right, netem_estimates.drawn([link], 1, 0.001, 2)).pvalue < 1e-6
-    both = netem_estimates.drawn([link, CLOUD], 0.03, 0.001, 2)
+    assert stats.ks_2samp(right, estimates.drawn([link], 0.03, 0.001, 2)).pvalue > 0.001
+    assert stats.ks_2samp(right, estimates.drawn([link], 1, 0.001, 2)).pvalue < 1e-6
+    both = estimates.drawn([link, CLOUD], 0.03, 0.001, 2)
     assert float(np.mean(both)) == pytest.approx(30.03, abs=0.2)
 
 
 def test_the_pictures_target_of_a_link_that_keeps_order_is_what_order_costs():
     ordered = CLOUD | {"reorder": False}
-    found = netem_estimates.drawn([ordered], 0, 0, 2)
-    expected = netem_estimates.expect_in_order(15, 3, 1000, 2)
+    found = estimates.drawn([ordered], 0, 0, 2)
+    expected = estimates.expect_in_order(15, 3, 1000, 2)
     assert float(np.median(found)) == pytest.approx(expected.median_ms, abs=2 * expected.median_half_ms)

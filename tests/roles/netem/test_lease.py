@@ -38,7 +38,7 @@ def watchers(wires: Wires) -> list[int]:
     found = []
     for pid in processes(wires):
         with suppress(OSError):  # it ended while we looked
-            found += [pid] if b"netem_lease" in Path(f"/proc/{pid}/cmdline").read_bytes() else []
+            found += [pid] if b"netem.lease" in Path(f"/proc/{pid}/cmdline").read_bytes() else []
     return found
 
 
@@ -118,8 +118,8 @@ def test_the_watcher_needs_nothing_of_the_controller(wires: Wires):
     apply(wires, 60)
     code = wires.folder / "a" / "code"
     names = {path.name for path in code.rglob("*.py")}
-    assert {"link.py", "netem_lease.py", "netem_shaping.py", "netem_kernel.py", "__init__.py"} <= names
+    assert {"link.py", "lease.py", "shaping.py", "kernel.py", "__init__.py"} <= names
     assert "basic.py" not in names
-    script = "import ansible.module_utils.netem_lease as lease; print(lease.__file__)"
+    script = "import ansible.module_utils.netem.lease as lease; print(lease.__file__)"
     said = wires.run("a", "env", f"PYTHONPATH={code}", "/usr/bin/python3", "-B", "-c", script)
     assert said.startswith(str(code))

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from ansible.module_utils.link import Link, LinkError, read_links
+from ansible.module_utils.netem.link import Link, LinkError, read_links
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ import select
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils import netem_probe
+from ansible.module_utils.netem import probe
 
 if TYPE_CHECKING:
     import pytest
@@ -23,12 +23,12 @@ def test_a_late_prober_never_sends_two_probes_at_once(monkeypatch: pytest.Monkey
             never.wait(0.009)
         return ready
 
-    with netem_probe.open_socket("127.0.0.1", 0) as taker, netem_probe.open_socket("127.0.0.1", 0) as opened:
+    with probe.open_socket("127.0.0.1", 0) as taker, probe.open_socket("127.0.0.1", 0) as opened:
         opened.connect(taker.getsockname())
         monkeypatch.setattr(select, "select", late)
-        netem_probe._exchange([opened], 50, 2)
-        arrived = [time_ns for _, time_ns, _ in netem_probe.received(taker)]
-    assert len(arrived) == 50 + netem_probe.TAIL
+        probe._exchange([opened], 50, 2)
+        arrived = [time_ns for _, time_ns, _ in probe.received(taker)]
+    assert len(arrived) == 50 + probe.TAIL
     apart_ms = [(after - before) / 1e6 for before, after in itertools.pairwise(arrived)]
     assert max(apart_ms) > 9, "it was never late"
     assert min(apart_ms) > 0.99

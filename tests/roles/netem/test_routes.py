@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.netem_addresses import with_routed
+from ansible.module_utils.netem.addresses import with_routed
 from wires import link
 
 if TYPE_CHECKING:

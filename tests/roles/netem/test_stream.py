@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.netem_gate import expected_mbit, sentence
-from ansible.module_utils.netem_stream import formula_mbit
+from ansible.module_utils.netem.gate import expected_mbit, sentence
+from ansible.module_utils.netem.stream import formula_mbit
 from wires import Wires, link
 
 

@@ -18,7 +18,7 @@ from wires import ROLE, ModuleFailedError, Wires
 ansible.module_utils.__path__.append(str(ROLE / "module_utils"))
 
 # For the forks: what the modules import.
-from ansible.module_utils import netem_gate, netem_lease, netem_probe  # noqa: E402, F401
+from ansible.module_utils.netem import gate, lease, probe  # noqa: E402, F401
 
 CLONE_NEWNET = 0x40000000
 

@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible.module_utils import netem_processes as processes
-from ansible.module_utils.netem_stream import bind, drain, listen, opened_socket
+from . import processes
+from .stream import bind, drain, listen, opened_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,7 +47,7 @@ def clock_id() -> int:
 
 
 def open_socket(address: str, port: int) -> socket.socket:
-    """Return a UDP socket whose messages come with the kernel's time stamps; raises as `netem_stream.bind`."""
+    """Return a UDP socket whose messages come with the kernel's time stamps; raises as `stream.bind`."""
     opened = opened_socket(socket.SOCK_DGRAM, address)
     bind(opened, address, port)
     opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)

@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.netem_filters import SSH, Commands, Filters
-from ansible.module_utils.netem_tables import write_table
-from ansible.module_utils.netem_tc import (
+from .filters import SSH, Commands, Filters
+from .tables import write_table
+from .tc import (
     NodeError,
     Qdisc,
     exists,
@@ -27,9 +27,9 @@ from ansible.module_utils.netem_tc import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ansible.module_utils.link import Link
-    from ansible.module_utils.netem_filters import Port
-    from ansible.module_utils.netem_shaping import Shaped
+    from .filters import Port
+    from .link import Link
+    from .shaping import Shaped
 
 ROOT = "fb00:"
 SEGMENTS_DEFAULT = 65535

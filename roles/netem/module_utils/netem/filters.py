@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ansible.module_utils.netem_tc import NodeError
+from .tc import NodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ansible.module_utils.netem_shaping import Shaped
+    from .shaping import Shaped
 
 Commands = list[list[str]]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.netem_estimates import LOSS_CONFIDENCE, loss_interval
-from ansible.module_utils.netem_loss import Chain, correlated, independent, tails
+from .estimates import LOSS_CONFIDENCE, loss_interval
+from .loss import Chain, correlated, independent, tails
 
 # A turned bit loses a probe, save in the sender's hardware address, 6 of the 58 bytes of its frame; and, by IPv6, of 78,
 # in traffic class, flow label and hop limit, 36 bits.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.netem_tables import SCALE, quantile, table
+from .tables import SCALE, quantile, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -173,7 +173,7 @@ def coarseness(measured: dict[str, Any], key: str, links: int, expected: Expecta
     long as a part of the measurement, give the 95 % interval of the difference.
 
     Args:
-        measured: what ``netem_probe.measure`` returned, with a control.
+        measured: what ``probe.measure`` returned, with a control.
         key: which of its delays are held against the links.
         links: on how many links a probe waits.
         expected: median and sigma that are expected.

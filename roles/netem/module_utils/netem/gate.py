@@ -22,7 +22,7 @@ import math
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.netem_estimates import (
+from .estimates import (
     ENOUGH,
     LOSS_CONFIDENCE,
     Coarseness,
@@ -38,8 +38,8 @@ from ansible.module_utils.netem_estimates import (
     noticed_loss,
     stalls,
 )
-from ansible.module_utils.netem_lost import CORRUPTED_AND_LOST, duplicated_problems, loss_of, lost_problems
-from ansible.module_utils.netem_stream import formula_mbit
+from .lost import CORRUPTED_AND_LOST, duplicated_problems, loss_of, lost_problems
+from .stream import formula_mbit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,7 @@ def judge(
     Args:
         link: the link, an entry of `netem_links` with all its keys.
         back: the link of the other direction, where there is one.
-        measured: what ``netem_probe.measure`` returned, and the family (4, 6) by which.
+        measured: what ``probe.measure`` returned, and the family (4, 6) by which.
         baseline: the same, measured while no link was in force; None when it never was. It stands for the control where
             that was not answered.
         compensated_ms: what the path takes by itself, where that is a part of the links' delays; None where it comes on

@@ -20,16 +20,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ansible.module_utils import netem_processes as processes
-from ansible.module_utils.netem_shaping import Shaping
-from ansible.module_utils.netem_tc import NodeError, run
+from . import processes
+from .shaping import Shaping
+from .tc import NodeError, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOOK_SECONDS = 5.0
-NAME = "ansible.module_utils.netem_lease"
-OURS = "ansible.module_utils."
+NAME = "ansible.module_utils.netem.lease"
+PACKAGE = "ansible.module_utils.netem"
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -170,18 +170,17 @@ def systemd_is_here() -> bool:
 
 def leave_code(folder: Path) -> None:
     """Write the role's own code of this process, wherever it was loaded from, as a package that imports nothing else."""
-    package = folder / "ansible" / "module_utils"
+    package = folder.joinpath(*PACKAGE.split("."))
     package.mkdir(parents=True, exist_ok=True)
-    for where in (package.parent, package):
+    for where in (package.parent.parent, package.parent, package):
         (where / "__init__.py").touch()
     for name in [NAME, *sys.modules]:
-        short = name.removeprefix(OURS)
-        if name.startswith(OURS) and (short == "link" or short.startswith("netem_")):
+        if name.startswith(f"{PACKAGE}."):
             spec = find_spec(name)
             source = spec and spec.loader and getattr(spec.loader, "get_source", lambda _: None)(name)
             if source is None:
                 raise NodeError(f"the source of {name} cannot be read, so no process could watch the links' lease.")
-            (package / f"{short}.py").write_text(source)
+            (package / f"{name.removeprefix(PACKAGE + '.')}.py").write_text(source)
 
 
 def watch(interface: str, folder: Path, program: str) -> None:

@@ -10,7 +10,7 @@ import socket
 import struct
 import time
 
-from ansible.module_utils.netem_tc import NodeError
+from .tc import NodeError
 
 SEGMENT_BYTES = 1448  # of 1500, less the headers with time stamps
 TCP_INFO = struct.Struct("16xI8xI88xQ")  # of linux/tcp.h: snd_mss, sacked (segments), bytes_acked

@@ -6,13 +6,13 @@ import json
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.netem_tc import NodeError
+from .tc import NodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-# What `netem_probe.measure` returned, by target and family ("4", "6": the keys of JSON).
+# What `probe.measure` returned, by target and family ("4", "6": the keys of JSON).
 Baselines = dict[str, dict[str, dict[str, Any]]]
 
 

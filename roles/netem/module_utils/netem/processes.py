@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.netem_tc import NodeError
+from .tc import NodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

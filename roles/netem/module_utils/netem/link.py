@@ -8,8 +8,8 @@ import zlib
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.netem_loss import Chain, correlated
-from ansible.module_utils.netem_tables import DEPTH, DISTRIBUTIONS, SCALE, table
+from .loss import Chain, correlated
+from .tables import DEPTH, DISTRIBUTIONS, SCALE, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

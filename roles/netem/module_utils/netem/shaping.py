@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ansible.module_utils.link import Link
-from ansible.module_utils.netem_addresses import Network, ends, networks
-from ansible.module_utils.netem_emulator import Emulator
-from ansible.module_utils.netem_filters import SSH, Port
-from ansible.module_utils.netem_kernel import Kernel
-from ansible.module_utils.netem_tc import NodeError, dump, exists, flaps
+from .addresses import Network, ends, networks
+from .emulator import Emulator
+from .filters import SSH, Port
+from .kernel import Kernel
+from .link import Link
+from .tc import NodeError, dump, exists, flaps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

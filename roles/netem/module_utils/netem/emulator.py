@@ -12,16 +12,16 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils import netem_processes as processes
-from ansible.module_utils.netem_filters import SSH, Filters, preferences, tables
-from ansible.module_utils.netem_tc import NodeError, exists, qdiscs, tc, tc_batch
+from . import processes
+from .filters import SSH, Filters, preferences, tables
+from .tc import NodeError, exists, qdiscs, tc, tc_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ansible.module_utils.link import Link
-    from ansible.module_utils.netem_filters import Port
-    from ansible.module_utils.netem_shaping import Shaped
+    from .filters import Port
+    from .link import Link
+    from .shaping import Shaped
 
 UNSHAPED = "1:1"  # a match without an action lets a frame pass; the class means nothing here
 START_SECONDS = 10.0
