@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from app.compiled import unpack
-from app.main import create_app
-from app.protocol import ImpatientProtocol
-from app.served import load
-from app.settings import DOCUMENTATION, SettingsError, read_settings
+from app.serving.compiled import unpack
+from app.serving.main import create_app
+from app.serving.protocol import ImpatientProtocol
+from app.serving.served import load
+from app.serving.settings import DOCUMENTATION, SettingsError, read_settings
 
 if TYPE_CHECKING:
     import socket

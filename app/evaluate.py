@@ -17,12 +17,12 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from app.classifier import predict_all
-from app.corpus import Corpus, read_corpus
 from app.errors import InputError
-from app.grids import read_parameters
+from app.models.classifier import predict_all
+from app.models.grids import read_parameters
 from app.request import MODEL_SEED, Model
-from app.tfidf import fold_matrices
+from app.text.corpus import Corpus, read_corpus
+from app.text.tfidf import fold_matrices
 
 Row = Annotated[int, msgspec.Meta(ge=0)]
 Rows = Annotated[list[Row], msgspec.Meta(min_length=1)]

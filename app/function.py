@@ -11,19 +11,19 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.dataset import read_dataset
 from app.errors import Cancelled, InputError
-from app.grids import peer_grid, read_grid
-from app.plain import PlainSearch, search_apart
+from app.models.grids import peer_grid, read_grid
 from app.request import Request
-from app.search import search
+from app.search.fast import search
+from app.search.plain import PlainSearch, search_apart
+from app.text.dataset import read_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.dataset import Dataset
-    from app.grids import Grid
+    from app.models.grids import Grid
     from app.request import Model
+    from app.text.dataset import Dataset
 
 __all__ = ["Cancelled", "InputError", "Outcome", "Request", "run", "warm_up"]
 

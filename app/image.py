@@ -127,8 +127,10 @@ def _revision() -> str:
 
 def _fill(context: Path, architecture: str) -> None:
     """Lay out the build's context: the code, the lock, and the locked wheels, fetched as pip is configured here."""
-    for file in (*FOLDER.glob("*.py"), FOLDER / "requirements.txt", FOLDER / "Dockerfile"):
-        shutil.copy(file, context)
+    for file in (*FOLDER.rglob("*.py"), FOLDER / "requirements.txt", FOLDER / "Dockerfile"):
+        copy = context / file.relative_to(FOLDER)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
     names = [f"--platform={glibc}_{WHEELS[architecture]}" for glibc in GLIBCS]
     lock = str(FOLDER / "requirements.txt")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]

@@ -34,13 +34,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
-from app.dataset import read_dataset
 from app.errors import Cancelled
 from app.function import run, warm_up
-from app.grids import peer_grid
-from app.plain import PlainSearch, search
+from app.models.grids import peer_grid
 from app.request import Model, Request
-from app.threads import cores
+from app.search.plain import PlainSearch, search
+from app.search.threads import cores
+from app.text.dataset import read_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable

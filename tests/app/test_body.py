@@ -12,9 +12,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.body import Body, check_headers, decompress, read_body
-from app.client import Client, ClientGoneError
-from app.refusal import Refusal
+from app.serving.body import Body, check_headers, decompress, read_body
+from app.serving.client import Client, ClientGoneError
+from app.serving.refusal import Refusal
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive

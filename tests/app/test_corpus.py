@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from app import corpus as corpus_module
-from app.corpus import read_corpus
 from app.errors import InputError
-from app.tfidf import fold_matrices
+from app.text import corpus as corpus_module
+from app.text.corpus import read_corpus
+from app.text.tfidf import fold_matrices
 
 PIECES = st.one_of(
     st.text(max_size=12),

@@ -9,11 +9,11 @@ import corpora
 import joblib
 import pytest
 
-from app import plain
-from app.dataset import read_dataset
 from app.function import run
-from app.grids import peer_grid
+from app.models.grids import peer_grid
 from app.request import Model, Request
+from app.search import plain
+from app.text.dataset import read_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
-from app.models import estimator, sklearn_parameters
+from app.models.estimators import estimator, sklearn_parameters
 
 TRAIN, TEST = list(range(0, 60, 2)), list(range(1, 60, 2))
 

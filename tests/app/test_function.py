@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import search as search_module
-from app.dataset import read_dataset
 from app.errors import Cancelled, InputError
 from app.function import Request, run, warm_up
-from app.grids import MAX_POINTS, PARAMETERS, hidden_sizes, peer_grid
+from app.models.grids import MAX_POINTS, PARAMETERS, hidden_sizes, peer_grid
 from app.request import Model
-from app.search import first_best
+from app.search import fast as search_module
+from app.search.fast import first_best
+from app.text.dataset import read_dataset
 
 X, Y = corpora.generated(texts=60, labels=2, seed=9)
 

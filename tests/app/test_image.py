@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import yaml
 import zstandard
 from replica import eventually
 
 from app import image as image_module
-from app.compiled import compiling_alone, unpack
 from app.image import Archive, ImageError, commands, find_engine, read_archive
+from app.serving.compiled import compiling_alone, unpack
 
 if TYPE_CHECKING:
     from image import BuiltImage
@@ -152,6 +153,23 @@ def test_the_base_is_pinned_by_digest_and_the_program_started_without_a_shell(ro
     assert re.search(r"^ARG BASE_IMAGE=\S+@sha256:[0-9a-f]{64}$", dockerfile, re.MULTILINE)
     assert re.search(r'^ENTRYPOINT \["python3", "-m", "app"\]$', dockerfile, re.MULTILINE)
     assert re.search(r"^USER \d+:\d+$", dockerfile, re.MULTILINE)
+
+
+def test_every_room_of_the_function_is_in_the_image_and_on_the_nodes(root: Path):
+    folder = root / "app"
+    rooms = {module.parent.relative_to(folder) for module in folder.rglob("*.py")}
+    copied = re.findall(r"^COPY (\w+) /function/app/\1$", (folder / "Dockerfile").read_text(), re.MULTILINE)
+    assert sorted(copied) == sorted({room.parts[0] for room in rooms if room.parts})
+    shipped = yaml.safe_load((root / "roles" / "runtime" / "defaults" / "main.yml").read_text())["runtime_globs"]
+    assert {str(Path("app", room, "*.py")) for room in rooms} <= set(shipped)
+
+
+def test_the_builds_context_has_every_module_in_its_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(image_module, "_run", lambda _: None)
+    image_module._fill(tmp_path, "amd64")
+    modules = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.py")}
+    assert modules == {path.relative_to(image_module.FOLDER) for path in image_module.FOLDER.rglob("*.py")}
+    assert {"Dockerfile", "requirements.txt"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def free_port() -> int:

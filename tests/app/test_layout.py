@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.layout import aligned_zeros, by_first_met
-from app.tfidf import Matrix
+from app.models.fits.layout import aligned_zeros, by_first_met
+from app.text.tfidf import Matrix
 
 ROWS = st.lists(st.lists(st.integers(0, 9), unique=True), min_size=1, max_size=8)
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from sklearn.model_selection import ParameterGrid
 
-from app import logistic
-from app.classifier import UNFITTED, predict_all
-from app.corpus import read_corpus
-from app.dataset import read_dataset
-from app.grids import peer_grid
-from app.models import estimator, sklearn_grid, sklearn_parameters
-from app.tfidf import fold_matrices
+from app.models.classifier import UNFITTED, predict_all
+from app.models.estimators import estimator, sklearn_grid, sklearn_parameters
+from app.models.fits import logistic
+from app.models.grids import peer_grid
+from app.text.corpus import read_corpus
+from app.text.dataset import read_dataset
+from app.text.tfidf import fold_matrices
 
 MODELS = ("pac", "log", "mnb", "mlpc", "svc", "dt", "kn", "rf")
 

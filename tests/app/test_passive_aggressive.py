@@ -10,12 +10,12 @@ import pytest
 from sklearn.linear_model import PassiveAggressiveClassifier
 from sklearn.model_selection import ParameterGrid
 
-from app import passive_aggressive
-from app.corpus import read_corpus
 from app.errors import Cancelled
-from app.grids import peer_grid
-from app.models import estimator, sklearn_parameters
-from app.tfidf import fold_matrices
+from app.models.estimators import estimator, sklearn_parameters
+from app.models.fits import passive_aggressive
+from app.models.grids import peer_grid
+from app.text.corpus import read_corpus
+from app.text.tfidf import fold_matrices
 
 
 def fold(labels: int, texts: int = 120):

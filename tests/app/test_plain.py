@@ -41,7 +41,7 @@ def test_the_plain_engine_answers_as_the_fast_one_does(model: str, grid: dict[st
 
 
 def test_a_plain_search_that_is_cancelled_ends_with_its_workers_within_a_second():
-    before = set(processes_of("app.plain"))
+    before = set(processes_of("app.search.plain"))
     cancelled = threading.Event()
     at = []
 
@@ -53,7 +53,7 @@ def test_a_plain_search_that_is_cancelled_ends_with_its_workers_within_a_second(
     with pytest.raises(Cancelled):
         run(corpora.request(X, Y, model="rf", repeats=20, engine="plain"), cancelled.is_set)
     assert time.perf_counter() - at[0] < 1.0
-    assert set(processes_of("app.plain")) <= before
+    assert set(processes_of("app.search.plain")) <= before
 
 
 def test_what_scikit_learn_refuses_is_refused_in_one_sentence():

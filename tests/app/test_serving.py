@@ -16,9 +16,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.main import create_app
-from app.served import load
-from app.settings import Settings
+from app.serving.main import create_app
+from app.serving.served import load
+from app.serving.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

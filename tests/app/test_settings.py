@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.served import load
-from app.settings import DOCUMENTATION, SettingsError, read_settings
+from app.serving.served import load
+from app.serving.settings import DOCUMENTATION, SettingsError, read_settings
 from app.versions import VERSION, versions
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
-from app.refusal import Refusal
+from app.serving.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from app.client import Client
+    from app.serving.client import Client
 
 ENCODINGS = ("identity", "gzip", "x-gzip", "zstd")
 TOTAL_TO_IDLE = 10

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from app.tfidf import Matrix
+from app.text.tfidf import Matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from app.body import Body, decompress
 from app.errors import InputError
-from app.refusal import Refusal
-from app.settings import SettingsError
+from app.serving.body import Body, decompress
+from app.serving.refusal import Refusal
+from app.serving.settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.client import ClientGoneError
-from app.refusal import Refusal
+from app.serving.client import ClientGoneError
+from app.serving.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.model_selection import ParameterGrid
 
-from app.classifier import UNFITTED, predict_all
-from app.corpus import read_corpus
 from app.errors import Cancelled, InputError
-from app.tfidf import fold_matrices
-from app.threads import cores, one_thread_each
+from app.models.classifier import UNFITTED, predict_all
+from app.search.threads import cores, one_thread_each
+from app.text.corpus import read_corpus
+from app.text.tfidf import fold_matrices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from app.dataset import Dataset
-    from app.grids import Grid, Point
+    from app.models.grids import Grid, Point
+    from app.text.dataset import Dataset
 
 POLL_S = 0.1
 

@@ -18,21 +18,21 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from app.body import check_headers, read_body
-from app.client import Client, ClientGoneError
-from app.compiled import compiling_alone
 from app.errors import Cancelled
-from app.metrics import MEDIA_TYPE, Metrics
-from app.queue import Queue
-from app.refusal import Refusal
-from app.schema import describe, render
+from app.serving.body import check_headers, read_body
+from app.serving.client import Client, ClientGoneError
+from app.serving.compiled import compiling_alone
+from app.serving.metrics import MEDIA_TYPE, Metrics
+from app.serving.queue import Queue
+from app.serving.refusal import Refusal
+from app.serving.schema import describe, render
 from app.versions import VERSION, versions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from app.served import Outcome, Served
-    from app.settings import Settings
+    from app.serving.served import Outcome, Served
+    from app.serving.settings import Settings
 
 Result = TypeVar("Result")
 

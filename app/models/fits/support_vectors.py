@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
-    from app.grids import Point
-    from app.tfidf import Matrix
+    from app.models.grids import Point
+    from app.text.tfidf import Matrix
 
 MOST_KERNEL_BYTES = 1 << 28
 """Above this size of one pair of kernel matrices libsvm computes its rows itself, in the memory of its own cache."""

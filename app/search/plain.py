@@ -1,8 +1,8 @@
 """The search as anyone would write it: a doubly fitted ``GridSearchCV`` on texts, as in the study's function.
 
 It is the base line of the benchmark, the reference the fast engine must equal, and the study's compute-bound regime.
-A request runs it in a process of its own (``python -m app.plain``, JSON in, JSON out), because a scikit-learn search
-cannot be interrupted: when the client goes away the process is ended, and its workers with it.
+A request runs it in a process of its own (``python -m app.search.plain``, JSON in, JSON out), because a scikit-learn
+search cannot be interrupted: when the client goes away the process is ended, and its workers with it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid, RepeatedStratif
 from sklearn.pipeline import Pipeline
 
 from app.errors import Cancelled, InputError
-from app.models import estimator, sklearn_grid
+from app.models.estimators import estimator, sklearn_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,7 @@ def search_apart(task: PlainSearch, cancelled: Callable[[], bool]) -> dict[str, 
         ThreadPoolExecutor(max_workers=1) as pool,
     ):
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.plain"],
+            [sys.executable, "-m", "app.search.plain"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=last_words,

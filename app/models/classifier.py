@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from app import logistic, naive_bayes, neighbours, passive_aggressive, perceptron, support_vectors, trees
+from app.models.fits import logistic, naive_bayes, neighbours, passive_aggressive, perceptron, support_vectors, trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from app.grids import Point
-    from app.tfidf import Matrix
+    from app.models.grids import Point
+    from app.text.tfidf import Matrix
 
 UNFITTED = -1
 """The "class" of every row for a point that scikit-learn refuses to fit, such as more neighbours than texts."""

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
-    from app.grids import Point
-    from app.tfidf import Matrix
+    from app.models.grids import Point
+    from app.text.tfidf import Matrix
 
 CRITERIA = {"gini": Gini, "entropy": Entropy, "log_loss": Entropy}
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from app.grids import Point
-    from app.tfidf import Matrix
+    from app.models.grids import Point
+    from app.text.tfidf import Matrix
 
     Floats = NDArray[np.float64]
 

@@ -15,15 +15,15 @@ import numpy as np
 from numba import njit
 
 from app.errors import Cancelled
-from app.layout import aligned_zeros, by_first_met
+from app.models.fits.layout import aligned_zeros, by_first_met
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from app.grids import Point
-    from app.tfidf import Matrix
+    from app.models.grids import Point
+    from app.text.tfidf import Matrix
 
 MAX_EPOCHS = 100_000
 TOLERANCE = 1e-3

@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 if TYPE_CHECKING:
-    from app.grids import Grid
+    from app.models.grids import Grid
 
 # PassiveAggressiveClassifier leaves scikit-learn with 1.10 and LogisticRegression's penalty with it. Their mathematics
 # stays under other names: PA-I is the hinge's, PA-II the squared hinge's update, and the aggressiveness C is eta0.

@@ -14,7 +14,7 @@ from app.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from app.corpus import Corpus
+    from app.text.corpus import Corpus
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""From texts and labels to matrices: counted once, split into folds, weighted for each fold."""
