@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
+from experiments.base_station.errors import DriverError
+from experiments.base_station.plan import VERSION, Entry, Plan, ScenarioPlan, read
+from experiments.errors import RunError
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from experiments.placement import Placement
     from experiments.spec import Experiment, Scenario
 
-PLAN_VERSION = 1
 
+def draw(experiment: Experiment, placement: Placement, *, run: str, texts: int, seed: int) -> Plan:
+    """Return the plan that the driver reads.
 
-def draw(experiment: Experiment, placement: Placement, *, run: str, texts: int, seed: int) -> dict[str, Any]:
-    """Return the plan as the JSON object that the driver reads.
-
-    ``splits[r]`` is the permutation of the data set for repetition ``r``, the same for every scenario, so repetitions
-    pair up; a scenario's shares cut it (see ``cut`` in the driver). ``order`` lists the repetitions as they are
-    measured: one warm-up a scenario first, then blocks, shuffled so that within each round every scenario comes once.
+    The splits are the same for every scenario, so repetitions pair up; a scenario's shares cut them. The order is: the
+    warm-ups of each scenario first, then blocks, shuffled so that within each round every scenario comes once.
 
     Args:
         experiment: the scenarios and their repetitions.
@@ -29,37 +33,54 @@ def draw(experiment: Experiment, placement: Placement, *, run: str, texts: int, 
     """
     splits_rng, order_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
     count = max(experiment.repetitions, experiment.warmups)
-    return {
-        "version": PLAN_VERSION,
-        "run": run,
-        "seed": seed,
-        "base_stations": list(placement.base_stations),
-        "scenarios": {scenario.name: _scenario(scenario, placement) for scenario in experiment.scenarios},
-        "splits": [splits_rng.permutation(texts).tolist() for _ in range(count)],
-        "order": _order(experiment, order_rng),
-    }
+    return Plan(
+        version=VERSION,
+        run=run,
+        seed=seed,
+        base_stations=placement.base_stations,
+        scenarios={scenario.name: _scenario(scenario, placement) for scenario in experiment.scenarios},
+        splits=tuple(tuple(splits_rng.permutation(texts).tolist()) for _ in range(count)),
+        order=_order(experiment, order_rng),
+    )
 
 
-def _scenario(scenario: Scenario, placement: Placement) -> dict[str, Any]:
+def as_json(plan: Plan) -> Any:
+    """Return the plan as JSON has it, for `experiments.base_station.plan.read`."""
+    return msgspec.to_builtins(plan)
+
+
+def check(path: Path) -> None:
+    """Refuse the plan of a run that this version cannot go on with.
+
+    Raises:
+        RunError: it is of another version, or damaged.
+    """
+    try:
+        read(path)
+    except DriverError as error:
+        raise RunError(str(error)) from error
+
+
+def _scenario(scenario: Scenario, placement: Placement) -> ScenarioPlan:
     service = placement.services[scenario.name]
-    return {
-        "url": service.url,
-        "host": f"{scenario.name}.faasbed.local",
-        "nodes": list(service.nodes),
-        "model": scenario.function.model,
-        "options": scenario.function.options,
-        "test_share": scenario.data.test_share,
-        "training_shares": list(scenario.data.training_shares),
-        "congestion_control": scenario.transport.congestion_control,
-        "timeout_s": scenario.requests.timeout_s,
-        "idle_s": scenario.requests.idle_s,
-    }
+    return ScenarioPlan(
+        url=service.url,
+        host=f"{scenario.name}.faasbed.local",
+        nodes=service.nodes,
+        workload=scenario.workload.name,
+        settings=scenario.settings,
+        test_share=scenario.data.test_share,
+        training_shares=scenario.data.training_shares,
+        congestion_control=scenario.transport.congestion_control,
+        timeout_s=scenario.requests.timeout_s,
+        idle_s=scenario.requests.idle_s,
+    )
 
 
-def _order(experiment: Experiment, rng: np.random.Generator) -> list[dict[str, Any]]:
+def _order(experiment: Experiment, rng: np.random.Generator) -> tuple[Entry, ...]:
     names = [scenario.name for scenario in experiment.scenarios]
     order = [
-        {"scenario": name, "block": 0, "repetition": repetition, "warmup": True}
+        Entry(scenario=name, block=0, repetition=repetition, warmup=True)
         for name in names
         for repetition in range(experiment.warmups)
     ]
@@ -68,7 +89,7 @@ def _order(experiment: Experiment, rng: np.random.Generator) -> list[dict[str, A
         for position, chosen in enumerate(rng.permutation(len(names)).tolist()):
             block = 1 + round_index * len(names) + position
             order += [
-                {"scenario": names[chosen], "block": block, "repetition": repetition, "warmup": False}
+                Entry(scenario=names[chosen], block=block, repetition=repetition, warmup=False)
                 for repetition in range(start, min(start + size, experiment.repetitions))
             ]
-    return order
+    return tuple(order)

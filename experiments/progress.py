@@ -58,7 +58,7 @@ class Reporter:
             self.say(f"  {name}")
 
     def repetition(self, status: dict[str, Any]) -> None:
-        """Show how far the driver is; ``status`` is what ``experiments.base_station.measurement follow`` prints."""
+        """Show how far the driver is; ``status`` is what ``experiments.base_station follow`` prints."""
         finished, total, last = status["finished"], status["total"], status["last"]
         if not last:
             return

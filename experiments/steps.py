@@ -86,6 +86,8 @@ def preflight(context: Context) -> None:
         )
     placed = context.placement
     if context.run.read_json("plan.json") is not None:
+        if not context.run.measured():
+            plan.check(context.run.path / "plan.json")
         return
     data = dataset.load(context.dataset, texts=dataset.TEXTS, seed=context.seed)
     dataset.write(data, context.run.path / "dataset.json")
@@ -105,7 +107,7 @@ def preflight(context: Context) -> None:
         versions=manifest.versions(),
     )
     drawn = plan.draw(context.experiment, placed, run=context.run.id, texts=len(data.texts), seed=context.seed)
-    context.run.write_json("plan.json", drawn)
+    context.run.write_json("plan.json", plan.as_json(drawn))
 
 
 def provision(context: Context) -> None:

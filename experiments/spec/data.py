@@ -22,3 +22,8 @@ class DataSpec(Model):
         if total > 1 + SHARES_TOLERANCE:
             raise ValueError(f"test_share and training_shares sum to {total:g}: together they can be 1 at most")
         return self
+
+
+def equal_shares(parallel: int) -> dict[str, object]:
+    """Return the shares of a scenario that names none: a fifth to test with, the rest in equal parts to train with."""
+    return {"test_share": 0.2, "training_shares": [0.8 / parallel] * parallel}

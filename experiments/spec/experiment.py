@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field, model_validator
 
-from experiments.spec.data import DataSpec
+from experiments import workloads
+from experiments.spec.data import DataSpec, equal_shares
 from experiments.spec.fields import Model, Name
 from experiments.spec.function import FunctionSpec
 from experiments.spec.links import LinkSpec
 from experiments.spec.requests import RequestSpec, TransportSpec
+from experiments.spec.workload import WorkloadSpec
 
 # Knative's shortest window without requests (6 s), its grace period (30 s), and the time a replica takes to end.
 SHORTEST_IDLE_S = 60
@@ -22,8 +26,30 @@ class Scenario(Model):
     links: tuple[LinkSpec, ...]
     function: FunctionSpec
     requests: RequestSpec
+    workload: WorkloadSpec = WorkloadSpec()
     data: DataSpec
     transport: TransportSpec = TransportSpec()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The workload's settings, wherever they stand in the file."""
+        function = {"model": self.function.model, "options": self.function.options}
+        return {**{key: value for key, value in function.items() if value is not None}, **self.workload.own}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shares_are_equal_unless_named(cls, values: object) -> object:
+        match values:
+            case {"data": _}:
+                return values
+            case {"requests": {"parallel": int(parallel)} as requests, **others} if parallel > 0:
+                return {**others, "requests": requests, "data": equal_shares(parallel)}
+        return values
+
+    @model_validator(mode="after")
+    def _workload_has_these_settings(self) -> Scenario:
+        workloads.check(self.workload.name, self.settings)
+        return self
 
     @model_validator(mode="after")
     def _replicas_have_time_to_end(self) -> Scenario:

@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from experiments import workloads
 from experiments.errors import SpecError
 from experiments.spec.experiment import Experiment, Scenario
+from experiments.workloads.workload import SettingsError
 
 SCENARIOS = Path(__file__).resolve().parents[1]
 
@@ -54,7 +56,20 @@ def resolved(path: Path) -> Experiment:
 
 def _scenario(path: Path, data: dict[str, Any]) -> Scenario:
     own = {key: value for key, value in data.items() if key not in ("repetitions", "warmups", "block_repetitions")}
+    match own.get("workload"):
+        case str(name):
+            own["workload"] = {"name": name}
+        case {"name": str(name), **settings}:
+            own["workload"] = {"name": name, **_resolved(name, settings, path)}
     return _validate(Scenario, own, path)
+
+
+def _resolved(workload: str, settings: dict[Any, Any], path: Path) -> dict[str, Any]:
+    """Return the settings with the files that they name read in, so that the run's folder has all there is to them."""
+    try:
+        return workloads.resolve(workload, settings, path.parent)
+    except SettingsError as error:
+        raise SpecError(f"{path}: {error}") from error
 
 
 def _path_of(name: str, folder: Path = Path()) -> Path:
@@ -85,15 +100,15 @@ def _validate(model: type[M], data: dict[str, Any], path: Path) -> M:
 
 
 def _sentences(error: ValidationError, path: Path) -> list[str]:
-    said = []
+    sentences = []
     for problem in error.errors()[:2]:
         where = ".".join(map(str, problem["loc"]))
         match problem["type"]:
             case "extra_forbidden":
                 what = "unknown key; check its spelling"
             case "string_pattern_mismatch":
-                what = f"{problem['input']!r} is no name: use a few small letters, digits and hyphens"
+                what = f"invalid name {problem['input']!r}: expected a few lower-case letters, digits and hyphens"
             case _:
                 what = problem["msg"]
-        said.append(f"{path}: {where + ': ' if where else ''}{what.removeprefix('Value error, ')}")
-    return said
+        sentences.append(f"{path}: {where + ': ' if where else ''}{what.removeprefix('Value error, ')}")
+    return sentences

@@ -18,7 +18,7 @@ from trial_nodes import inventory, only
 from collect import records
 from collect.records import ModelRecord, RequestRecord
 from experiments.placement import place
-from experiments.plan import draw
+from experiments.plan import as_json, draw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,15 +34,15 @@ def trained(number: int, request: Request) -> Reply:
 
 
 def measurement(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "experiments.base_station.measurement", command, "--folder", str(folder)]
+    words = [sys.executable, "-m", "experiments.base_station", command, "--folder", str(folder)]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 
 
 def told(command: str, folder: Path) -> dict[str, Any]:
     done = measurement(command, folder)
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    answered: dict[str, Any] = json.loads(done.stdout)
+    return answered
 
 
 def followed(folder: Path) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def planned(folder: Path) -> Iterator[Function]:
     labels = ["FAKE" if n % 2 else "REAL" for n in range(40)]
     experiment = only("edge", REPETITIONS)
     with function(trained) as served:
-        plan = draw(experiment, place(experiment, inventory()), run="trial", texts=len(texts), seed=1)
+        plan = as_json(draw(experiment, place(experiment, inventory()), run="trial", texts=len(texts), seed=1))
         plan["scenarios"]["edge"]["url"] = served.url
         (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
         (folder / "dataset.json").write_text(json.dumps({"x": texts, "y": labels}), encoding="utf-8")
@@ -172,6 +172,17 @@ def test_stop_ends_the_driver_and_its_trainer(tmp_path: Path) -> None:
         assert told("stop", tmp_path) == {"changed": True}
         assert session_of(leader) == []
         assert told("stop", tmp_path) == {"changed": False}
+
+
+def test_a_plan_of_another_version_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    with planned(tmp_path) as served:
+        plan = json.loads((tmp_path / "plan.json").read_text("utf-8"))
+        (tmp_path / "plan.json").write_text(json.dumps({**plan, "version": 1}), encoding="utf-8")
+        told("start", tmp_path)
+        status = followed(tmp_path)
+        assert status["state"] == "failed"
+        assert "plan.json: plan version 1, but this faasbed reads version 2: finish the run with" in status["error"]
+        assert served.requests == []
 
 
 def test_following_what_was_never_started_is_one_sentence(tmp_path: Path) -> None:

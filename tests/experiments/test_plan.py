@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 from trial_nodes import inventory, only, paper
 
-from experiments.base_station.driver import cut
 from experiments.placement import place
 from experiments.plan import draw
+from experiments.workloads.data import cut
 
 if TYPE_CHECKING:
+    from experiments.base_station.plan import Plan
     from experiments.spec import Experiment
 
 seeds = st.integers(0, 2**63)
@@ -23,7 +24,7 @@ experiments = st.builds(
 )
 
 
-def plan(experiment: Experiment, seed: int, texts: int = 40) -> dict[str, Any]:
+def plan(experiment: Experiment, seed: int, texts: int = 40) -> Plan:
     return draw(experiment, place(experiment, inventory()), run="trial", texts=texts, seed=seed)
 
 
@@ -31,21 +32,21 @@ def plan(experiment: Experiment, seed: int, texts: int = 40) -> dict[str, Any]:
 def test_every_repetition_of_every_scenario_is_planned_once_and_warm_ups_come_first(
     experiment: Experiment, seed: int
 ) -> None:
-    order = plan(experiment, seed)["order"]
-    planned = Counter((entry["scenario"], entry["repetition"], entry["warmup"]) for entry in order)
-    wanted = {(name, index, True) for name in ("edge", "cloud") for index in range(experiment.warmups)}
-    wanted |= {(name, index, False) for name in ("edge", "cloud") for index in range(experiment.repetitions)}
-    assert planned == Counter(wanted)
-    assert [entry["warmup"] for entry in order] == sorted((entry["warmup"] for entry in order), reverse=True)
+    order = plan(experiment, seed).order
+    planned = Counter((entry.scenario, entry.repetition, entry.warmup) for entry in order)
+    expected = {(name, index, True) for name in ("edge", "cloud") for index in range(experiment.warmups)}
+    expected |= {(name, index, False) for name in ("edge", "cloud") for index in range(experiment.repetitions)}
+    assert planned == Counter(expected)
+    assert [entry.warmup for entry in order] == sorted((entry.warmup for entry in order), reverse=True)
 
 
 @given(experiments, seeds)
 def test_each_round_has_one_block_of_each_scenario(experiment: Experiment, seed: int) -> None:
-    measured = [entry for entry in plan(experiment, seed)["order"] if not entry["warmup"]]
+    measured = [entry for entry in plan(experiment, seed).order if not entry.warmup]
     blocks = [
-        (number, {one["scenario"] for one in entries}, [one["repetition"] for one in entries])
-        for number, found in groupby(measured, key=lambda entry: entry["block"])
-        for entries in [list(found)]
+        (number, {entry.scenario for entry in entries}, [entry.repetition for entry in entries])
+        for number, group in groupby(measured, key=lambda entry: entry.block)
+        for entries in [list(group)]
     ]
     assert [number for number, _, _ in blocks] == list(range(1, len(blocks) + 1))
     for first, second in zip(blocks[::2], blocks[1::2], strict=True):
@@ -56,9 +57,7 @@ def test_each_round_has_one_block_of_each_scenario(experiment: Experiment, seed:
 
 
 def test_the_order_within_a_round_is_drawn() -> None:
-    first = {
-        next(entry["scenario"] for entry in plan(paper(), seed)["order"] if not entry["warmup"]) for seed in range(20)
-    }
+    first = {next(entry.scenario for entry in plan(paper(), seed).order if not entry.warmup) for seed in range(20)}
     assert first == {"edge", "cloud"}
 
 
@@ -66,7 +65,7 @@ def test_the_order_within_a_round_is_drawn() -> None:
 def test_splits_are_permutations_of_the_data_set_one_a_repetition(
     experiment: Experiment, seed: int, texts: int
 ) -> None:
-    splits = plan(experiment, seed, texts)["splits"]
+    splits = plan(experiment, seed, texts).splits
     assert len(splits) == max(experiment.repetitions, experiment.warmups)
     assert all(sorted(split) == list(range(texts)) for split in splits)
     assert len({tuple(split) for split in splits}) == len(splits)
@@ -75,19 +74,19 @@ def test_splits_are_permutations_of_the_data_set_one_a_repetition(
 @given(seeds)
 def test_scenarios_share_their_splits_whichever_are_measured_together(seed: int) -> None:
     together = plan(paper(4), seed)
-    assert plan(only("edge", 4), seed)["splits"] == together["splits"]
-    assert plan(only("cloud", 4), seed)["splits"] == together["splits"]
+    assert plan(only("edge", 4), seed).splits == together.splits
+    assert plan(only("cloud", 4), seed).splits == together.splits
 
 
 @given(seeds, seeds)
 def test_a_plan_is_its_seed(seed: int, other: int) -> None:
     assert plan(paper(), seed) == plan(paper(), seed)
     if seed != other:
-        assert plan(paper(), seed)["splits"] != plan(paper(), other)["splits"]
+        assert plan(paper(), seed).splits != plan(paper(), other).splits
 
 
 def test_more_repetitions_keep_the_splits_of_the_first_ones() -> None:
-    assert plan(paper(20), 7)["splits"][:3] == plan(paper(3), 7)["splits"]
+    assert plan(paper(20), 7).splits[:3] == plan(paper(3), 7).splits
 
 
 @given(

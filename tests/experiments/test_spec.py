@@ -138,8 +138,11 @@ def test_scenarios_are_looked_for_beside_the_file_that_lists_them(tmp_path: Path
         ({"data__training_shares": [0.5, 0.5]}, "data: test_share and training_shares sum to 1.2: .*1 at most"),
         ({"data__training_shares": [0.8]}, "1 training_shares for 2 parallel requests: each request trains on one"),
         ({"requests__parallel": 3}, "2 training_shares for 3 parallel requests"),
-        ({"transport__congestion_control": "cubic; reboot"}, "transport.congestion_control: 'cubic; reboot' is no nam"),
-        ({"name": "../edge"}, "name: '../edge' is no name: use a few small letters"),
+        (
+            {"transport__congestion_control": "cubic; reboot"},
+            "transport.congestion_control: invalid name 'cubic; reboot'",
+        ),
+        ({"name": "../edge"}, "name: invalid name '../edge': expected a few lower-case letters"),
         ({"function__replicas": 0}, "function.replicas: .*greater than or equal to 1"),
         ({"repetitions": 0}, "repetitions: .*greater than or equal to 1"),
     ],
@@ -157,7 +160,7 @@ def test_a_wrong_value_is_a_sentence_with_the_key(tmp_path: Path, changes: dict[
         ("scenarios: edge", r"scenarios: must be a list of scenario names, such as \[edge, cloud\]"),
         ("scenarios: [edge]\nrepetitions: 1\nlinks: []\non: 1\n", "True: not a key of a file that lists scenarios"),
         ("scenarios: [edge, cloud, edge]\nrepetitions: 1", "two scenarios have the name edge: records tell .* apart"),
-        ("scenarios: [edge]\nrepetitions: 1\nname: ../../etc", "name: '../../etc' is no name"),
+        ("scenarios: [edge]\nrepetitions: 1\nname: ../../etc", "name: invalid name '../../etc'"),
         ("scenarios: [edge]", "repetitions: Field required"),
     ],
 )

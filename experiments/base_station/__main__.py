@@ -1,0 +1,115 @@
+"""``python -m experiments.base_station``: the driver as a program, started detached, followed and stopped.
+
+``start`` leaves a process in a session of its own, so the measurement goes on when the controller or the SSH
+connection is gone; ``follow`` waits for the next repetition and prints the status; ``check`` sends one request a
+replica and prints which replicas answered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from experiments.base_station import plan, process, status
+from experiments.base_station.check import spread
+from experiments.base_station.driver import Driver
+from experiments.base_station.errors import DriverError
+from experiments.workloads import data
+from experiments.workloads.workload import WorkloadError
+
+if TYPE_CHECKING:
+    from collect.records import ModelRecord
+
+
+def main() -> int:
+    """Run the command line; a known error is one sentence on standard error and exit code 1."""
+    parser = argparse.ArgumentParser(prog=f"python -m {process.PROGRAM}", description=__doc__)
+    parser.add_argument("command", choices=["start", "run", "follow", "stop", "check"])
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="holds plan.json and dataset.json; records go to raw/"
+    )
+    parser.add_argument("--base-station", default="bs", help="this node's name in the records")
+    parser.add_argument("--wait-s", type=float, default=20, help="follow: how long to wait for the next repetition")
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder.resolve()
+    try:
+        match arguments.command:
+            case "start":
+                _start(folder, arguments.base_station)
+            case "run":
+                _run(folder, arguments.base_station)
+            case "follow":
+                _follow(folder, arguments.wait_s)
+            case "stop":
+                print(json.dumps({"changed": process.stop(folder)}))
+            case _:
+                print(json.dumps(spread(plan.read(folder / "plan.json"), data.read(folder / "dataset.json"))))
+    except (DriverError, WorkloadError, OSError, ValueError) as error:
+        print(f"{folder}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _start(folder: Path, base_station: str) -> None:
+    changed = process.running(folder) is None
+    if changed:
+        status.write(folder, status.Status("starting"))
+        process.start(folder, base_station)
+    print(json.dumps({"changed": changed}))
+
+
+def _run(folder: Path, base_station: str) -> None:
+    with process.alone(folder):
+        current = status.Status("running")
+        try:
+            (folder / "raw").mkdir(exist_ok=True)
+            driver = Driver(
+                plan.read(folder / "plan.json"),
+                folder / "dataset.json",
+                folder / "raw" / "samples.jsonl",
+                base_station,
+            )
+            current = replace(current, finished=driver.finished, total=driver.total)
+            status.write(folder, current)
+
+            def report(record: ModelRecord) -> None:
+                nonlocal current
+                current = replace(current, finished=driver.finished, last=status.last(record))
+                status.write(folder, current)
+
+            driver.run(report)
+        except Exception as error:
+            with suppress(OSError):  # the disk may be full: the log, or its lack, says so
+                status.write(folder, replace(current, state="failed", error=_sentence(error)))
+            raise
+        status.write(folder, replace(current, state="done"))
+
+
+def _follow(folder: Path, wait_s: float) -> None:
+    before = status.read(folder)
+    process.wait(lambda: status.read(folder) != before or not before.is_alive, wait_s)
+    current = status.read(folder)
+    if current.is_alive and process.running(folder) is None:
+        # It may have ended between the two looks: what it wrote last is the truth.
+        current = status.read(folder)
+        if current.is_alive:
+            current = replace(current, state="failed", error=f"the driver died: {process.last_line(folder)}")
+    print(msgspec.json.encode(current).decode())
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk of the base station is full ({error.filename or 'raw records'}); make room and go on"
+    return str(error) or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

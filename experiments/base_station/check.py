@@ -1,0 +1,60 @@
+"""Whether the replicas of each scenario answer, each on the node that it should be on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from experiments import workloads
+from experiments.base_station.errors import DriverError
+from experiments.base_station.exchange import fire
+from experiments.workloads.workload import Reply, ReplyError
+
+if TYPE_CHECKING:
+    from experiments.base_station.plan import Plan, ScenarioPlan
+    from experiments.workloads.data import Dataset
+
+
+def spread(plan: Plan, texts: Dataset) -> dict[str, dict[str, str]]:
+    """Send each scenario as many parallel requests as a repetition has; return the node of each replica that answered.
+
+    A workload whose requests are short may take several rounds until each replica has answered one. A function that
+    does not name its replica in its replies has no entry for it.
+
+    Raises:
+        DriverError: a request failed, TCP is not as planned, or requests were served elsewhere than they should be.
+    """
+    return {name: _spread(name, scenario, texts) for name, scenario in plan.scenarios.items()}
+
+
+def _spread(name: str, scenario: ScenarioPlan, texts: Dataset) -> dict[str, str]:
+    workload = workloads.make(scenario.workload, scenario.settings, texts)
+    bodies = [workload.probe()] * scenario.parallel
+    expected = sorted(scenario.nodes[: scenario.parallel])
+    replicas: dict[str, str] = {}
+    for _ in range(workload.check_rounds):
+        for exchange in fire(
+            scenario.url,
+            scenario.host,
+            bodies,
+            congestion_control=scenario.congestion_control,
+            timeout_s=scenario.timeout_s,
+        ):
+            if exchange.error:
+                raise DriverError(f"scenario {name}: {exchange.error}")
+            if exchange.congestion_control != scenario.congestion_control:
+                raise DriverError(
+                    f"scenario {name}: TCP uses {exchange.congestion_control}, expected {scenario.congestion_control}"
+                )
+            try:
+                reply = workload.reply(exchange.body)
+            except ReplyError as error:
+                raise DriverError(f"scenario {name}: {scenario.url}: {error}") from error
+            if reply == Reply():  # a function that does not say who it is: there is nothing to compare
+                return {}
+            replicas[str(reply.replica)] = str(reply.node)
+        if sorted(replicas.values()) == expected:
+            return replicas
+    raise DriverError(
+        f"scenario {name}: {scenario.parallel} parallel requests were served by replicas on "
+        f"{', '.join(sorted(replicas.values()))}; expected one each on {', '.join(scenario.nodes)}"
+    )

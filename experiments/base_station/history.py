@@ -1,0 +1,76 @@
+"""What a run has on record, so that a driver that was cut off resumes and measures nothing twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from collect import records
+from collect.records import ModelRecord, Record, RequestRecord
+from experiments.base_station.plan import Key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+class History:
+    """The records of a run, read once and then appended to.
+
+    Args:
+        samples: the record file; it need not exist.
+        parallel: how many requests a repetition of each scenario has.
+
+    Raises:
+        RecordError: a line of the file is damaged.
+    """
+
+    def __init__(self, samples: Path, parallel: Mapping[str, int]) -> None:
+        self._samples = samples
+        self._attempts: Counter[Key] = Counter()
+        self._finished: set[Key] = set()
+        self._answered: dict[Key, list[RequestRecord]] = {}
+        self._replicas: set[str] = set()
+        for record in records.read(samples) if samples.exists() else ():
+            self._read(record)
+        # Only requests that were sent together make a repetition: those of a torn attempt do not count.
+        self._answered = {
+            key: requests for key, requests in self._answered.items() if len(requests) == parallel[key.scenario]
+        }
+
+    def is_finished(self, key: Key) -> bool:
+        """Return whether a repetition is on record to its end."""
+        return key in self._finished
+
+    def attempt(self, key: Key) -> int:
+        """Return the number of the next attempt at a repetition, from 0."""
+        return self._attempts[key]
+
+    def requests(self, key: Key) -> list[RequestRecord]:
+        """Return the requests of a repetition that is to be finished; none where it is to be measured."""
+        return self._answered.get(key, [])
+
+    def is_cold(self, replica: str | None) -> bool:
+        """Return whether a replica has answered for the first time: it was started for this request."""
+        return replica is not None and replica not in self._replicas
+
+    def append(self, new: Sequence[Record]) -> None:
+        """Append records to the file and count them in.
+
+        Raises:
+            OSError: they cannot be written, for example because the disk is full.
+        """
+        records.append(self._samples, new)
+        for record in new:
+            self._read(record)
+
+    def _read(self, record: Record) -> None:
+        key = Key(record.scenario, record.repetition, record.warmup)
+        self._attempts[key] = record.attempt + 1
+        if isinstance(record, ModelRecord):
+            self._finished.add(key)
+            self._answered.pop(key, None)
+        else:
+            self._replicas |= {record.replica} if record.replica else set()
+            others = self._answered.get(key, [])
+            self._answered[key] = [*(other for other in others if other.attempt == record.attempt), record]

@@ -1,0 +1,95 @@
+"""The plan: what the base stations measure, in which order. The controller writes it, the driver reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from experiments.base_station.errors import DriverError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERSION = 2
+
+
+class Key(NamedTuple):
+    """What tells a repetition from all others, in the plan and in the records."""
+
+    scenario: str
+    repetition: int
+    warmup: bool
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A repetition of a scenario, in the block in which it is measured."""
+
+    scenario: str
+    block: int
+    repetition: int
+    warmup: bool
+
+    @property
+    def key(self) -> Key:
+        """What tells this repetition from all others."""
+        return Key(self.scenario, self.repetition, self.warmup)
+
+
+class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a scenario's requests are sent; ``settings`` are those of its workload (`experiments.workloads`)."""
+
+    url: str
+    host: str
+    nodes: tuple[str, ...]
+    workload: str
+    settings: dict[str, Any]
+    test_share: float
+    training_shares: tuple[float, ...]
+    congestion_control: str
+    timeout_s: float
+    idle_s: float
+
+    @property
+    def parallel(self) -> int:
+        """How many requests a repetition has."""
+        return len(self.training_shares)
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A run: its scenarios, and its repetitions in the order in which they are measured.
+
+    ``splits[r]`` is the permutation of the data set for repetition ``r`` of every scenario.
+    """
+
+    version: int
+    run: str
+    seed: int
+    base_stations: tuple[str, ...]
+    scenarios: dict[str, ScenarioPlan]
+    splits: tuple[tuple[int, ...], ...]
+    order: tuple[Entry, ...]
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+def read(path: Path) -> Plan:
+    """Return the plan that a file holds.
+
+    Raises:
+        DriverError: it is no plan, or of another version.
+        OSError: it cannot be read.
+    """
+    content = path.read_bytes()
+    try:
+        version = msgspec.json.decode(content, type=_Versioned).version
+        if version != VERSION:
+            raise DriverError(
+                f"{path}: plan version {version}, but this faasbed reads version {VERSION}: finish the run with the "
+                "commit that its manifest.json names, or begin a new run"
+            )
+        return msgspec.json.decode(content, type=Plan)
+    except msgspec.DecodeError as error:
+        raise DriverError(f"{path}: not a plan: {error}; begin a new run") from error

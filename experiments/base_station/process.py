@@ -1,0 +1,89 @@
+"""The driver's process: started in a session of its own, found again by its folder, ended with its children."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.base_station.errors import DriverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PROGRAM = "experiments.base_station"
+# How often a waiting process looks again; nothing is measured by it.
+LOOK_S = 0.2
+STOP_DEADLINE_S = 10
+
+
+def start(folder: Path, base_station: str) -> None:
+    """Start a driver that outlives this process and its SSH connection."""
+    command = [sys.executable, "-m", PROGRAM, "run", "--folder", str(folder), "--base-station", base_station]
+    with (folder / "driver.log").open("ab") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    (folder / "driver.pid").write_text(f"{process.pid}\n", encoding="utf-8")
+
+
+def running(folder: Path) -> int | None:
+    """Return the process id of the driver that measures in this folder, if there is one."""
+    try:
+        pid = int((folder / "driver.pid").read_text(encoding="utf-8"))
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return pid if {str(folder).encode(), PROGRAM.encode()} <= set(command) else None
+
+
+def stop(folder: Path) -> bool:
+    """End the driver of this folder and its trainer; return whether there was one."""
+    pid = running(folder)
+    if pid is None:
+        return False
+    # The driver leads its session, so its trainer is in its process group.
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGTERM)
+    if not wait(lambda: running(folder) is None, STOP_DEADLINE_S):
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+    return True
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep a second driver out of this folder.
+
+    Raises:
+        DriverError: another driver is measuring.
+    """
+    with (folder / "driver.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DriverError("another driver is measuring here; stop it first") from None
+        yield
+
+
+def wait(condition: Callable[[], bool], deadline_s: float) -> bool:
+    """Look again until the condition holds; return whether it did before the deadline."""
+    until = time.monotonic() + deadline_s
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        pause.wait(LOOK_S)
+    return True
+
+
+def last_line(folder: Path) -> str:
+    """Return the end of the driver's log."""
+    path = folder / "driver.log"
+    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1] if lines else "it left no log; is the disk full?"

@@ -1,0 +1,22 @@
+"""The workload of a scenario: what its requests are, and what is done with the replies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict
+
+from experiments.spec.fields import Model
+
+
+class WorkloadSpec(Model):
+    """A workload of `experiments.workloads` by its name; all other keys are the workload's own settings."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = "training"
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The workload's own settings."""
+        return dict(self.model_extra or {})

@@ -1,0 +1,79 @@
+"""Any function on HTTP: a body is sent, and a reply with status 200 is all that is expected."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import msgspec
+
+from experiments.workloads.workload import Outcome, Reply, SettingsError, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from collect.records import RequestRecord
+    from experiments.workloads.data import Cut
+
+
+PROBE_TEXTS = 20
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body: the same text in each request, or the request's share of the data as a JSON object of these lists."""
+
+    body: str | None = None
+    share: tuple[Literal["texts", "labels"], ...] = ("texts", "labels")
+
+
+class Http(Workload[Settings]):
+    """Each request posts a body; whatever is answered with status 200 is a success."""
+
+    name: ClassVar[str] = "http"
+    settings_type = Settings
+    # A short request may be over before the next one comes, and one replica then answers both.
+    check_rounds: ClassVar[int] = 20
+
+    @classmethod
+    def resolve(cls, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Return the settings with the body that ``body_file`` holds (UTF-8)."""
+        if "body_file" not in settings:
+            return settings
+        if "body" in settings:
+            raise SettingsError("workload.body_file: body is set too; keep one of them")
+        path = folder / str(settings["body_file"])
+        try:
+            body = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise SettingsError(f"workload.body_file: {path} cannot be read: {reason}") from error
+        return {**{key: value for key, value in settings.items() if key != "body_file"}, "body": body}
+
+    def body(self, rows: Sequence[int]) -> bytes:
+        """Return the settings' body, or the rows as ``{"texts": [text, ...], "labels": [label, ...]}``."""
+        if self.settings.body is not None:
+            return self.settings.body.encode()
+        columns = {"texts": self.data.x, "labels": self.data.y}
+        return json.dumps(
+            {name: [columns[name][row] for row in rows] for name in self.settings.share}, separators=(",", ":")
+        ).encode()
+
+    def probe(self) -> bytes:
+        """Return a body like those that are measured, with a few texts where it holds texts."""
+        return self.body(range(min(PROBE_TEXTS, len(self.data.x))))
+
+    def reply(self, body: bytes) -> Reply:
+        """Accept any body; a JSON object may name replica and node, as all that app/serving serves does."""
+        try:
+            reply = json.loads(body)
+        except ValueError:
+            reply = None
+        names = reply if isinstance(reply, dict) else {}
+        replica, node = names.get("replica"), names.get("node")
+        return Reply(replica if isinstance(replica, str) else None, node if isinstance(node, str) else None)
+
+    def finish(self, cut: Cut, requests: Sequence[RequestRecord], seed: int) -> Outcome:
+        """Do nothing: the replies are the result."""
+        del cut, requests, seed
+        return Outcome()

@@ -1,0 +1,102 @@
+"""The workload of the paper: train a text classifier in the function, then the final model on the base station."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from experiments.workloads.trainer import Trainer
+from experiments.workloads.workload import Outcome, Reply, ReplyError, Shared, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collect.records import RequestRecord
+    from experiments.workloads.data import Cut
+
+# Enough texts that two requests are at work at the same time also on a busy machine, or one replica could answer both.
+PROBE_TEXTS = 400
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The model, and the function's own options (``app.request``)."""
+
+    model: str = "pac"
+    options: dict[str, Any] = {}
+
+
+class Training(Workload[Settings]):
+    """Each request trains on its texts; the better reply's parameters train the final model on all of them."""
+
+    name: ClassVar[str] = "training"
+    settings_type = Settings
+    _trainer: Trainer
+
+    def open(self, shared: Shared) -> None:
+        """Start the trainer, one for all scenarios."""
+        self._trainer = shared.once(Trainer)
+
+    def body(self, rows: Sequence[int]) -> bytes:
+        """Return the study's form of a request: texts and labels by their position, the model, the options."""
+        return self._body(rows, self.settings.options)
+
+    def probe(self) -> bytes:
+        """Return a request that takes a moment: some texts of each label, and never the slow engine."""
+        by_label: dict[str, list[int]] = {}
+        for row, label in enumerate(self.data.y):
+            by_label.setdefault(label, []).append(row)
+        each = PROBE_TEXTS // len(by_label)
+        options = self.settings.options
+        if "engine" in options:
+            options = {**options, "engine": "fast"}
+        return self._body([row for rows in by_label.values() for row in rows[:each]], options)
+
+    def reply(self, body: bytes) -> Reply:
+        """Read parameters and accuracies."""
+        try:
+            reply = json.loads(body)
+        except ValueError:
+            reply = None
+        if not isinstance(reply, dict) or "best parameters" not in reply:
+            raise ReplyError("unexpected reply (no best parameters): did another service answer?")
+        return Reply(
+            replica=reply.get("replica"),
+            node=reply.get("node"),
+            parameters=reply["best parameters"],
+            accuracy_validation=reply.get("accuracy (validation)"),
+            accuracy_function=reply.get("accuracy (test)"),
+        )
+
+    def finish(self, cut: Cut, requests: Sequence[RequestRecord], seed: int) -> Outcome:
+        """Train with the parameters of the best validation accuracy on all training texts, and score the test texts."""
+        chosen = max(requests, key=lambda request: request.accuracy_validation or 0.0)
+        answer = self._trainer.train(
+            {
+                "train": [row for rows in cut.training for row in rows],
+                "test": list(cut.test),
+                "model": self.settings.model,
+                "parameters": chosen.parameters,
+                "seed": seed % 2**32,
+            }
+        )
+        error = answer.get("error")
+        return Outcome(
+            chosen_request=chosen.request if error is None else None,
+            parameters=chosen.parameters,
+            accuracy_test=answer.get("accuracy (test)"),
+            fit_ms=answer.get("fit_ms"),
+            error=error,
+        )
+
+    def _body(self, rows: Sequence[int], options: dict[str, Any]) -> bytes:
+        return json.dumps(
+            {
+                "x_dict": {str(position): self.data.x[row] for position, row in enumerate(rows)},
+                "y_dict": {str(position): self.data.y[row] for position, row in enumerate(rows)},
+                "model": self.settings.model,
+                **options,
+            },
+            separators=(",", ":"),
+        ).encode()

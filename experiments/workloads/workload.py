@@ -1,0 +1,131 @@
+"""What every workload does: make bodies from the data, read replies, finish a repetition. Shipped to the base station.
+
+A workload is a module beside this one and a line in ``WORKLOADS``; nothing else knows its name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager, ExitStack
+    from pathlib import Path
+
+    from collect.records import RequestRecord
+    from experiments.workloads.data import Cut, Dataset
+
+S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T")
+
+
+class SettingsError(ValueError):
+    """A scenario asks a workload for what it does not have; the message names the scenario's key."""
+
+
+class ReplyError(ValueError):
+    """A reply with status 200 that the workload cannot use; the message is a sentence for the record."""
+
+
+class WorkloadError(Exception):
+    """A repetition cannot be finished, nor any other after it; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a reply puts on record; ``None`` where the function does not say."""
+
+    replica: str | None = None
+    node: str | None = None
+    parameters: dict[str, Any] | None = None
+    accuracy_validation: float | None = None
+    accuracy_function: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the base station made of a repetition's replies, for its record; ``error`` is a sentence."""
+
+    chosen_request: int | None = None
+    parameters: dict[str, Any] | None = None
+    accuracy_test: float | None = None
+    fit_ms: float | None = None
+    error: str | None = None
+
+
+class Shared:
+    """What the workloads of one driver share: each is opened once, whichever scenario needs it first."""
+
+    def __init__(self, dataset: Path, stack: ExitStack) -> None:
+        self._dataset = dataset
+        self._stack = stack
+        self._opened: dict[object, object] = {}
+
+    def once(self, factory: Callable[[Path], AbstractContextManager[T]]) -> T:
+        """Return what the factory makes of the data set's path; it lives until the driver ends."""
+        if factory not in self._opened:
+            self._opened[factory] = self._stack.enter_context(factory(self._dataset))
+        return cast("T", self._opened[factory])
+
+
+class Workload(ABC, Generic[S]):
+    """What the requests of a scenario are, and what is done with the replies; one instance a scenario."""
+
+    name: ClassVar[str]
+    # The type of the settings: a frozen msgspec structure with forbid_unknown_fields.
+    settings_type: type[S]
+    # How many rounds of requests `check` may take until every replica has answered one.
+    check_rounds: ClassVar[int] = 1
+
+    def __init__(self, settings: S, data: Dataset) -> None:
+        self.settings = settings
+        self.data = data
+
+    @classmethod
+    def resolve(cls, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Return the settings with the files that they name read in; paths start at the scenario's folder.
+
+        Raises:
+            SettingsError: a file cannot be read.
+        """
+        del folder
+        return settings
+
+    @classmethod
+    def check(cls, settings: S) -> None:
+        """Refuse on the controller what would fail on the nodes.
+
+        Raises:
+            SettingsError: a setting that the function does not have.
+        """
+
+    def open(self, shared: Shared) -> None:
+        """Start what finishing needs, before the first request is sent."""
+
+    @abstractmethod
+    def body(self, rows: Sequence[int]) -> bytes:
+        """Return the body of a request with these rows of the data set."""
+
+    @abstractmethod
+    def probe(self) -> bytes:
+        """Return the body of the requests that are sent, all the same, to see which replicas answer."""
+
+    @abstractmethod
+    def reply(self, body: bytes) -> Reply:
+        """Read the body of a reply with status 200.
+
+        Raises:
+            ReplyError: it is not what the function replies.
+        """
+
+    @abstractmethod
+    def finish(self, cut: Cut, requests: Sequence[RequestRecord], seed: int) -> Outcome:
+        """Do on the base station what follows a repetition whose requests were all answered.
+
+        Raises:
+            WorkloadError: no further repetition can be finished either.
+        """

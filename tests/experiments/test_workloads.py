@@ -1,0 +1,215 @@
+"""Workloads: what is sent, what is read, what follows; any function on HTTP is measured like the paper's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from loopback import NODES, Reply, Request, answer, function
+from msgspec.structs import replace
+from trial_nodes import inventory
+
+from collect import records
+from collect.records import ModelRecord, RequestRecord
+from experiments import spec, workloads
+from experiments.base_station.check import spread
+from experiments.base_station.driver import Driver
+from experiments.base_station.errors import DriverError
+from experiments.errors import SpecError
+from experiments.placement import place
+from experiments.plan import draw
+from experiments.workloads.data import Dataset
+from experiments.workloads.workload import ReplyError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from experiments.base_station.plan import Plan
+    from experiments.spec import Experiment
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXTS = Dataset([f"text {number}" for number in range(40)], ["FAKE", "REAL"] * 20)
+SCENARIO = {
+    "name": "words",
+    "title": "Words are counted near the base station",
+    "links": [{"delay_ms": 1}],
+    "function": {"nodes": ["edge"], "replicas": 2},
+    "requests": {"parallel": 2},
+    "workload": {"name": "http", "share": ["texts"]},
+    "repetitions": 3,
+}
+
+
+def loaded(folder: Path, **changes: Any) -> Experiment:
+    path = folder / "words.yaml"
+    path.write_text(yaml.safe_dump({**SCENARIO, **changes}), encoding="utf-8")
+    return spec.load(str(path))
+
+
+def drawn(experiment: Experiment, url: str) -> Plan:
+    plan = draw(experiment, place(experiment, inventory()), run="trial", texts=len(TEXTS.x), seed=1)
+    return replace(plan, scenarios={name: replace(one, url=url) for name, one in plan.scenarios.items()})
+
+
+def counted(number: int, request: Request) -> Reply:
+    """Reply as `docs/your-own-function.md` does behind app/serving."""
+    node = NODES[number % len(NODES)]
+    return Reply(json.dumps({"words": {"text": 16}, "replica": f"words-{node}", "node": node}).encode())
+
+
+def silent(number: int, request: Request) -> Reply:
+    """Reply as a function of somebody else's, which does not say who it is."""
+    return Reply(b"counted", headers={})
+
+
+def measured(
+    folder: Path, experiment: Experiment, respond: Callable[[int, Request], Reply]
+) -> tuple[list[RequestRecord], list[ModelRecord], list[Request]]:
+    (folder / "raw").mkdir()
+    dataset, samples = folder / "dataset.json", folder / "raw" / "samples.jsonl"
+    dataset.write_text(json.dumps({"x": TEXTS.x, "y": TEXTS.y}), encoding="utf-8")
+    with function(respond) as served:
+        Driver(drawn(experiment, served.url), dataset, samples, "bs").run(lambda _: None)
+    read = list(records.read(samples))
+    requests = [record for record in read if isinstance(record, RequestRecord)]
+    return requests, [record for record in read if isinstance(record, ModelRecord)], served.requests
+
+
+def test_any_function_on_http_is_measured_and_nothing_follows_on_the_base_station(tmp_path: Path) -> None:
+    requests, models, received = measured(tmp_path, loaded(tmp_path), counted)
+    assert [(model.repetition, model.warmup) for model in models] == [(0, True), (0, False), (1, False), (2, False)]
+    for model in models:
+        assert (model.error, model.accuracy_test, model.fit_ms, model.chosen_request) == (None, None, None, None)
+        assert model.response_time_ms is not None
+    assert {(request.status, request.error, request.texts) for request in requests} == {(200, None, 16)}
+    assert {request.node for request in requests} == set(NODES)
+    assert {frozenset(request.order) for request in received} == {frozenset(["texts"])}
+    both = received[0].order["texts"] + received[1].order["texts"]
+    assert len(set(both)) == 32, "each request has its own share"
+    assert set(both) < set(TEXTS.x)
+
+
+def test_a_function_that_does_not_name_its_replica_is_measured_too(tmp_path: Path) -> None:
+    body = '{"texts": ["one two two"]}'
+    requests, models, received = measured(tmp_path, loaded(tmp_path, workload={"name": "http", "body": body}), silent)
+    assert [model.error for model in models] == [None] * 4
+    assert {(request.replica, request.node, request.cold) for request in requests} == {(None, None, False)}
+    assert {request.request_bytes for request in requests} == {len(body)}
+    assert received[0].order == json.loads(body)
+
+
+def test_a_status_that_is_not_200_is_a_failed_repetition(tmp_path: Path) -> None:
+    _, models, _ = measured(tmp_path, loaded(tmp_path), lambda *_: Reply(b"no text has a word", 422))
+    assert {model.chosen_request for model in models} == {None}
+    assert all("answered 422: no text has a word" in str(model.error) for model in models)
+
+
+def test_what_was_measured_without_accuracy_is_reported(tmp_path: Path) -> None:
+    run = tmp_path / "trial"
+    run.mkdir()
+    experiment = loaded(tmp_path)
+    measured(run, experiment, counted)
+    (run / "scenario.yaml").write_text(yaml.safe_dump(experiment.model_dump(mode="json")), encoding="utf-8")
+    (run / "manifest.json").write_text(json.dumps({"run": "trial"}), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "collect", "report", "trial", "--results", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "words" in done.stdout
+    assert "accuracy" not in done.stdout
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "Fig. 5a" in page
+    assert "There is no Fig. 5b: no repetition has an accuracy." in page
+
+
+def test_the_check_names_the_replicas_that_answered(tmp_path: Path) -> None:
+    experiment = loaded(tmp_path)
+    with function(counted) as served:
+        assert spread(drawn(experiment, served.url), TEXTS) == {
+            "words": {"words-edge-1": "edge-1", "words-edge-2": "edge-2"}
+        }
+    with function(silent) as served:
+        assert spread(drawn(experiment, served.url), TEXTS) == {"words": {}}
+
+
+def test_the_check_of_short_requests_gives_a_second_replica_the_chance_to_answer(tmp_path: Path) -> None:
+    with function(lambda number, request: counted(number // 2, request)) as served:
+        assert len(spread(drawn(loaded(tmp_path), served.url), TEXTS)["words"]) == 2
+        assert len(served.requests) == 4
+
+
+def test_the_check_refuses_a_replica_that_is_alone_or_in_the_wrong_place(tmp_path: Path) -> None:
+    with function(lambda _, request: counted(0, request)) as served:
+        plan = drawn(loaded(tmp_path), served.url)
+        with pytest.raises(DriverError, match=r"2 parallel requests were served by replicas on edge-1; expected one"):
+            spread(plan, TEXTS)
+    training = drawn(loaded(tmp_path, workload="training"), "")
+    with function(lambda number, request: answer(2 * number, request)) as served:
+        plan = replace(training, scenarios={"words": replace(training.scenarios["words"], url=served.url)})
+        with pytest.raises(DriverError, match="were served by replicas on edge-1"):
+            spread(plan, TEXTS)
+        assert len(served.requests) == 2, "training requests last long enough: one round tells"
+
+
+def test_a_body_from_a_file_is_kept_with_the_run(tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_text('{"texts": ["one"]}', encoding="utf-8")
+    experiment = loaded(tmp_path, workload={"name": "http", "body_file": "order.json"})
+    assert experiment.scenarios[0].settings == {"body": '{"texts": ["one"]}'}
+    with pytest.raises(SpecError, match=r"words.yaml: workload.body_file: .*gone.json cannot be read: No such file"):
+        loaded(tmp_path, workload={"name": "http", "body_file": "gone.json"})
+
+
+def test_a_run_resumes_with_the_workload_it_began_with(tmp_path: Path) -> None:
+    experiment = loaded(tmp_path, workload={"name": "http", "body": "{}"})
+    path = tmp_path / "scenario.yaml"
+    path.write_text(yaml.safe_dump(experiment.model_dump(mode="json")), encoding="utf-8")
+    assert spec.resolved(path) == experiment
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"workload": "htpt"}, "workload: unknown workload 'htpt'; expected one of training, http"),
+        ({"workload": {"name": "http", "bdy": "{}"}}, "workload.bdy: the workload http has no such setting"),
+        ({"workload": {"name": "http", "share": ["text"]}}, "workload: Invalid enum value 'text'"),
+        (
+            {"function": {"nodes": ["edge"], "replicas": 2, "model": "pac"}},
+            "function.model: the workload http has no such setting; it has body, share",
+        ),
+    ],
+)
+def test_a_workload_that_is_not_there_or_lacks_a_setting_is_refused_with_file_and_key(
+    tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        loaded(tmp_path, **changes)
+    assert str(caught.value).startswith(f"{tmp_path / 'words.yaml'}: {sentence}")
+
+
+def test_shares_that_a_scenario_does_not_name_are_equal(tmp_path: Path) -> None:
+    data = loaded(tmp_path).scenarios[0].data
+    assert (data.test_share, data.training_shares) == (0.2, (0.4, 0.4))
+
+
+def test_the_trainings_probe_is_a_search_of_both_labels_and_never_of_the_slow_engine() -> None:
+    training = workloads.make("training", {"options": {"engine": "plain", "folds": 3}}, TEXTS)
+    probe = json.loads(training.probe())
+    assert set(probe["y_dict"].values()) == {"FAKE", "REAL"}
+    assert (probe["model"], probe["engine"], probe["folds"]) == ("pac", "fast", 3)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"hello", b'{"words": 1}'])
+def test_a_reply_that_is_not_the_functions_is_no_data_point(body: bytes) -> None:
+    with pytest.raises(ReplyError, match="no best parameters"):
+        workloads.make("training", {}, TEXTS).reply(body)
+
+
+def test_settings_of_another_type_are_a_sentence() -> None:
+    with pytest.raises(SettingsError, match=r"workload: Expected `str . null`, got `int` - at"):
+        workloads.check("http", {"body": 1})
