@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from collect import pull, run
 from collect.analysis import summary
-from collect.report import page, table
+from collect.report import figures, page, table
 
 if TYPE_CHECKING:
     import argparse
@@ -51,8 +52,8 @@ def write_report(options: argparse.Namespace) -> None:
     console = _console()
     with console.status("Analysing") as status:
         loaded, found = _analysed(options)
-        pictures = page.draw(loaded, found)
-        for picture in pictures:
+        pictures = figures.draw(loaded, found)
+        for picture in chain.from_iterable(pictures.values()):
             status.update(f"Drawing {picture.name}")
             picture.save(loaded.folder / "figures")
         status.update("Writing the report")

@@ -37,7 +37,7 @@ class Request:
 
     @property
     def network_s(self) -> float:
-        """The part that it does not: the links, TCP, the gateway and its queue."""
+        """The part that a faster processor does not shorten: the links, TCP, the gateway and its queue."""
         return sum(seconds for name, seconds in self.phases_s.items() if name in NETWORK)
 
     @property
@@ -75,8 +75,8 @@ def split(requests: Sequence[RequestRecord]) -> tuple[Request, ...] | None:
     time exactly.
     """
     sent = [request.sent_ns for request in requests if request.sent_ns is not None]
-    found = [_split_one(request, min(sent)) if sent else None for request in requests]
-    complete = tuple(request for request in found if request is not None)
+    parts = [_split_one(request, min(sent)) if sent else None for request in requests]
+    complete = tuple(request for request in parts if request is not None)
     return complete if requests and len(complete) == len(requests) else None
 
 
@@ -89,7 +89,7 @@ def _split_one(request: RequestRecord, first_sent_ns: int) -> Request | None:
     until_reply = (first - sent) / NS_PER_S
     inside = sum(own.values())
     if inside > until_reply:
-        # Rounding of the two clocks on a request that did next to nothing: never more than there was.
+        # The two clocks round a very short request differently; its phases must not exceed its time.
         own = {name: seconds * until_reply / inside for name, seconds in own.items()}
         inside = until_reply
     upload = min((uploaded - sent) / NS_PER_S, until_reply - inside)
@@ -120,6 +120,6 @@ def regime(repetitions: Sequence[Repetition]) -> Regime | None:
 
 def names(regimes: Iterable[Regime]) -> list[str]:
     """Return the phases that take time in any of the regimes, in the order of time."""
-    seen = list(dict.fromkeys(name for regime in regimes for name, seconds in regime.phases_s.items() if seconds > 0))
-    seen.sort(key=lambda name: BEFORE.index(name) if name in BEFORE else len(BEFORE))
-    return [name for name in seen if name not in AFTER] + [name for name in seen if name in AFTER]
+    every = list(dict.fromkeys(name for regime in regimes for name, seconds in regime.phases_s.items() if seconds > 0))
+    every.sort(key=lambda name: BEFORE.index(name) if name in BEFORE else len(BEFORE))
+    return [name for name in every if name not in AFTER] + [name for name in every if name in AFTER]

@@ -100,7 +100,7 @@ def gather(records: Iterable[Record]) -> Measurements:
                 warmups += 1
             elif number == newest:
                 scenarios[key.scenario].append(_repetition(key, number, attempt))
-    return Measurements({name: tuple(found) for name, found in scenarios.items()}, tuple(failures), warmups)
+    return Measurements({name: tuple(measured) for name, measured in scenarios.items()}, tuple(failures), warmups)
 
 
 def ordered(names: Iterable[str]) -> list[str]:
@@ -128,11 +128,11 @@ def _error_of(attempt: _Attempt) -> str | None:
     ]
     model = attempt.model
     if model is None:
-        return "; ".join(["it was cut off before the base station had trained", *of_requests])
+        return "; ".join(["interrupted before the base station had finished training", *of_requests])
     if model.error is not None:
         return "; ".join([model.error, *of_requests])
     if model.response_time_ms is None:
-        return "its record has neither a response time nor an error"
+        return "its record holds neither a response time nor an error"
     return None
 
 

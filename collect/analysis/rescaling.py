@@ -39,7 +39,7 @@ class Rescaled:
 
 @dataclass(frozen=True, slots=True)
 class Rescaling:
-    """The ratio over the factors of the table and of the line, and where it meets the paper's 0.75."""
+    """The ratio over the factors of the table and of the line, and where it equals the paper's 0.75."""
 
     table: tuple[Rescaled, ...]
     line: tuple[Rescaled, ...]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
-# Below this many values no 95 % interval of a median exists (2 * 0.5**5 > 0.05), so none is made up by a bootstrap.
+# Below this many values no 95 % interval of a median exists (2 * 0.5**5 > 0.05), so no bootstrap makes one up.
 SMALLEST_SAMPLE = 6
 SEED = 6
 
@@ -25,7 +25,7 @@ Statistic = Literal["median ratio", "median difference", "IQR ratio"]
 
 @dataclass(frozen=True, slots=True)
 class MedianInterval:
-    """An interval of a median from order statistics, with the coverage that it really has.
+    """An interval of a median from order statistics, with its actual coverage.
 
     ``low_rank`` and ``high_rank`` count from 1. With fewer than six values the whole range covers less than 95 %:
     then ``low`` and ``high`` are ``None`` and ``coverage`` is what the range would have.
@@ -72,7 +72,7 @@ class Estimate:
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> MedianInterval:
-    """Return the narrowest symmetric order-statistic interval of the median with at least the wanted coverage.
+    """Return the narrowest symmetric order-statistic interval of the median with at least the requested coverage.
 
     The coverage is exact for a continuous distribution and a lower bound with ties: P(X_(r) <= median <= X_(n+1-r)) =
     1 - 2 * P(Binomial(n, 1/2) < r). Source: David and Nagaraja, Order Statistics, section 7.1.
@@ -81,7 +81,7 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
         ValueError: there are no values.
     """
     if not values:
-        raise ValueError("the median of nothing has no interval")
+        raise ValueError("no values: the interval of a median needs at least one")
     ordered = sorted(values)
     n = len(ordered)
     rank = 1
@@ -137,7 +137,7 @@ def compare(
         reason = f"only {fewest} repetition{'s' * (fewest > 1)}: a 95 % interval needs {SMALLEST_SAMPLE} or more"
         return Estimate(statistic, value, None, None, pairs, reason)
     with warnings.catch_warnings():
-        # Resamples in which the reference is zero; the interval is then NaN, and that is said below.
+        # Resamples in which the reference is zero; the interval is then NaN, which is reported below.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         interval = stats.bootstrap(
             (subject, reference),

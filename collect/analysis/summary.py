@@ -13,7 +13,7 @@ from collect.analysis.rescaling import rescale
 from collect.errors import CollectError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from collect.analysis.claims import Claim
     from collect.analysis.phases import Regime
@@ -27,7 +27,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """How a scenario's requests went, as seen in its records: medians over requests, and what was met."""
+    """A scenario's requests: medians over requests, and the nodes and replicas that served them."""
 
     requests: int
     texts: float
@@ -92,11 +92,12 @@ def analyse(run: str, measurements: Measurements, reference: str | None = None) 
     Raises:
         CollectError: the reference is not among the scenarios that have a finished repetition.
     """
-    finished = {name: found for name, found in measurements.scenarios.items() if found}
+    finished = {name: repetitions for name, repetitions in measurements.scenarios.items() if repetitions}
     if reference is not None and reference not in finished:
-        raise CollectError(f"Scenario {reference!r} has no finished repetition here. There are: {', '.join(finished)}.")
+        known = ", ".join(finished)
+        raise CollectError(f"Scenario {reference!r} has no finished repetition in {run}. Expected one of: {known}.")
     against = reference or (REFERENCE if REFERENCE in finished else list(finished)[-1])
-    scenarios = tuple(_scenario(name, found, measurements.failures) for name, found in finished.items())
+    scenarios = tuple(_scenario(name, repetitions, measurements.failures) for name, repetitions in finished.items())
     compared = tuple(
         _compare(finished[scenario.name], finished[against], scenario, next(s for s in scenarios if s.name == against))
         for scenario in scenarios
@@ -114,7 +115,7 @@ def analyse(run: str, measurements: Measurements, reference: str | None = None) 
 
 
 def to_json(analysis: Analysis) -> str:
-    """Return ``summary.json``: the analysis as it stands, with the method said, the same bytes for the same records."""
+    """Return ``summary.json``: the analysis and its method, the same bytes for the same records."""
     data: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "method": {
@@ -154,15 +155,15 @@ def _transport(repetitions: Sequence[Repetition]) -> Transport:
         requests=max((len(repetition.requests) for repetition in repetitions), default=0),
         texts=median([request.texts for request in requests] or [0]),
         request_mb=median([request.request_bytes / 1e6 for request in requests] or [0]),
-        congestion_control=_seen(request.congestion_control for request in requests),
-        nodes=_seen(request.node for request in requests),
-        replicas=_seen(request.replica for request in requests),
+        congestion_control=_distinct(request.congestion_control for request in requests),
+        nodes=_distinct(request.node for request in requests),
+        replicas=_distinct(request.replica for request in requests),
         cold=sum(request.cold for request in requests),
-        sharing_a_replica=sum(len(set(met)) < len(met) for met in replicas),
+        sharing_a_replica=sum(len(set(served_by)) < len(served_by) for served_by in replicas),
     )
 
 
-def _seen(values: Any) -> tuple[str, ...]:
+def _distinct(values: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(sorted({value for value in values if value is not None}))
 
 
@@ -170,7 +171,7 @@ def _compare(
     subject: Sequence[Repetition], reference: Sequence[Repetition], of_subject: Scenario, of_reference: Scenario
 ) -> Comparison:
     pairs = paired(subject, reference)
-    # Two runs of one split each pair up almost wholly. Where fewer than half do, throwing the rest away costs more.
+    # Scenarios of one run pair up almost entirely. Where fewer than half do, dropping the rest costs more than pairing.
     by_pairs = 2 * len(pairs[0]) >= min(len(subject), len(reference))
     ours, theirs = pairs if by_pairs else (subject, reference)
     times = [r.response_s for r in ours], [r.response_s for r in theirs]
@@ -218,7 +219,7 @@ def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> 
         times = f"{only.repetitions} repetition{'s' * (only.repetitions > 1)}"
         return (
             f"The median response time of {only.name} was {wording.number(only.response_s.median)} s{accuracy} "
-            f"({times}). With one scenario there is nothing to compare it with."
+            f"({times}). The run has one scenario, so there is no comparison."
         )
     first = compared[0]
     by_name = {scenario.name: scenario for scenario in scenarios}
@@ -230,8 +231,10 @@ def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> 
     lower = claims.lower_by(ratio.value) if ratio.value is not None else "not comparable"
     than = "as" if lower == "the same" else "than"
     times = f"{wording.number(subject.response_s.median)} s against {wording.number(reference.response_s.median)} s"
-    said = f"The median response time of {subject.name} was {lower} {than} that of {reference.name} ({times}{interval})"
+    sentence = (
+        f"The median response time of {subject.name} was {lower} {than} that of {reference.name} ({times}{interval})"
+    )
     if subject.accuracy is None or reference.accuracy is None:
-        return said + "."
+        return sentence + "."
     accuracy = f"{subject.accuracy.median:.3f} against {reference.accuracy.median:.3f}"
-    return f"{said}; the median test accuracy was {accuracy}."
+    return f"{sentence}; the median test accuracy was {accuracy}."

@@ -1,4 +1,4 @@
-"""Numbers as the table and the report write them: rounded to what can be read, with their units and intervals."""
+"""Numbers as the table and the report write them: rounded, with units and intervals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collect.analysis.statistics import Estimate, MedianInterval, Summary
 
 NOTHING = "\N{EN DASH}"
-# Below it trailing zeros are noise.
+# Below it trailing zeros are dropped.
 TINY = 1e-2
 
 
@@ -27,7 +27,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def accuracy(value: float | None) -> str:
-    """Return a share with four places: a text more or less in 630 is seen."""
+    """Return a share with four places: one text of 630 makes a difference of 0.0016."""
     return NOTHING if value is None else f"{value:.4f}"
 
 
@@ -42,7 +42,7 @@ def unbroken(sentence: str) -> str:
 
 
 def ranks(interval: MedianInterval) -> str:
-    """Return which order statistics an interval is, and its real coverage."""
+    """Return which order statistics bound an interval, and its actual coverage."""
     if interval.low is None:
         return f"no 95 % interval below n = {SMALLEST_SAMPLE}; the range covers {100 * interval.coverage:.1f} %"
     return (
@@ -71,24 +71,24 @@ def median_span(summary: Summary, *, places: int | None = None) -> str:
     return span(summary.interval.low, summary.interval.high, places=places)
 
 
-def estimate(found: Estimate | None, *, places: int, signed: bool = False, unit: str = "") -> str:
+def estimate(comparison: Estimate | None, *, places: int, signed: bool = False, unit: str = "") -> str:
     """Return a comparison's value with its unit."""
-    if found is None or found.value is None:
+    if comparison is None or comparison.value is None:
         return NOTHING
-    return f"{found.value:{'+' if signed else ''}.{places}f}{unit}"
+    return f"{comparison.value:{'+' if signed else ''}.{places}f}{unit}"
 
 
-def method(found: Estimate | None) -> str:
-    """Return how a comparison's interval was made, or why there is none."""
-    if found is None:
+def method(comparison: Estimate | None) -> str:
+    """Return how a comparison's interval was computed, or why there is none."""
+    if comparison is None:
         return "no accuracy recorded"
-    if found.no_interval_because is not None:
-        return f"no interval: {found.no_interval_because}"
-    return f"bootstrap over {found.pairs} pairs" if found.pairs else "bootstrap, samples independent"
+    if comparison.no_interval_because is not None:
+        return f"no interval: {comparison.no_interval_because}"
+    return f"bootstrap over {comparison.pairs} pairs" if comparison.pairs else "bootstrap, samples independent"
 
 
 def _padded(value: float, digits: int) -> str:
-    """Return a value with trailing zeros, so that 0.5 and 0.512 are seen to be known as finely."""
+    """Return a value with trailing zeros, so that 0.5 and 0.512 show the same precision."""
     places = 0
     while abs(value) * 10**places < 10 ** (digits - 1) and places < digits + 2:
         places += 1

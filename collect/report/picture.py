@@ -1,4 +1,4 @@
-"""How every figure looks and how it is written: colours, type, the same bytes for the same numbers, SVG for a page."""
+"""How every figure looks and is written: colours, type, the same bytes for the same numbers, SVG for the page."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-# Okabe and Ito's colours, told apart with any kind of colour vision; in the order of the scenarios.
+# Okabe and Ito's palette, distinguishable with any kind of colour vision; in the order of the scenarios.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK = "#24292F"
-# Seen on white and on a dark page alike, so it is not turned with the page.
+# Visible on a white and on a dark page alike, so it stays as it is in both.
 GREY = "#8C959F"
+NAME = re.compile(r"[a-z0-9-]+")
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the same on every machine
     "font.size": 9.5,
+    "text.parse_math": False,  # a name with dollar signs is no formula
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -46,7 +48,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
 }
-# What the file would otherwise say about when it was made.
+# Without these a file would carry the time at which it was written.
 NO_DATE: dict[str, dict[str, Any]] = {
     "svg": {"Date": None},
     "pdf": {"CreationDate": None, "ModDate": None},
@@ -56,13 +58,26 @@ NO_DATE: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A figure: its file name, what it shows in one sentence for who cannot see it, a caption, and how it is drawn."""
+    """A figure: its file name, what it shows in words for readers who cannot see it, a caption, and how it is drawn.
+
+    ``name`` is of lower-case letters, digits and hyphens, as it becomes a file's name and part of ids in the page. A
+    ``wide`` picture takes the width of the page and scrolls where the window is narrower.
+
+    Raises:
+        ValueError: the name holds something else.
+    """
 
     name: str
     alternative: str
     caption: str
     size_inches: tuple[float, float]
     draw: Callable[[Figure], None]
+    wide: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a name that could be a path or markup."""
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"invalid picture name {self.name!r}: expected lower-case letters, digits and hyphens")
 
     def render(self, kind: str, *, background: str = "white") -> bytes:
         """Return the figure as a file's bytes; ``kind`` is svg, pdf or png."""
@@ -84,7 +99,7 @@ class Picture:
             run.write(folder / f"{self.name}.{kind}", self.render(kind))
 
     def inline(self) -> str:
-        """Return the figure as an SVG element for a page: scaled by the page, in its ink, with ids of its own."""
+        """Return the figure as an SVG element: scaled by the page, in the page's text colour, with ids of its own."""
         text = self.render("svg", background="none").decode()
         head, body = text[text.index("<svg") :].split(">", 1)
         head = re.sub(r' (?:width|height)="[^"]*"', "", head)

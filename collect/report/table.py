@@ -25,7 +25,7 @@ def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
     for scenario in analysis.scenarios:
         console.print(regime_sentence(scenario), highlight=False, markup=False)
     for failure in analysis.failures:
-        again = "measured again" if failure.measured_again else "no data point"
+        again = "measured again" if failure.measured_again else "not a data point"
         where = f"{failure.scenario}, repetition {failure.repetition}, attempt {failure.attempt}"
         console.print(f"failed: {where} ({again}): {failure.error}", highlight=False, markup=False)
     for note in notes:
@@ -37,7 +37,7 @@ def regime_sentence(scenario: Scenario) -> str:
     """Return which regime a scenario was in, in a sentence."""
     regime = scenario.regime
     if regime is None:
-        return f"{scenario.name}: the phases of its requests are not recorded, so its regime is not known."
+        return f"{scenario.name}: the phases of its requests are not recorded, so its regime is unknown."
     return (
         f"{scenario.name} was {regime.word}: of its response time {wording.percent(regime.network_share)} was network "
         f"and gateway, {wording.percent(regime.compute_share)} compute."
@@ -76,11 +76,11 @@ def _comparison(comparison: Comparison) -> Table:
     table = Table(title=f"{comparison.subject} against {comparison.reference}", title_justify="left")
     for name in ("", "value", "95 % interval", "method"):
         table.add_column(name, justify="right" if name in ("value", "95 % interval") else "left")
-    for name, found, places, signed in estimates(comparison):
-        if found is not None:
-            shown = wording.estimate(found, places=places, signed=signed)
-            interval = wording.span(found.low, found.high, places=places, signed=signed)
-            table.add_row(name, shown, interval, wording.method(found))
+    for name, estimate, places, signed in estimates(comparison):
+        if estimate is not None:
+            value = wording.estimate(estimate, places=places, signed=signed)
+            interval = wording.span(estimate.low, estimate.high, places=places, signed=signed)
+            table.add_row(name, value, interval, wording.method(estimate))
     return table
 
 

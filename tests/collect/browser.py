@@ -22,7 +22,7 @@ FLAGS = (
 
 
 class Page:
-    """One tab; keeps every request, console message and script error that it hears of."""
+    """One tab; keeps every request, console message and script error."""
 
     def __init__(self, write: int, read: int) -> None:
         self._write, self._read = write, read
@@ -43,10 +43,10 @@ class Page:
             message["sessionId"] = self._session
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
-            heard = self._hear()
-            if heard.get("id") == self._number:
-                assert "error" not in heard, heard
-                result: dict[str, Any] = heard["result"]
+            reply = self._hear()
+            if reply.get("id") == self._number:
+                assert "error" not in reply, reply
+                result: dict[str, Any] = reply["result"]
                 return result
 
     def open(self, path: Path, *, width: int, dark: bool = False) -> None:
@@ -78,15 +78,15 @@ class Page:
             assert chunk, "the browser is gone"
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\0")
-        heard: dict[str, Any] = json.loads(line)
-        method, details = heard.get("method"), heard.get("params", {})
+        message: dict[str, Any] = json.loads(line)
+        method, details = message.get("method"), message.get("params", {})
         if method == "Network.requestWillBeSent":
             self.requests.append(details["request"]["url"])
         elif method in {"Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"}:
             self.complaints.append(json.dumps(details))
         elif method == "Page.loadEventFired":
             self.loaded = True
-        return heard
+        return message
 
 
 @contextmanager

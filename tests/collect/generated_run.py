@@ -127,13 +127,13 @@ def all_records(
     """Every record of a run: a warm-up and the repetitions of each scenario, paired by their accuracy's split."""
     random = Random(seed)
     splits = [random.gauss(0.921, 0.009) for _ in range(repetitions + 1)]
-    found: list[records.Record] = []
+    drawn: list[records.Record] = []
     for scenario in scenarios:
-        found += repetition(scenario, 0, random, accuracy=0.92, warmup=True)
+        drawn += repetition(scenario, 0, random, accuracy=0.92, warmup=True)
         for number in range(1, repetitions + 1):
             accuracy = round(630 * (splits[number] + random.gauss(0, 0.002))) / 630
-            found += repetition(scenario, number, random, accuracy=accuracy)
-    return found
+            drawn += repetition(scenario, number, random, accuracy=accuracy)
+    return drawn
 
 
 def link_check(
@@ -216,11 +216,11 @@ MANIFEST = {
 }
 
 
-def write_run(results: Path, found: list[records.Record], name: str = RUN, *, whole: bool = True) -> Path:
+def write_run(results: Path, samples: list[records.Record], name: str = RUN, *, whole: bool = True) -> Path:
     """Write a run's folder; ``whole`` adds what is optional."""
     folder = results / name
     (folder / "raw").mkdir(parents=True)
-    records.append(folder / "raw" / "samples.jsonl", found)
+    records.append(folder / "raw" / "samples.jsonl", samples)
     if whole:
         (folder / "links").mkdir()
         (folder / "links" / "before.json").write_text(json.dumps(links(1)))

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from collect.records import Record
 
 
-def analysed(found: list[Record], reference: str | None = None) -> Analysis:
-    return summary.analyse(RUN, gather(found), reference)
+def analysed(records: list[Record], reference: str | None = None) -> Analysis:
+    return summary.analyse(RUN, gather(records), reference)
 
 
 def test_the_ratio_is_that_of_the_medians_and_its_interval_is_scipys_over_the_pairs() -> None:
-    found = analysed(all_records()).comparisons[0]
+    comparison = analysed(all_records()).comparisons[0]
     measured = gather(all_records()).scenarios
     ours, theirs = ([one.response_s for one in measured[name]] for name in ("edge", "cloud"))
 
@@ -36,24 +36,29 @@ def test_the_ratio_is_that_of_the_medians_and_its_interval_is_scipys_over_the_pa
     expected = stats.bootstrap(
         (ours, theirs), ratio, paired=True, method="percentile", rng=np.random.default_rng(statistics.SEED)
     ).confidence_interval
-    assert (found.subject, found.reference, found.pairs, found.paired) == ("edge", "cloud", 20, True)
-    assert found.response_ratio.value == pytest.approx(np.median(ours) / np.median(theirs))
-    assert found.response_ratio.low == pytest.approx(expected.low)
-    assert found.response_ratio.high == pytest.approx(expected.high)
+    assert (comparison.subject, comparison.reference, comparison.pairs, comparison.paired) == (
+        "edge",
+        "cloud",
+        20,
+        True,
+    )
+    assert comparison.response_ratio.value == pytest.approx(np.median(ours) / np.median(theirs))
+    assert comparison.response_ratio.low == pytest.approx(expected.low)
+    assert comparison.response_ratio.high == pytest.approx(expected.high)
 
 
 def test_a_run_that_is_62_percent_lower_is_not_called_25_percent_lower() -> None:
-    found = analysed(all_records())
-    verdicts = [claim.verdict for claim in found.comparisons[0].claims]
+    analysis = analysed(all_records())
+    verdicts = [claim.verdict for claim in analysis.comparisons[0].claims]
     assert verdicts == ["does not hold", "does not hold", "holds"]
-    assert "62 % lower than that of cloud" in found.headline
+    assert "62 % lower than that of cloud" in analysis.headline
 
 
 def test_a_repetition_that_failed_in_one_scenario_costs_its_pair_only() -> None:
     kept = [r for r in all_records() if (r.scenario, r.repetition) != ("cloud", 7)]
-    found = analysed(kept)
-    assert [scenario.repetitions for scenario in found.scenarios] == [20, 19]
-    assert (found.comparisons[0].pairs, found.comparisons[0].paired) == (19, True)
+    analysis = analysed(kept)
+    assert [scenario.repetitions for scenario in analysis.scenarios] == [20, 19]
+    assert (analysis.comparisons[0].pairs, analysis.comparisons[0].paired) == (19, True)
 
 
 def test_repetitions_that_do_not_pair_up_are_compared_as_independent_samples() -> None:
@@ -61,30 +66,30 @@ def test_repetitions_that_do_not_pair_up_are_compared_as_independent_samples() -
         replace(r, repetition=r.repetition + 100) if r.scenario == "cloud" and not r.warmup else r
         for r in all_records()
     ]
-    found = analysed(moved).comparisons[0]
-    assert (found.pairs, found.paired) == (0, False)
-    assert found.response_ratio.low is not None
-    assert found.rescaling is not None
+    comparison = analysed(moved).comparisons[0]
+    assert (comparison.pairs, comparison.paired) == (0, False)
+    assert comparison.response_ratio.low is not None
+    assert comparison.rescaling is not None
 
 
-def test_one_scenario_is_reported_without_a_comparison_and_says_so() -> None:
-    found = analysed(all_records(("edge",)))
-    assert found.comparisons == ()
-    assert "nothing to compare it with" in found.headline
+def test_one_scenario_is_reported_without_a_comparison_and_with_the_reason() -> None:
+    analysis = analysed(all_records(("edge",)))
+    assert analysis.comparisons == ()
+    assert "so there is no comparison" in analysis.headline
 
 
 def test_three_repetitions_decide_nothing() -> None:
-    found = analysed(all_records(repetitions=3))
-    assert {claim.verdict for claim in found.comparisons[0].claims} == {"undecided"}
-    assert "interval" not in found.headline
+    analysis = analysed(all_records(repetitions=3))
+    assert {claim.verdict for claim in analysis.comparisons[0].claims} == {"undecided"}
+    assert "interval" not in analysis.headline
 
 
 def test_a_scenario_without_a_finished_repetition_is_named_and_left_out() -> None:
     failed = [replace(r, error="no reply") if r.scenario == "cloud" else r for r in all_records(repetitions=4)]
-    found = analysed(failed)
-    assert [scenario.name for scenario in found.scenarios] == ["edge"]
-    assert found.without_repetitions == ("cloud",)
-    assert len(found.failures) == 5
+    analysis = analysed(failed)
+    assert [scenario.name for scenario in analysis.scenarios] == ["edge"]
+    assert analysis.without_repetitions == ("cloud",)
+    assert len(analysis.failures) == 5
 
 
 def test_other_scenarios_are_compared_with_the_reference_that_was_asked_for() -> None:
@@ -94,18 +99,18 @@ def test_other_scenarios_are_compared_with_the_reference_that_was_asked_for() ->
         ("cloud", "edge"),
         ("edge-bbr", "edge"),
     ]
-    with pytest.raises(CollectError, match="There are: edge, cloud, edge-bbr"):
+    with pytest.raises(CollectError, match="Expected one of: edge, cloud, edge-bbr"):
         analysed(three, "fog")
 
 
 def test_without_accuracies_the_accuracy_is_not_judged() -> None:
     blind = [replace(r, accuracy_test=None) if isinstance(r, ModelRecord) else r for r in all_records(repetitions=8)]
-    found = analysed(blind).comparisons[0]
-    assert found.accuracy_difference is None
-    assert len(found.claims) == 2
+    comparison = analysed(blind).comparisons[0]
+    assert comparison.accuracy_difference is None
+    assert len(comparison.claims) == 2
 
 
-def test_parallel_requests_that_met_one_replica_are_counted() -> None:
+def test_parallel_requests_served_by_one_replica_are_counted() -> None:
     shared = [
         replace(r, replica="edge-1/0") if isinstance(r, RequestRecord) and r.repetition == 3 else r
         for r in all_records()

@@ -17,7 +17,7 @@ def summary() -> Summary:
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "verdict", "said"),
+    ("value", "low", "high", "verdict", "words"),
     [
         (0.75, 0.70, 0.80, "holds", "25 % lower (95 % interval: 20 % to 30 % lower)"),
         (0.20, 0.18, 0.22, "does not hold", "lower, but by more than about 25 %: the median is 80 % lower"),
@@ -35,14 +35,14 @@ def summary() -> Summary:
         (0.60, None, None, "undecided", "The medians say 40 % lower, but there is no interval: only 3 repetitions."),
     ],
 )
-def test_about_25_percent_lower(value: float, low: float | None, high: float | None, verdict: str, said: str) -> None:
+def test_about_25_percent_lower(value: float, low: float | None, high: float | None, verdict: str, words: str) -> None:
     judged = claims.faster("edge", "cloud", estimate(value, low, high))
     assert judged.verdict == verdict
-    assert said in judged.sentence
+    assert words in judged.sentence
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "verdict", "said"),
+    ("value", "low", "high", "verdict", "words"),
     [
         (3.0, 1.5, 6.0, "holds", "3.00 times"),
         (1.4, 1.1, 1.9, "does not hold", "not much larger"),
@@ -52,14 +52,14 @@ def test_about_25_percent_lower(value: float, low: float | None, high: float | N
         (3.0, None, None, "undecided", "no interval"),
     ],
 )
-def test_a_much_larger_spread(value: float, low: float | None, high: float | None, verdict: str, said: str) -> None:
+def test_a_much_larger_spread(value: float, low: float | None, high: float | None, verdict: str, words: str) -> None:
     judged = claims.more_spread("edge", "cloud", estimate(value, low, high, "IQR ratio"), (summary(), summary()))
     assert judged.verdict == verdict
-    assert said in judged.sentence
+    assert words in judged.sentence
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "verdict", "said"),
+    ("value", "low", "high", "verdict", "words"),
     [
         (0.0, 0.0, 0.0, "holds", "+0.0000"),
         (0.002, -0.009, 0.01, "holds", "-0.0090 to +0.0100"),
@@ -70,11 +70,11 @@ def test_a_much_larger_spread(value: float, low: float | None, high: float | Non
     ],
 )
 def test_the_same_accuracy_is_an_equivalence(
-    value: float, low: float | None, high: float | None, verdict: str, said: str
+    value: float, low: float | None, high: float | None, verdict: str, words: str
 ) -> None:
     judged = claims.same_accuracy("edge", "cloud", estimate(value, low, high, "median difference"), 630)
     assert judged.verdict == verdict
-    assert said in judged.sentence
+    assert words in judged.sentence
 
 
 def test_a_small_test_set_explains_why_the_accuracies_are_undecided() -> None:
@@ -82,13 +82,13 @@ def test_a_small_test_set_explains_why_the_accuracies_are_undecided() -> None:
     assert "one text of the 63 in the test set is already 0.016" in judged.sentence
 
 
-def test_nothing_to_compare_is_said() -> None:
+def test_nothing_to_compare_is_reported() -> None:
     judged = claims.faster("edge", "cloud", Estimate("median ratio", None, None, None, 20, "the reference is zero"))
     assert (judged.verdict, judged.sentence) == ("undecided", "There is nothing to compare: the reference is zero.")
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "words"),
     [
         (0.7, 0.8, "20 % to 30 % lower"),
         (1.2, 1.4, "20 % to 40 % higher"),
@@ -97,5 +97,5 @@ def test_nothing_to_compare_is_said() -> None:
         (0.001, 0.004, "99.6 % to 99.9 % lower"),
     ],
 )
-def test_an_interval_of_ratios_is_said_the_way_a_person_would(low: float, high: float, said: str) -> None:
-    assert claims.lower_span(low, high) == said
+def test_an_interval_of_ratios_is_worded_the_way_a_person_would(low: float, high: float, words: str) -> None:
+    assert claims.lower_span(low, high) == words

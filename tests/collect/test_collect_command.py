@@ -1,4 +1,4 @@
-"""``python -m collect`` as a user meets it: what it prints, writes and says when something is wrong."""
+"""``python -m collect`` as a user meets it: what it prints, writes and reports when something is wrong."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 
 def test_help_names_the_subcommands(root: Path) -> None:
-    said = subprocess.run(
+    command = subprocess.run(
         [sys.executable, "-m", "collect", "--help"], cwd=root, capture_output=True, text=True, check=True
     )
-    assert all(word in said.stdout for word in ("pull", "analyse", "report"))
+    assert all(word in command.stdout for word in ("pull", "analyse", "report"))
 
 
 def test_analyse_prints_the_table_and_writes_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_run(tmp_path, all_records())
     assert main(["analyse", RUN, "--results", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert re.search(r"edge: response time \(s\) .* 20 .* 95\.9 %", said)
-    assert "ratio of median response times" in said
-    assert said.count("does not hold") == 2
+    output = capsys.readouterr().out
+    assert re.search(r"edge: response time \(s\) .* 20 .* 95\.9 %", output)
+    assert "ratio of median response times" in output
+    assert output.count("does not hold") == 2
     assert json.loads((folder / "analysis" / "summary.json").read_text())["run"] == RUN
 
 
@@ -46,6 +46,7 @@ def test_report_writes_every_figure_in_three_formats_and_the_same_bytes_again(tm
     assert first == {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_raw_records_are_not_touched(tmp_path: Path) -> None:
     folder = write_run(tmp_path, all_records(repetitions=3))
     raw = folder / "raw" / "samples.jsonl"
@@ -62,22 +63,25 @@ def test_without_a_run_the_one_written_to_last_is_taken(tmp_path: Path, capsys: 
     assert "Run newest" in capsys.readouterr().out
 
 
-def test_what_is_missing_from_the_folder_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missing_from_the_folder_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(tmp_path, all_records(("edge",), 3), whole=False)
     assert main(["analyse", "--results", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for name in ("scenario.yaml", "manifest.json", "steps.json", "links/before.json", "links/after.json"):
-        assert f"note: {name} is missing" in said
+        assert f"note: {name} is missing" in output
 
 
-def test_damaged_links_are_said_and_do_not_stop_the_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("no_figures")
+def test_damaged_links_are_reported_and_do_not_stop_the_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = write_run(tmp_path, all_records(repetitions=3))
     (folder / "links" / "after.json").write_text('{"taken_at": "x", "backend": "kernel", "links": [{"source": 1}]}')
     (folder / "manifest.json").write_text("{")
     assert main(["report", "--results", str(tmp_path)]) == 0
-    said = (folder / "report.html").read_text()
-    assert "links/after.json is damaged and was passed over: links.0" in said
-    assert "manifest.json is damaged" in said
+    report = (folder / "report.html").read_text()
+    assert "links/after.json is damaged and was passed over: links.0" in report
+    assert "manifest.json is damaged" in report
     assert capsys.readouterr().err == ""
 
 
@@ -107,10 +111,10 @@ def test_an_unknown_run_is_one_line_with_the_newest_runs(
 ) -> None:
     write_run(tmp_path, all_records(("edge",), 1), "the-only-one")
     assert main([command, "nonsense", "--results", str(tmp_path)]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: There is no run 'nonsense'")
-    assert "the-only-one" in said
-    assert said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: There is no run 'nonsense'")
+    assert "the-only-one" in error
+    assert error.count("\n") == 1
 
 
 def test_no_results_at_all_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,9 +137,9 @@ def test_a_run_without_a_finished_repetition_says_what_failed_last(
 ) -> None:
     write_run(tmp_path, [request(error="timed out"), model(error="a request failed", response_time_ms=None)])
     assert main(["report", "--results", str(tmp_path)]) == 2
-    said = capsys.readouterr().err
-    assert "has finished (1 failed, 0 warm-ups)" in said
-    assert "Last failure: a request failed; request 0: timed out." in said
+    error = capsys.readouterr().err
+    assert "has finished (1 failed, 0 warm-ups)" in error
+    assert "Last failure: a request failed; request 0: timed out." in error
 
 
 def test_a_damaged_line_is_named_and_the_trace_comes_only_with_debug(
@@ -147,9 +151,9 @@ def test_a_damaged_line_is_named_and_the_trace_comes_only_with_debug(
     lines[3] = lines[3].replace('"repetition":', '"repetition":x')
     raw.write_text("\n".join(lines) + "\n")
     assert main(["analyse", "--results", str(tmp_path)]) == 2
-    said = capsys.readouterr().err
-    assert f"{raw}, line 4: not JSON" in said
-    assert "Traceback" not in said
+    error = capsys.readouterr().err
+    assert f"{raw}, line 4: not JSON" in error
+    assert "Traceback" not in error
     assert main(["analyse", "--results", str(tmp_path), "--debug"]) == 2
     assert "Traceback" in capsys.readouterr().err
 
@@ -162,9 +166,9 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_report(tmp_path: Path, capsy
     try:
         folder = write_run(disk, all_records(repetitions=6))
         assert main(["report", "--results", str(disk)]) == 2
-        said = capsys.readouterr().err
-        assert said.startswith("error: The disk is full: ")
-        assert said.count("\n") == 1
+        error = capsys.readouterr().err
+        assert error.startswith("error: The disk is full: ")
+        assert error.count("\n") == 1
         assert not (folder / "report.html").exists()
         assert list(folder.rglob("*.partial")) == []
     finally:

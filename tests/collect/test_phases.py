@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def split_one(**changes: Any) -> Request:
-    found = phases.split([request(**changes)])
-    assert found is not None
-    return found[0]
+    parts = phases.split([request(**changes)])
+    assert parts is not None
+    return parts[0]
 
 
 def test_a_request_is_split_as_its_record_says() -> None:
-    found = split_one()
-    assert found.phases_s == pytest.approx(
+    part = split_one()
+    assert part.phases_s == pytest.approx(
         {
             "upload": 0.1,
             "wait": 0.0,
@@ -37,20 +37,20 @@ def test_a_request_is_split_as_its_record_says() -> None:
             "download": 0.05,
         }
     )
-    assert found.compute_s == pytest.approx(0.3)
-    assert found.network_s == pytest.approx(0.2)
+    assert part.compute_s == pytest.approx(0.3)
+    assert part.network_s == pytest.approx(0.2)
 
 
 def test_waiting_inside_the_function_is_no_compute() -> None:
-    found = split_one(phases_ms={"read": 10.0, "queue": 200.0, "search": 100.0})
-    assert found.phases_s["queue"] == pytest.approx(0.2)
-    assert found.compute_s == pytest.approx(0.1)
+    part = split_one(phases_ms={"read": 10.0, "queue": 200.0, "search": 100.0})
+    assert part.phases_s["queue"] == pytest.approx(0.2)
+    assert part.compute_s == pytest.approx(0.1)
 
 
 def test_a_phase_that_is_not_known_is_compute_and_keeps_its_name() -> None:
-    found = split_one(phases_ms={"search": 100.0, "embed": 50.0})
-    assert list(found.phases_s)[-3:] == ["search", "embed", "download"]
-    assert found.compute_s == pytest.approx(0.15)
+    part = split_one(phases_ms={"search": 100.0, "embed": 50.0})
+    assert list(part.phases_s)[-3:] == ["search", "embed", "download"]
+    assert part.compute_s == pytest.approx(0.15)
 
 
 durations = st.floats(0, 5000)
@@ -62,11 +62,11 @@ durations = st.floats(0, 5000)
 )
 def test_the_phases_add_up_to_the_response_time_and_none_is_negative(steps: list[int], own: dict[str, float]) -> None:
     uploaded, first, last = steps[0], steps[0] + steps[1], sum(steps)
-    found = split_one(sent_ns=0, uploaded_ns=uploaded, first_byte_ns=first, last_byte_ns=last, phases_ms=own)
-    assert sum(found.phases_s.values()) == pytest.approx(last / 1e9)
-    assert min(found.phases_s.values()) >= -1e-9
-    assert found.end_s() == pytest.approx(last / 1e9)
-    assert 0 <= found.network_share <= 1 + 1e-9
+    part = split_one(sent_ns=0, uploaded_ns=uploaded, first_byte_ns=first, last_byte_ns=last, phases_ms=own)
+    assert sum(part.phases_s.values()) == pytest.approx(last / 1e9)
+    assert min(part.phases_s.values()) >= -1e-9
+    assert part.end_s() == pytest.approx(last / 1e9)
+    assert 0 <= part.network_share <= 1 + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -91,20 +91,20 @@ def test_half_of_the_time_on_the_network_is_not_network_bound_and_more_is() -> N
     assert (half.word, more.word) == ("compute-bound", "network-bound")
 
 
-def test_the_request_that_came_back_last_says_where_the_time_went() -> None:
+def test_the_request_that_came_back_last_shows_where_the_time_went() -> None:
     slow = request(request=1, first_byte_ns=1900 * MS, last_byte_ns=1910 * MS, phases_ms={"search": 700.0})
-    found = phases.regime(points(request(), slow))
-    assert found is not None
-    assert found.phases_s["search"] == pytest.approx(0.7)
+    regime = phases.regime(points(request(), slow))
+    assert regime is not None
+    assert regime.phases_s["search"] == pytest.approx(0.7)
 
 
 def test_with_slower_compute_the_slowest_of_the_parallel_requests_decides() -> None:
     networked = request(uploaded_ns=1380 * MS, phases_ms={"search": 70.0})
     computing = request(request=1, last_byte_ns=1490 * MS, first_byte_ns=1485 * MS, phases_ms={"search": 200.0})
     cloud = request(scenario="cloud", phases_ms={"search": 250.0})
-    found = rescaling.rescale(points(networked, computing), points(cloud, scenario="cloud"), paired=True)
-    assert found is not None
-    at = {point.slower: point for point in found.table}
+    rescaled = rescaling.rescale(points(networked, computing), points(cloud, scenario="cloud"), paired=True)
+    assert rescaled is not None
+    at = {point.slower: point for point in rescaled.table}
     assert at[1.0].subject_s == pytest.approx(0.5)
     # 0.29 s of network and 0.2 s of compute overtake 0.43 and 0.07 as soon as compute is slower.
     assert at[10.0].subject_s == pytest.approx(0.29 + 2.0)
@@ -116,16 +116,16 @@ def test_the_place_where_the_ratio_is_the_papers_is_found() -> None:
     # edge 0.1 + 0.2 k, cloud 0.4 + 0.2 k: the ratio is 0.75 at k = 4.
     edge = request(uploaded_ns=1100 * MS, first_byte_ns=1300 * MS, last_byte_ns=1300 * MS, phases_ms={"search": 200.0})
     cloud = request(uploaded_ns=1400 * MS, first_byte_ns=1600 * MS, last_byte_ns=1600 * MS, phases_ms={"search": 200.0})
-    found = rescaling.rescale(points(edge), points(cloud, scenario="cloud"), paired=True)
-    assert found is not None
-    assert found.paper_at == pytest.approx((4.0,))
+    rescaled = rescaling.rescale(points(edge), points(cloud, scenario="cloud"), paired=True)
+    assert rescaled is not None
+    assert rescaled.paper_at == pytest.approx((4.0,))
 
 
 def test_unscaled_the_rescaled_medians_are_the_measured_ones() -> None:
     measured = gather(all_records()).scenarios
-    found = rescaling.rescale(measured["edge"], measured["cloud"], paired=True)
-    assert found is not None
-    (here,) = [point for point in found.table if point.slower == 1]
+    rescaled = rescaling.rescale(measured["edge"], measured["cloud"], paired=True)
+    assert rescaled is not None
+    (here,) = [point for point in rescaled.table if point.slower == 1]
     times = sorted(one.response_s for one in measured["edge"])
     assert here.subject_s == pytest.approx((times[9] + times[10]) / 2)
 

@@ -13,10 +13,10 @@ from collect.analysis.repetitions import gather
 
 
 def test_a_run_of_two_scenarios_has_twenty_data_points_each_and_no_warm_up_among_them() -> None:
-    found = gather(all_records())
-    assert {name: len(of_scenario) for name, of_scenario in found.scenarios.items()} == {"edge": 20, "cloud": 20}
-    assert found.warmups == 2
-    assert found.failures == ()
+    measurements = gather(all_records())
+    assert {name: len(of_scenario) for name, of_scenario in measurements.scenarios.items()} == {"edge": 20, "cloud": 20}
+    assert measurements.warmups == 2
+    assert measurements.failures == ()
 
 
 @given(st.randoms(use_true_random=False))
@@ -27,7 +27,7 @@ def test_the_order_of_the_lines_does_not_matter(random: Random) -> None:
 
 
 def test_the_newest_attempt_counts_and_the_failed_one_is_listed_as_measured_again() -> None:
-    found = gather(
+    measurements = gather(
         [
             request(error="timed out", status=None, last_byte_ns=None),
             model(error="a request failed", response_time_ms=None),
@@ -35,36 +35,36 @@ def test_the_newest_attempt_counts_and_the_failed_one_is_listed_as_measured_agai
             model(attempt=2, response_time_ms=700.0),
         ]
     )
-    (counted,) = found.scenarios["edge"]
+    (counted,) = measurements.scenarios["edge"]
     assert (counted.attempt, counted.response_s) == (2, 0.7)
-    (failure,) = found.failures
+    (failure,) = measurements.failures
     assert failure.measured_again
     assert failure.error == "a request failed; request 0: timed out"
 
 
 def test_a_newer_failure_takes_the_place_of_an_older_success() -> None:
-    found = gather([request(), model(), request(attempt=2), model(attempt=2, error="no reply")])
-    assert found.scenarios["edge"] == ()
-    (failure,) = found.failures
+    measurements = gather([request(), model(), request(attempt=2), model(attempt=2, error="no reply")])
+    assert measurements.scenarios["edge"] == ()
+    (failure,) = measurements.failures
     assert not failure.measured_again
 
 
-def test_a_repetition_without_its_model_line_was_cut_off_and_is_no_data_point() -> None:
-    found = gather([request()])
-    assert found.scenarios["edge"] == ()
-    assert "cut off" in found.failures[0].error
+def test_a_repetition_without_its_model_line_was_interrupted_and_is_no_data_point() -> None:
+    measurements = gather([request()])
+    assert measurements.scenarios["edge"] == ()
+    assert "interrupted" in measurements.failures[0].error
 
 
-def test_a_repetition_that_says_neither_time_nor_error_is_no_data_point() -> None:
-    found = gather([request(), model(response_time_ms=None)])
-    assert found.scenarios["edge"] == ()
-    assert "neither" in found.failures[0].error
+def test_a_repetition_with_neither_time_nor_error_is_no_data_point() -> None:
+    measurements = gather([request(), model(response_time_ms=None)])
+    assert measurements.scenarios["edge"] == ()
+    assert "neither" in measurements.failures[0].error
 
 
 def test_a_failed_warm_up_is_listed_and_not_counted_as_a_warm_up() -> None:
-    found = gather([model(warmup=True, repetition=0, error="no reply")])
-    assert found.warmups == 0
-    assert found.failures[0].warmup
+    measurements = gather([model(warmup=True, repetition=0, error="no reply")])
+    assert measurements.warmups == 0
+    assert measurements.failures[0].warmup
 
 
 def test_lines_that_are_there_twice_count_once() -> None:
@@ -78,14 +78,14 @@ def test_two_base_stations_are_two_data_points_of_one_repetition() -> None:
         for station in ("bs-1", "bs-2")
         for record in repetition("edge", 1, random, accuracy=0.9, base_station=station)
     ]
-    assert [found.pair for found in gather(both).scenarios["edge"]] == [("bs-1", 1), ("bs-2", 1)]
+    assert [measured.pair for measured in gather(both).scenarios["edge"]] == [("bs-1", 1), ("bs-2", 1)]
 
 
 def test_pairs_are_those_that_both_scenarios_have() -> None:
-    found = gather(
+    measurements = gather(
         [r for r in all_records(repetitions=5) if (r.scenario, r.repetition) not in {("edge", 2), ("cloud", 4)}]
     )
-    ours, theirs = repetitions.paired(found.scenarios["edge"], found.scenarios["cloud"])
+    ours, theirs = repetitions.paired(measurements.scenarios["edge"], measurements.scenarios["cloud"])
     assert [one.repetition for one in ours] == [one.repetition for one in theirs] == [1, 3, 5]
 
 

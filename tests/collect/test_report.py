@@ -6,19 +6,23 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from browser import PROGRAMS, Page, browser
 from generated_run import MANIFEST, RUN, all_records, links, model, request, write_run
 
 from collect.__main__ import main
+from collect.report import figures
+from collect.report.figures import Section
+from collect.report.picture import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from collect.records import Record
+    from collect.report.figures import Figure
 
 # A browser that hangs must not hang the suite.
 pytestmark = pytest.mark.timeout(180)
@@ -42,8 +46,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    """A tab of a real browser; the tests that need it are skipped, and say so, where there is none."""
-    program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
+    """A tab of a real browser; the tests that need it are skipped, with the reason, where there is none."""
+    program = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
     if program is None:
         pytest.skip(
             f"no browser on this machine (looked for {', '.join(PROGRAMS)}); on Debian: apt-get install chromium"
@@ -103,7 +107,7 @@ class Markup(HTMLParser):
         if "id" in values:
             self.ids.append(values["id"])
         self.links += [values[name] for name in ("href", "xlink:href", "src") if name in values]
-        self.links += [f"#{found}" for value in values.values() for found in re.findall(r"url\(#([^)]*)\)", value)]
+        self.links += [f"#{target}" for value in values.values() for target in re.findall(r"url\(#([^)]*)\)", value)]
         if tag == "th" and "scope" not in values:
             self.unscoped.append(str(self.getpos()))
         if tag == "svg" and not (values.get("role") == "img" and values.get("aria-label")):
@@ -111,13 +115,13 @@ class Markup(HTMLParser):
 
 
 def test_ids_are_unique_links_stay_inside_and_everything_has_a_name(report: Path) -> None:
-    found = Markup()
-    found.feed(report.read_text())
-    assert len(found.ids) == len(set(found.ids))
-    assert {link[1:] for link in found.links if link.startswith("#")} <= set(found.ids)
-    assert {link for link in found.links if not link.startswith("#")} == {"data:,"}
-    assert found.unscoped == []
-    assert found.unnamed_pictures == 0
+    markup = Markup()
+    markup.feed(report.read_text())
+    assert len(markup.ids) == len(set(markup.ids))
+    assert {link[1:] for link in markup.links if link.startswith("#")} <= set(markup.ids)
+    assert {link for link in markup.links if not link.startswith("#")} == {"data:,"}
+    assert markup.unscoped == []
+    assert markup.unnamed_pictures == 0
 
 
 def test_the_answer_the_warnings_the_failure_and_the_problem_of_a_link_are_there(report: Path) -> None:
@@ -139,12 +143,13 @@ def test_one_scenario_is_reported_without_a_comparison(tmp_path: Path) -> None:
     folder = write_run(tmp_path, all_records(("edge",), 3), whole=False)
     assert main(["report", RUN, "--results", str(tmp_path)]) == 0
     text = (folder / "report.html").read_text()
-    assert "one scenario only, so there is no comparison" in text
+    assert "has only one scenario, so there is no comparison" in text
     assert "no 95 % interval below n = 6; the range covers 75.0 %" in text
-    assert "whether they were on their targets is not known" in text
+    assert "it is unknown whether they were as the scenario requires" in text.replace("&#39;", "'")
     assert not (folder / "figures" / "ratio.svg").exists()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_round_trips_and_links_that_answered_nothing_are_shown_as_such(tmp_path: Path) -> None:
     folder = write_run(tmp_path, all_records(repetitions=3))
     data = links(1)
@@ -156,24 +161,26 @@ def test_round_trips_and_links_that_answered_nothing_are_shown_as_such(tmp_path:
     (folder / "links" / "before.json").write_text(json.dumps(data))
     assert main(["report", RUN, "--results", str(tmp_path)]) == 0
     text = (folder / "report.html").read_text()
-    assert "there and back" in text
+    assert "<small>round trip</small>" in text
     assert "expected 2.55" in text
     assert "no answer" in text
 
 
-def test_by_how_much_the_gate_was_wider_for_a_coarse_machine_is_told(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_figures")
+def test_the_wider_tolerance_of_a_coarse_machine_is_shown(tmp_path: Path) -> None:
     folder = write_run(tmp_path, all_records(repetitions=3))
     data = links(1)
     data["links"][0].update(late_ms=0.31, widened_ms=0.122, widened_sigma_ms=0.217)
     (folder / "links" / "before.json").write_text(json.dumps(data))
     assert main(["report", RUN, "--results", str(tmp_path)]) == 0
     text = (folder / "report.html").read_text()
-    assert text.count("gate wider") == 2
-    assert "gate wider: timers + 0.31,<br>path ± 0.12" in text
-    assert "gate wider: ± 0.22" in text
+    assert text.count("wider tolerance") == 2
+    assert "wider tolerance: timers + 0.31,<br>path ± 0.12" in text
+    assert "wider tolerance: ± 0.22" in text
 
 
-def test_a_links_row_tells_its_power_its_round_trip_what_was_overtaken_and_the_path_that_is_in_it(
+@pytest.mark.usefixtures("no_figures")
+def test_a_links_row_shows_what_it_detects_its_round_trip_what_was_reordered_and_the_path_it_includes(
     tmp_path: Path,
 ) -> None:
     folder = write_run(tmp_path, all_records(repetitions=3))
@@ -186,9 +193,50 @@ def test_a_links_row_tells_its_power_its_round_trip_what_was_overtaken_and_the_p
     assert main(["report", RUN, "--results", str(tmp_path)]) == 0
     text = (folder / "report.html").read_text()
     for words in (
-        "notices 0.92",
-        "overtaken 10 %<br>7.20 to 13.4",
-        "the path's 0.230 in it",
+        "detects 0.92",
+        "reordered 10 %<br>7.20 to 13.4",
+        "includes the path's 0.230",
         "round trip 2.62,<br>2.58 to 2.66",
     ):
         assert words in text.replace("&#39;", "'"), words
+
+
+def sections(text: str) -> dict[str, str]:
+    """The markup of each section of a report, by its id."""
+    return dict(re.findall(r'<section id="([^"]*)"[^>]*>(.*?)</section>', text, flags=re.DOTALL))
+
+
+def test_a_figure_is_shown_in_the_section_that_its_line_in_the_tuple_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trial(section: Section) -> Figure:
+        return lambda _run, _analysis: [
+            Picture(f"trial-{section}", "a line", f"trial of {section}", (2, 2), lambda _: None)
+        ]
+
+    every: tuple[Section, ...] = get_args(Section)
+    monkeypatch.setattr(figures, "FIGURES", tuple((section, trial(section)) for section in every))
+    folder = write_run(tmp_path, all_records(repetitions=3))
+    assert main(["report", RUN, "--results", str(tmp_path)]) == 0
+    markup = sections((folder / "report.html").read_text())
+    for section in every:
+        assert f"<figcaption>trial of {section}</figcaption>" in markup[section]
+        assert (folder / "figures" / f"trial-{section}.pdf").exists()
+
+
+@pytest.mark.parametrize("name", ["../report", 'a"b', "", "Fig5"])
+def test_a_picture_whose_name_could_be_a_path_or_markup_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="invalid picture name"):
+        Picture(name, "a line", "a caption", (2, 2), lambda _: None)
+
+
+def test_every_figure_is_a_file_of_its_own_whatever_the_records_call_their_scenarios(tmp_path: Path) -> None:
+    hostile = r"../../a$\frac$"
+    folder = write_run(tmp_path / "results", all_records(("edge", "cloud", hostile), 6))
+    assert main(["report", RUN, "--results", str(tmp_path / "results")]) == 0
+    pictures = {path.stem for path in (folder / "figures").glob("*.svg")}
+    assert pictures == {"fig5a", "fig5b", "links", "phases", "ratio-edge", "ratio-------a--frac-"}
+    assert {path.parent for path in tmp_path.rglob("*.svg")} == {folder / "figures"}
+    text = (folder / "report.html").read_text()
+    assert text.count("<figure") == len(pictures)
+    assert hostile in text

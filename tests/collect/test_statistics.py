@@ -16,47 +16,47 @@ finite = st.floats(0.001, 1e6)
 
 
 def test_at_20_values_the_median_lies_between_the_6th_and_the_15th_at_95_9_percent() -> None:
-    found = statistics.median_interval([float(value) for value in range(1, 21)])
-    assert (found.low, found.high, found.low_rank, found.high_rank) == (6, 15, 6, 15)
+    result = statistics.median_interval([float(value) for value in range(1, 21)])
+    assert (result.low, result.high, result.low_rank, result.high_rank) == (6, 15, 6, 15)
     # Of the 2**20 ways to fall below or above it, 1 + 20 + 190 + 1140 + 4845 + 15504 put five or fewer below.
-    assert found.coverage == pytest.approx(1 - 2 * 21700 / 2**20)
+    assert result.coverage == pytest.approx(1 - 2 * 21700 / 2**20)
 
 
 @pytest.mark.parametrize("n", range(1, 6))
 def test_below_six_values_no_interval_is_made_up(n: int) -> None:
-    found = statistics.median_interval([float(value) for value in range(n)])
-    assert found.low is None
-    assert found.high is None
-    assert found.coverage == pytest.approx(1 - 0.5 ** (n - 1))
+    result = statistics.median_interval([float(value) for value in range(n)])
+    assert result.low is None
+    assert result.high is None
+    assert result.coverage == pytest.approx(1 - 0.5 ** (n - 1))
 
 
 def test_at_six_values_the_interval_is_the_whole_range() -> None:
-    found = statistics.median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0])
-    assert (found.low, found.high) == (1, 6)
-    assert found.coverage == pytest.approx(1 - 2 / 64)
+    result = statistics.median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0])
+    assert (result.low, result.high) == (1, 6)
+    assert result.coverage == pytest.approx(1 - 2 / 64)
 
 
 @given(st.lists(finite, min_size=6, max_size=80))
 def test_the_interval_is_the_narrowest_with_the_coverage_and_holds_the_median(values: list[float]) -> None:
-    found = statistics.median_interval(values)
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low <= float(np.median(values)) <= found.high
-    assert found.coverage >= 0.95
-    assert 1 - 2 * stats.binom.cdf(found.low_rank, len(values), 0.5) < 0.95
+    result = statistics.median_interval(values)
+    assert result.low is not None
+    assert result.high is not None
+    assert result.low <= float(np.median(values)) <= result.high
+    assert result.coverage >= 0.95
+    assert 1 - 2 * stats.binom.cdf(result.low_rank, len(values), 0.5) < 0.95
 
 
 def test_the_interval_is_what_the_quantile_test_of_scipy_gives() -> None:
     values = list(np.random.default_rng(3).normal(size=20))
     theirs: Any = stats.quantile_test(values, q=0, p=0.5).confidence_interval(0.95)
-    found = statistics.median_interval(values)
-    assert (found.low, found.high) == (theirs.low, theirs.high)
+    result = statistics.median_interval(values)
+    assert (result.low, result.high) == (theirs.low, theirs.high)
 
 
 def test_quartiles_interpolate_as_r_does_by_default() -> None:
-    found = statistics.summarise([1.0, 2.0, 4.0, 8.0, 16.0])
+    result = statistics.summarise([1.0, 2.0, 4.0, 8.0, 16.0])
     # R: quantile(c(1, 2, 4, 8, 16)), type 7
-    assert (found.quartile_1, found.median, found.quartile_3, found.iqr) == (2, 4, 8, 6)
+    assert (result.quartile_1, result.median, result.quartile_3, result.iqr) == (2, 4, 8, 6)
 
 
 def test_the_paired_interval_is_scipys_own() -> None:
@@ -74,10 +74,10 @@ def test_the_paired_interval_is_scipys_own() -> None:
         n_resamples=statistics.RESAMPLES,
         rng=np.random.default_rng(statistics.SEED),
     ).confidence_interval
-    found = statistics.compare("median difference", list(ours), list(theirs), paired=True)
-    assert (found.low, found.high) == (expected.low, expected.high)
-    assert found.value == pytest.approx(np.median(ours) - np.median(theirs))
-    assert found.pairs == 20
+    result = statistics.compare("median difference", list(ours), list(theirs), paired=True)
+    assert (result.low, result.high) == (expected.low, expected.high)
+    assert result.value == pytest.approx(np.median(ours) - np.median(theirs))
+    assert result.pairs == 20
 
 
 def test_what_both_share_cancels_when_they_are_paired() -> None:
@@ -95,37 +95,37 @@ def test_about_95_of_100_intervals_hold_the_true_ratio() -> None:
     for seed in range(200):
         random = np.random.default_rng(seed)
         ours, theirs = random.lognormal(0, 0.2, 20), random.lognormal(0.5, 0.2, 20)
-        found = statistics.compare("median ratio", list(ours), list(theirs), paired=False, resamples=500)
-        assert found.low is not None
-        assert found.high is not None
-        held += found.low <= np.exp(-0.5) <= found.high
+        result = statistics.compare("median ratio", list(ours), list(theirs), paired=False, resamples=500)
+        assert result.low is not None
+        assert result.high is not None
+        held += result.low <= np.exp(-0.5) <= result.high
     assert 180 <= held <= 200
 
 
 def test_ties_give_an_interval_without_width_and_no_warning() -> None:
-    found = statistics.compare("median difference", [0.9] * 20, [0.9] * 20, paired=True)
-    assert (found.value, found.low, found.high) == (0, 0, 0)
+    result = statistics.compare("median difference", [0.9] * 20, [0.9] * 20, paired=True)
+    assert (result.value, result.low, result.high) == (0, 0, 0)
 
 
 def test_a_reference_without_spread_has_no_ratio_of_spreads() -> None:
-    found = statistics.compare("IQR ratio", [float(value) for value in range(20)], [1.0] * 20, paired=True)
-    assert found.value is None
-    assert found.no_interval_because == "the reference is zero"
+    result = statistics.compare("IQR ratio", [float(value) for value in range(20)], [1.0] * 20, paired=True)
+    assert result.value is None
+    assert result.no_interval_because == "the reference is zero"
 
 
 def test_a_reference_that_has_spread_in_some_resamples_only_has_no_interval() -> None:
     reference = [1.0] * 13 + [2.0] * 7
-    found = statistics.compare("IQR ratio", [float(value) for value in range(20)], reference, paired=True)
-    assert found.value is not None
-    assert found.low is None
-    assert found.no_interval_because == "the reference is zero in some resamples"
+    result = statistics.compare("IQR ratio", [float(value) for value in range(20)], reference, paired=True)
+    assert result.value is not None
+    assert result.low is None
+    assert result.no_interval_because == "the reference is zero in some resamples"
 
 
 def test_three_repetitions_give_a_ratio_and_no_interval() -> None:
-    found = statistics.compare("median ratio", [1.0, 2.0, 3.0], [4.0, 4.0, 4.0], paired=True)
-    assert found.value == 0.5
-    assert (found.low, found.high) == (None, None)
-    assert "only 3 repetitions" in str(found.no_interval_because)
+    result = statistics.compare("median ratio", [1.0, 2.0, 3.0], [4.0, 4.0, 4.0], paired=True)
+    assert result.value == 0.5
+    assert (result.low, result.high) == (None, None)
+    assert "only 3 repetitions" in str(result.no_interval_because)
 
 
 @given(st.lists(st.tuples(finite, finite), min_size=6, max_size=12))
@@ -144,6 +144,6 @@ def test_samples_that_do_not_fit_are_refused(ours: list[float], theirs: list[flo
         statistics.compare("median ratio", ours, theirs, paired=True)
 
 
-def test_the_median_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="nothing"):
+def test_the_median_of_no_values_is_refused() -> None:
+    with pytest.raises(ValueError, match="no values"):
         statistics.median_interval([])

@@ -1,1 +1,40 @@
-"""The figures of the report."""
+"""The figures of the report and the section in which each stands.
+
+A new figure is a module here, whose function yields its pictures from a run and its analysis (none when the run does
+not hold what it shows), and a line in ``FIGURES``. The page places whatever stands there, section by section, in the
+order of the tuple.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from collect.report.figures import accuracies, delays, phases, ratio, response_times
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from collect.analysis.summary import Analysis
+    from collect.report.picture import Picture
+    from collect.run import Run
+
+    Figure = Callable[[Run, Analysis], Iterable[Picture]]
+
+# The sections of the page, by the id of each.
+Section = Literal["results", "table", "claims", "phases", "rescaling", "links", "repetitions"]
+
+FIGURES: tuple[tuple[Section, Figure], ...] = (
+    ("results", response_times.pictures),
+    ("results", accuracies.pictures),
+    ("phases", phases.pictures),
+    ("rescaling", ratio.pictures),
+    ("links", delays.pictures),
+)
+
+
+def draw(run: Run, analysis: Analysis) -> dict[Section, list[Picture]]:
+    """Return a run's pictures by section, not yet drawn."""
+    pictures: dict[Section, list[Picture]] = {}
+    for section, figure in FIGURES:
+        pictures.setdefault(section, []).extend(figure(run, analysis))
+    return pictures

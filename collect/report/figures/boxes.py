@@ -1,85 +1,37 @@
-"""Fig. 5a and 5b: box plots with the points on top."""
+"""Box plots with the points on top, for the figures that compare a metric between scenarios."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from collect.analysis import wording
-from collect.analysis.repetitions import ordered
-from collect.report.picture import COLOURS, GREY, INK, Picture
+from collect.report.picture import COLOURS, GREY, INK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-    from collect.analysis.repetitions import Measurements
     from collect.analysis.statistics import Summary
-    from collect.analysis.summary import Analysis
 
 BOX_WIDTH = 0.5
 JITTER_WIDTH = 0.34
 READING = (
-    "Box: quartiles and median; whiskers: the furthest values within 1.5 IQR; every repetition is a point (its place "
-    "across the box means nothing); the bar beside a box is the exact interval of the median."
+    "Box: quartiles and median; whiskers: the most extreme values within 1.5 IQR; each point is a repetition (its "
+    "horizontal position has no meaning); the bar beside a box is the exact interval of the median."
 )
 
 
-def figure_5a(analysis: Analysis, measurements: Measurements) -> Picture:
-    """Return Fig. 5a: the response times in seconds, from zero."""
-    values = {name: [r.response_s for r in measurements.scenarios[name]] for name in _names(analysis)}
-    summaries = {scenario.name: scenario.response_s for scenario in analysis.scenarios}
-    said = "; ".join(f"{name}: median {wording.number(summary.median)} s" for name, summary in summaries.items())
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        _boxes(axes, values, summaries, _names(analysis))
-        axes.set_ylabel("response time (s)")
-        axes.set_ylim(0, 1.06 * max(summary.maximum for summary in summaries.values()))
-
-    return Picture(
-        "fig5a", f"Box plots of the response time. {said}.", f"Fig. 5a: response time. {READING}", _size(values), draw
-    )
-
-
-def figure_5b(analysis: Analysis, measurements: Measurements) -> Picture | None:
-    """Return Fig. 5b: the accuracies of the test set, or ``None`` when no repetition has one."""
-    summaries = {scenario.name: scenario.accuracy for scenario in analysis.scenarios if scenario.accuracy is not None}
-    if not summaries:
-        return None
-    values = {
-        name: [r.accuracy for r in measurements.scenarios[name] if r.accuracy is not None]
-        for name in ordered(summaries)
-    }
-    said = "; ".join(f"{name}: median {summary.median:.3f}" for name, summary in summaries.items())
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        _boxes(axes, values, summaries, _names(analysis))
-        axes.set_ylabel("test accuracy (share of texts)")
-
-    return Picture(
-        "fig5b", f"Box plots of the test accuracy. {said}.", f"Fig. 5b: test accuracy. {READING}", _size(values), draw
-    )
-
-
-def colour_of(name: str, names: Sequence[str]) -> str:
-    """Return the colour of a scenario: the same in all figures of a run."""
-    return COLOURS[names.index(name) % len(COLOURS)]
-
-
-def _names(analysis: Analysis) -> list[str]:
-    return [scenario.name for scenario in analysis.scenarios]
-
-
-def _size(values: dict[str, list[float]]) -> tuple[float, float]:
+def size_inches(values: Mapping[str, Sequence[float]]) -> tuple[float, float]:
+    """Return the width and height of so many boxes, in inches."""
     return (max(3.9, 1.2 + 1.1 * len(values)), 3.6)
 
 
-def _boxes(axes: Axes, values: dict[str, list[float]], summaries: dict[str, Summary], names: Sequence[str]) -> None:
+def draw(
+    axes: Axes, values: Mapping[str, Sequence[float]], summaries: Mapping[str, Summary], names: Sequence[str]
+) -> None:
+    """Draw a box for each scenario in ``values``; ``names`` are all scenarios of the run, which fix the colours."""
     for place, (name, points) in enumerate(values.items()):
-        colour = colour_of(name, names)
+        colour = COLOURS[names.index(name) % len(COLOURS)]
         line = {"color": colour, "linewidth": 1.2}
         axes.boxplot(
             points,
