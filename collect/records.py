@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA_VERSION = 1
-# What is left over of a number that was cut off before its next digit.
+# The rest of a number that was cut off before its next digit.
 CUT_NUMBER = re.compile(r"-|\.|e[+-]?")
 
 
 class RecordError(ValueError):
-    """A line of a record file is not what this version of the format says; the message names file and line."""
+    """A line of a record file does not follow this version of the format; the message names file and line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class ModelRecord:
 
     ``chosen_request`` is the request whose reply had the best validation accuracy. ``response_time_ms`` runs from just
     before the first request was sent to the last byte of the last reply. With ``error`` set the repetition failed and
-    is no data point; the request lines say why.
+    is not a data point; the request lines hold the reasons.
     """
 
     run: str
@@ -119,26 +119,30 @@ def load(line: str) -> Record:
     if not isinstance(data, dict):
         raise RecordError("not a JSON object")
     if data.get("schema") != SCHEMA_VERSION:
-        raise RecordError(f"schema version {data.get('schema')!r}, this faasbed reads version {SCHEMA_VERSION}")
+        raise RecordError(f"unsupported schema version {data.get('schema')!r}: expected {SCHEMA_VERSION}")
     kind = _KINDS.get(str(data.get("kind")))
     if kind is None:
         raise RecordError(f"unknown kind {data.get('kind')!r}")
-    wanted = {entry.name for entry in fields(kind)}
-    if wanted != set(data):
-        raise RecordError(f"other fields than a {data['kind']} record: {', '.join(sorted(wanted ^ set(data)))}")
+    expected = {entry.name for entry in fields(kind)}
+    if expected != set(data):
+        missing, unknown = sorted(expected - set(data)), sorted(set(data) - expected)
+        problems = [
+            f"{what} {', '.join(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names
+        ]
+        raise RecordError(f"invalid {data['kind']} record: {'; '.join(problems)}")
     hints = get_type_hints(kind)
     for name, value in data.items():
         if not _fits(value, hints[name]):
-            raise RecordError(f"{name} is {value!r}, which is not of its type")
+            raise RecordError(f"invalid {name} {value!r}: expected {_type_name(hints[name])}")
     return kind(**data)
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise RecordError(f"{constant} is not a number that a record may hold")
+    raise RecordError(f"invalid number {constant}: expected a finite number")
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Tell whether a JSON value is of an annotated type; a whole number is a float too, a truth value is no number."""
+    """Tell whether a JSON value is of an annotated type; an integer is also a float, a boolean is not a number."""
     if hint is Any:
         return True
     if isinstance(hint, UnionType):
@@ -148,6 +152,12 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return type(value) is hint
+
+
+def _type_name(hint: Any) -> str:
+    """Return an annotated type as an error names it: ``int``, ``finite number | None``, ``dict[str, Any] | None``."""
+    name = hint.__name__ if type(hint) is type else str(hint)
+    return name.replace("typing.", "").replace("float", "finite number")
 
 
 def append(path: Path, records: Iterable[Record]) -> None:
@@ -174,7 +184,7 @@ def append(path: Path, records: Iterable[Record]) -> None:
 def read(path: Path) -> Iterator[Record]:
     """Yield the records of a file in the order they were written.
 
-    A line that was torn by a crash is passed over, at the end of the file or in the middle, where ``append`` has closed
+    A line that was torn by a crash is skipped, at the end of the file or in the middle, where ``append`` has closed
     it with a newline: its repetition is measured again.
 
     Raises:
