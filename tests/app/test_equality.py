@@ -34,6 +34,7 @@ def _in_this_process() -> Iterator[None]:
 def plainly(request: Request) -> dict[str, Any]:
     """The doubly fitted ``GridSearchCV`` over ``Pipeline(TfidfVectorizer, model)`` with the request's seeds."""
     dataset = read_dataset(request)
+    grid: Any = request.grid or peer_grid(request.model, len(dataset.train), len(dataset.classes))
     return plain.search(
         plain.PlainSearch(
             train_texts=[dataset.texts[row] for row in dataset.train],
@@ -41,7 +42,7 @@ def plainly(request: Request) -> dict[str, Any]:
             test_texts=[dataset.texts[row] for row in dataset.test],
             test_target=dataset.target[dataset.test].tolist(),
             model=request.model,
-            grid=request.grid or peer_grid(request.model, len(dataset.train), len(dataset.classes)),
+            grid=grid,
             folds=request.folds,
             repeats=request.repeats,
             folds_seed=request.folds_seed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import corpora
 import pytest
@@ -24,10 +25,12 @@ class Worker:
         )  # fmt: skip
         self.first = self.hear()
 
-    def hear(self):
+    def hear(self) -> Any:
+        assert self.process.stdout
         return json.loads(self.process.stdout.readline())
 
-    def ask(self, order):
+    def ask(self, order: object) -> Any:
+        assert self.process.stdin
         self.process.stdin.write((order if isinstance(order, str) else json.dumps(order)) + "\n")
         self.process.stdin.flush()
         return self.hear()

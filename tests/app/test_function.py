@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from typing import get_args
+from typing import Any, get_args
 
 import corpora
 import msgspec
@@ -39,7 +39,8 @@ def test_a_reply_has_the_peers_keys_and_the_three_phases():
     assert list(outcome.reply) == ["best parameters", "accuracy (validation)", "accuracy (test)"]
     assert list(outcome.phases_ms) == ["vectorise", "search", "fit"]
     assert all(duration_ms > 0 for duration_ms in outcome.phases_ms.values())
-    assert set(outcome.reply["best parameters"]) == {"alpha", "fit_prior"}
+    best: Any = outcome.reply["best parameters"]
+    assert set(best) == {"alpha", "fit_prior"}
 
 
 @pytest.mark.parametrize("model", get_args(Model))
@@ -118,7 +119,7 @@ def test_what_is_no_request_is_refused_when_it_is_decoded(changes: dict[str, obj
 def test_a_label_that_only_test_texts_have_counts_as_wrong():
     dataset = read_dataset(decode())
     labels = {str(number): label for number, label in enumerate(Y)} | {str(row): "C" for row in dataset.test[:3]}
-    accuracy = run(decode(y_dict=labels)).reply["accuracy (test)"]
+    accuracy: Any = run(decode(y_dict=labels)).reply["accuracy (test)"]
     assert accuracy <= 9 / 12
 
 

@@ -73,7 +73,7 @@ def test_requests_run_one_after_the_other_in_the_order_they_came(pool: ThreadPoo
         eventually(replica.running, "running the first request")
         for count, name in enumerate("234", 1):
             requests.append(pool.submit(watch, name))
-            eventually(lambda n=count: replica.figure("function_waiting") == n, f"{count} waiting")
+            eventually(lambda n=count: replica.figure("function_waiting") == n, f"{count} waiting")  # type: ignore[misc]
         (tmp_path / "3").touch()  # may end as soon as it runs; that it does not run before its turn is the point
         (tmp_path / "4").touch()
         assert not ended

@@ -21,6 +21,7 @@ from app.serving.served import load
 from app.serving.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from fastapi import FastAPI
@@ -54,7 +55,7 @@ def ask(app: FastAPI, method: str, path: str, **options: Any) -> httpx.Response:
     return asyncio.run(go())
 
 
-def post(app: FastAPI, content: bytes | dict[str, object], **headers: str) -> httpx.Response:
+def post(app: FastAPI, content: bytes | Mapping[str, object], **headers: str) -> httpx.Response:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     return ask(app, "POST", "/", content=body, headers={name.replace("_", "-"): text for name, text in headers.items()})
 
@@ -143,7 +144,7 @@ def texts(count: int) -> dict[str, Any]:
 
 
 GOOD = texts(40)
-BAD = {
+BAD: dict[str, tuple[bytes | Mapping[str, object], int]] = {
     "not JSON": (b"x_dict=1", 400),
     "nothing": (b"", 400),
     "cut off": (json.dumps(GOOD).encode()[:-9], 400),
@@ -275,7 +276,7 @@ def test_ready_means_warmed_up_and_says_why_not():
 def test_replicas_that_share_a_folder_of_kernels_warm_up_one_after_the_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    taken = []
+    taken: list[bool] = []
 
     def warm_up() -> None:
         with pytest.raises(BlockingIOError):

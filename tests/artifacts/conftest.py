@@ -6,8 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-
-from tests.artifacts.releases import Site, publish_release, serve
+from releases import Site, publish_release, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

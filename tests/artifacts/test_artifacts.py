@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from releases import Site, digest_of
 
 from artifacts import release
 from artifacts.__main__ import main
-from tests.artifacts.releases import Site, digest_of
 
 if TYPE_CHECKING:
     from pathlib import Path

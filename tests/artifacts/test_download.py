@@ -8,10 +8,10 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from releases import Site, digest_of
 
 from artifacts import download
 from artifacts.errors import ArtifactError
-from tests.artifacts.releases import Site, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,10 @@ from experiments.progress import Reporter
 from experiments.steps import links_cleared
 from nodes.errors import PlaybookError, UnreachableError
 from nodes.inventory import Inventory
+from nodes.playbooks import Playbooks
 
 
-class Recorded:
+class Recorded(Playbooks):
     """Stands where playbooks are run: remembers their names, and fails when a test says so."""
 
     def __init__(self, error: PlaybookError | None = None) -> None:

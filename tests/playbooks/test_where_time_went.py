@@ -15,6 +15,8 @@ PLUGIN = Path(__file__).resolve().parents[2] / "playbooks/callback_plugins/where
 def plugin(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The plugin, a clock that a test turns, and the lines that it says."""
     spec = importlib.util.spec_from_file_location("where_time_went", PLUGIN)
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     world = SimpleNamespace(now=0.0, lines=[])
@@ -29,7 +31,8 @@ def tasks(world: SimpleNamespace, *lasted: tuple[str, float]) -> list[str]:
         world.callback.v2_playbook_on_task_start(SimpleNamespace(get_name=lambda name=name: name), is_conditional=False)
         world.now += seconds
     world.callback.v2_playbook_on_stats(None)
-    return world.lines
+    lines: list[str] = world.lines
+    return lines
 
 
 def test_the_longest_stand_first_and_a_task_that_came_twice_counts_twice(plugin: SimpleNamespace) -> None:

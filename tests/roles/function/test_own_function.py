@@ -67,6 +67,7 @@ def test_a_port_that_another_program_has_is_refused_by_name(lab: TrialLab, given
     command = ["ip", "netns", "exec", lab.namespace("edge-1"), "python3", "-c", listen]
     try:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout
             other.stdout.readline()
             refused = lab.playbook("playbooks/function.yml", *given)
             other.communicate("\n")

@@ -209,6 +209,7 @@ def listening(cluster: Cluster, node: str, port: int) -> Iterator[None]:
     program = f"import socket; s = socket.create_server(('0.0.0.0', {port})); print(flush=True); input()"
     command = ["podman", "exec", "--interactive", cluster.lab.namespace(node), "python3", "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
         other.stdout.readline()
         try:
             yield

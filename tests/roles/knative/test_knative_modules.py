@@ -81,7 +81,7 @@ def test_a_pod_says_why_it_does_not_run(status: dict[str, Any], trouble: tuple[s
 
 
 def test_what_a_server_adds_is_no_difference_and_what_somebody_set_is() -> None:
-    kept = {
+    kept: dict[str, Any] = {
         "kind": "Service",
         "metadata": {"name": "kourier", "namespace": "kourier-system"},
         "spec": {"type": "NodePort"},

@@ -25,7 +25,7 @@ def told(entry: dict[str, Any], what: str) -> float:
     }[what]  # fmt: skip
     expected_ms = asked_ms + alone_ms if what == "delay" else math.hypot(asked_ms, alone_ms)
     assert float(said[0][3]) == pytest.approx(expected_ms, abs=0.01)
-    return float(said[0][2]) - alone_ms
+    return float(said[0][2]) - float(alone_ms)
 
 
 @pytest.fixture(scope="module")

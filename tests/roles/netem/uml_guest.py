@@ -100,7 +100,11 @@ def look(wires: Wires) -> dict[str, Any]:
     seen["changed"] = wires.tc("a")
     seen["ordered"] = wires.verdicts([changed[2]], probes=500)
     seen["lied"] = wires.verdicts([both[2]], probes=300)
-    full = {"gilbert_elliott": {"enter_percent": 1, "leave_percent": 9}, "duplicate_percent": 2, "corrupt_percent": 3}
+    full: dict[str, Any] = {
+        "gilbert_elliott": {"enter_percent": 1, "leave_percent": 9},
+        "duplicate_percent": 2,
+        "corrupt_percent": 3,
+    }
     full |= {"distribution": "pareto", "rate_mbit": 20, "reorder": False}
     wires.links("a", "present", [link("a", "b", 15, 3, **full)])
     seen["full"] = wires.tc("a")

@@ -38,7 +38,7 @@ class Nodes(Wires):
             try:
                 self._enter(node)
                 arguments = {"ANSIBLE_MODULE_ARGS": {**options, "node": node, "_ansible_check_mode": check}}
-                basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps(arguments).encode(), "legacy"
+                basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps(arguments).encode(), "legacy"  # type: ignore[attr-defined]
                 runpy.run_path(str(ROLE / "library" / f"{name}.py"), run_name="__main__")
             except SystemExit:
                 sys.stdout.flush()
