@@ -90,7 +90,7 @@ def _provision(options: argparse.Namespace) -> None:
         placed = placement.place(spec.load(options.scenario), inventory)
         playbooks = Playbooks(inventories.path_of(options.inventory), reporter)
         with reporter.step("provision"):
-            results = playbooks.run("site", **steps.role_variables(placed))
+            results = playbooks.run("site", **placed.variables())
     if playbooks.times:
         reporter.say(playbooks.times)
     changed = sum(bool(result.get("changed")) for hosts in results.values() for result in hosts.values())
@@ -102,7 +102,7 @@ def _verify(options: argparse.Namespace) -> None:
     with locked(options.inventory):
         inventory = read_inventory(options.inventory)
         steps.check_machine(inventory)
-        variables = steps.role_variables(placement.place(spec.load(options.scenario), inventory))
+        variables = placement.place(spec.load(options.scenario), inventory).variables()
         playbooks = Playbooks(inventories.path_of(options.inventory), reporter)
         report = str((options.results / "links.json").resolve()) if options.results else ""
         with reporter.step("provision"):
@@ -160,7 +160,7 @@ def _reset(options: argparse.Namespace) -> None:
 def _variables(options: argparse.Namespace) -> None:
     inventory = read_inventory(options.inventory)
     placed = placement.place(spec.load(options.scenario), inventory)
-    print(json.dumps(steps.role_variables(placed), indent=1))
+    print(json.dumps(placed.variables(), indent=1))
 
 
 def _seed(text: str) -> int:

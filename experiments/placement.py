@@ -7,26 +7,28 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
+from experiments import platforms
 from experiments.errors import SpecError
 
 if TYPE_CHECKING:
+    from experiments.platforms.platform import Platform
     from experiments.spec import Experiment, LinkSpec, Scenario
     from nodes.inventory import Inventory
-
-# Where services listen, on the data network only. The process platform has a port for each service, from this one on;
-# Knative's gateway has this one, and tells the services by the Host header.
-GATEWAY_PORT = 31080
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A scenario's function as deployed: one replica on each of ``nodes``, reached through ``gateway``."""
+    """A scenario's function as deployed: one replica on each of ``nodes``, reached through ``gateway``.
+
+    ``host`` is the Host header of its requests.
+    """
 
     name: str
     nodes: tuple[str, ...]
     gateway: str
     gateway_address: str
     gateway_port: int
+    host: str
     congestion_control: str
     timeout_s: float
     scale_to_zero: bool = False
@@ -53,37 +55,38 @@ class Service:
 class Placement:
     """An experiment on an inventory's nodes; ``links`` are entries of roles/netem's ``netem_links``."""
 
+    platform: Platform
     base_stations: tuple[str, ...]
     services: dict[str, Service]
     links: tuple[dict[str, Any], ...]
 
-
-def platform(inventory: Inventory) -> str:
-    """Return what runs the function on an inventory's nodes: ``process`` or ``knative``."""
-    hosts = inventory.hosts("compute")
-    found = inventory.variables.get(hosts[0], {}).get("function_platform", "process") if hosts else "process"
-    return str(found)
+    def variables(self) -> dict[str, Any]:
+        """Return the variables of the roles: the links, the services, and what the platform's own roles need."""
+        services = list(self.services.values())
+        return {
+            "netem_links": list(self.links),
+            "function_services": [service.variables() for service in services],
+            **self.platform.variables(services),
+        }
 
 
 def place(experiment: Experiment, inventory: Inventory) -> Placement:
     """Put every scenario of an experiment on the inventory's nodes.
 
     Raises:
-        SpecError: the inventory lacks nodes, or two scenarios shape the same link differently.
+        SpecError: nodes are missing, the platform lacks what a scenario asks for, or two scenarios shape a link
+            differently.
     """
     base_stations = inventory.hosts("base_stations")
     if not base_stations:
         raise SpecError(f"inventory {inventory.name}: group base_stations is empty; it needs the node that sends")
-    on_cluster = platform(inventory) == "knative"
+    platform = platforms.of(inventory)
+    for scenario in experiment.scenarios:
+        _check_idle(scenario, platform, inventory)
     services: dict[str, Service] = {}
     links: dict[tuple[str, str], dict[str, Any]] = {}
     for index, scenario in enumerate(experiment.scenarios):
-        if scenario.function.scale_to_zero and not on_cluster:
-            raise SpecError(
-                f"scenario {scenario.name} scales to zero, which only a cluster does: use an inventory with "
-                f"function_platform knative (containers, for one); {inventory.name} has process"
-            )
-        service = _service(scenario, inventory, GATEWAY_PORT + (0 if on_cluster else index))
+        service = _service(scenario, inventory, platform, index)
         services[scenario.name] = service
         for pair, entry in _links(scenario, (*base_stations, *service.nodes), inventory).items():
             if links.setdefault(pair, entry) != entry:
@@ -92,29 +95,47 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
                     "cannot be measured in one run here; add nodes to the groups they name, or run them one by one"
                 )
     controls = sorted({service.congestion_control for service in services.values()})
-    if on_cluster and len(controls) > 1:
+    if len(controls) > 1 and not platform.congestion_control_by_service:
         raise SpecError(
-            f"inventory {inventory.name}: its cluster has one way of TCP for all services, the scenarios have "
-            f"{' and '.join(controls)}; give them the same congestion_control, or run them one by one"
+            f"inventory {inventory.name}: {platform.name} uses one TCP congestion control for all services, but the "
+            f"scenarios have {' and '.join(controls)}; give them the same congestion_control, or run them one by one"
         )
-    return Placement(base_stations, services, tuple(links.values()))
+    return Placement(platform, base_stations, services, tuple(links.values()))
 
 
-def _service(scenario: Scenario, inventory: Inventory, port: int) -> Service:
-    wanted = scenario.function.replicas
-    filled = [inventory.hosts(group) for group in scenario.function.nodes if len(inventory.hosts(group)) >= wanted]
-    if not filled:
+def _check_idle(scenario: Scenario, platform: Platform, inventory: Inventory) -> None:
+    if not scenario.function.scale_to_zero:
+        return
+    if platform.ends_replicas_after_s is None:
+        able = [other.name for other in platforms.PLATFORMS if other.ends_replicas_after_s is not None]
         raise SpecError(
-            f"scenario {scenario.name} needs {wanted} node{'s' * (wanted > 1)} in one of the groups "
+            f"scenario {scenario.name} scales to zero, which the platform {platform.name} of inventory "
+            f"{inventory.name} cannot do: use an inventory with function_platform {' or '.join(able)}"
+        )
+    if scenario.requests.idle_s < platform.ends_replicas_after_s:
+        raise SpecError(
+            f"scenario {scenario.name}: requests.idle_s {scenario.requests.idle_s:g} with function.scale_to_zero: on "
+            f"{platform.name} replicas may end as late as {platform.ends_replicas_after_s:g} s after the last request; "
+            f"use at least {platform.ends_replicas_after_s:g}"
+        )
+
+
+def _service(scenario: Scenario, inventory: Inventory, platform: Platform, index: int) -> Service:
+    replicas = scenario.function.replicas
+    groups = [inventory.hosts(group) for group in scenario.function.nodes if len(inventory.hosts(group)) >= replicas]
+    if not groups:
+        raise SpecError(
+            f"scenario {scenario.name} needs {replicas} node{'s' * (replicas > 1)} in one of the groups "
             f"{', '.join(scenario.function.nodes)}; inventory {inventory.name} has too few: add them to its hosts.yml"
         )
-    nodes = filled[0][:wanted]
+    nodes = groups[0][:replicas]
     return Service(
         name=scenario.name,
         nodes=nodes,
         gateway=nodes[0],
         gateway_address=str(inventory.variable(nodes[0], "data_address")),
-        gateway_port=port,
+        gateway_port=platform.port(index),
+        host=platform.host(scenario.name),
         congestion_control=scenario.transport.congestion_control,
         timeout_s=scenario.requests.timeout_s,
         scale_to_zero=scenario.function.scale_to_zero,

@@ -65,7 +65,7 @@ def _scenario(scenario: Scenario, placement: Placement) -> ScenarioPlan:
     service = placement.services[scenario.name]
     return ScenarioPlan(
         url=service.url,
-        host=f"{scenario.name}.faasbed.local",
+        host=service.host,
         nodes=service.nodes,
         workload=scenario.workload.name,
         settings=scenario.settings,

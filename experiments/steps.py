@@ -60,20 +60,10 @@ class Context:
     def variables(self) -> dict[str, Any]:
         """Return what the roles are told: links, services, and the run."""
         return {
-            **role_variables(self.placement),
+            **self.placement.variables(),
             "driver_run": self.run.id,
             "driver_results": str(self.run.path),
         }
-
-
-def role_variables(placed: placement.Placement) -> dict[str, Any]:
-    """Return the roles' own variables for a placement: its links, its services, and their way of TCP."""
-    return {
-        "netem_links": list(placed.links),
-        "function_services": [service.variables() for service in placed.services.values()],
-        # the same for all on a cluster, see placement.place
-        "knative_congestion_control": next(service.congestion_control for service in placed.services.values()),
-    }
 
 
 def preflight(context: Context) -> None:
@@ -113,7 +103,7 @@ def preflight(context: Context) -> None:
 def provision(context: Context) -> None:
     """Make the nodes, and the cluster where the function needs one, or see that they are there."""
     context.playbooks.run("lab")
-    if placement.platform(context.inventory) == "knative":
+    if context.placement.platform.is_made:
         context.playbooks.run("platform", **context.variables())
     lab = manifest.lab(context.inventory)
     warnings = [lab["warning"]] if lab.get("warning") else []

@@ -14,9 +14,6 @@ from experiments.spec.links import LinkSpec
 from experiments.spec.requests import RequestSpec, TransportSpec
 from experiments.spec.workload import WorkloadSpec
 
-# Knative's shortest window without requests (6 s), its grace period (30 s), and the time a replica takes to end.
-SHORTEST_IDLE_S = 60
-
 
 class Scenario(Model):
     """One scenario: what is measured, whatever the nodes."""
@@ -49,15 +46,6 @@ class Scenario(Model):
     @model_validator(mode="after")
     def _workload_has_these_settings(self) -> Scenario:
         workloads.check(self.workload.name, self.settings)
-        return self
-
-    @model_validator(mode="after")
-    def _replicas_have_time_to_end(self) -> Scenario:
-        if self.function.scale_to_zero and self.requests.idle_s < SHORTEST_IDLE_S:
-            raise ValueError(
-                f"requests.idle_s {self.requests.idle_s:g} with function.scale_to_zero: replicas end some 40 s after "
-                f"the last request; use at least {SHORTEST_IDLE_S}"
-            )
         return self
 
     @model_validator(mode="after")

@@ -9,7 +9,8 @@ import pytest
 from trial_nodes import PAPER, inventory, only, paper
 
 from experiments.errors import SpecError
-from experiments.placement import GATEWAY_PORT, Placement, place, platform
+from experiments.placement import Placement, place
+from experiments.platforms.platform import FIRST_PORT
 from experiments.spec import Experiment, LinkSpec
 from nodes.errors import InventoryError
 from nodes.inventory import Inventory
@@ -20,6 +21,14 @@ def with_links(*links: dict[str, Any], name: str = "edge") -> Experiment:
     experiment = only(name, 1)
     scenario = experiment.scenarios[0].model_copy(update={"links": tuple(LinkSpec(**link) for link in links)})
     return experiment.model_copy(update={"scenarios": (scenario,)})
+
+
+def on(platform: str) -> Inventory:
+    """Return the paper's nodes with another platform."""
+    nodes = inventory()
+    for variables in nodes.variables.values():
+        variables["function_platform"] = platform
+    return nodes
 
 
 def pairs(placed: Placement) -> list[tuple[str, str]]:
@@ -45,18 +54,18 @@ def test_a_gateway_is_a_compute_node_on_a_port_of_its_own() -> None:
     for index, service in enumerate(placed.services.values()):
         assert service.gateway == service.nodes[0]
         address = inventory().variable(service.gateway, "data_address")
-        assert service.url == f"http://{address}:{GATEWAY_PORT + index}/"
-        assert service.variables()["port"] == GATEWAY_PORT + index
+        assert service.url == f"http://{address}:{FIRST_PORT + index}/"
+        assert service.variables()["port"] == FIRST_PORT + index
 
 
 def test_on_a_cluster_all_services_share_the_gateways_port() -> None:
-    nodes = inventory()
-    for variables in nodes.variables.values():
-        variables["function_platform"] = "knative"
-    assert platform(nodes) == "knative"
-    services = place(paper(), nodes).services
+    nodes = on("knative")
+    placed = place(paper(), nodes)
+    assert placed.platform.name == "knative"
+    assert placed.variables()["knative_congestion_control"] == "cubic"
+    services = placed.services
     assert {service.url for service in services.values()} == {
-        f"http://{nodes.variable(node, 'data_address')}:{GATEWAY_PORT}/" for node in ("edge-1", "cloud-1")
+        f"http://{nodes.variable(node, 'data_address')}:{FIRST_PORT}/" for node in ("edge-1", "cloud-1")
     }
 
 
@@ -146,11 +155,11 @@ def test_a_node_without_an_address_on_the_measured_network_is_named() -> None:
 
 
 def test_a_function_that_scales_to_zero_needs_a_cluster() -> None:
-    with pytest.raises(SpecError, match=r"scenario cold scales to zero, which only a cluster does.*trial has process"):
+    with pytest.raises(
+        SpecError, match=r"the platform process of inventory trial cannot do: .*function_platform knative"
+    ):
         place(only("cold", 1), inventory())
-    nodes = inventory()
-    for variables in nodes.variables.values():
-        variables["function_platform"] = "knative"
+    nodes = on("knative")
     service = place(only("cold", 1), nodes).services["cold"]
     assert service.variables()["scale_to_zero"] is True
     assert "scale_to_zero" not in place(only("edge", 1), nodes).services["edge"].variables()
@@ -162,9 +171,19 @@ def test_a_cluster_has_one_congestion_control_for_all() -> None:
         update={"transport": experiment.scenarios[1].transport.model_copy(update={"congestion_control": "bbr"})}
     )
     mixed = experiment.model_copy(update={"scenarios": (experiment.scenarios[0], other)})
-    nodes = inventory()
-    place(mixed, nodes)
-    for variables in nodes.variables.values():
-        variables["function_platform"] = "knative"
-    with pytest.raises(SpecError, match="the scenarios have bbr and cubic; give them the same congestion_control"):
-        place(mixed, nodes)
+    place(mixed, inventory())
+    with pytest.raises(SpecError, match="scenarios have bbr and cubic; give them the same congestion_control"):
+        place(mixed, on("knative"))
+
+
+def test_replicas_that_scale_to_zero_are_left_idle_until_they_have_ended() -> None:
+    experiment = only("cold", 1)
+    scenario = experiment.scenarios[0]
+    hasty = scenario.model_copy(update={"requests": scenario.requests.model_copy(update={"idle_s": 45})})
+    with pytest.raises(SpecError, match=r"scenario cold: requests.idle_s 45 .* on knative .* use at least 60"):
+        place(experiment.model_copy(update={"scenarios": (hasty,)}), on("knative"))
+
+
+def test_a_platform_that_is_not_there_is_answered_with_those_that_are() -> None:
+    with pytest.raises(SpecError, match="unknown function_platform 'openfaas'; expected one of process, knative"):
+        place(paper(), on("openfaas"))

@@ -1,0 +1,44 @@
+"""What runs the function's replicas: what it can do, and how its services are reached.
+
+A platform is a module beside this one, with the tasks of the same name in ``playbooks/platforms`` and
+``roles/function/tasks``; nothing else knows its name. ``function_platform`` in the inventory chooses it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from experiments.placement import Service
+
+# The first port on which services listen, on the data network only.
+FIRST_PORT = 31080
+
+
+class Platform:
+    """One platform; what a class does not say is true of most."""
+
+    name: ClassVar[str]
+    # Whether something has to be made on the compute nodes before the function comes (playbooks/platforms/<name>).
+    is_made: ClassVar[bool] = False
+    # Whether it is a Kubernetes cluster, which the manifest describes.
+    is_cluster: ClassVar[bool] = False
+    # How long a service has to be idle until its replicas have ended; None where they never end.
+    ends_replicas_after_s: ClassVar[float | None] = None
+    # Whether each service has its own TCP congestion control, or all of them have one.
+    congestion_control_by_service: ClassVar[bool] = True
+
+    def port(self, index: int) -> int:
+        """Return the port of the experiment's service number ``index`` on its gateway: each has its own."""
+        return FIRST_PORT + index
+
+    def host(self, service: str) -> str:
+        """Return the Host header of a service's requests."""
+        return f"{service}.faasbed.local"
+
+    def variables(self, services: Sequence[Service]) -> dict[str, Any]:
+        """Return what this platform's own roles have to know of an experiment's services."""
+        del services
+        return {}
