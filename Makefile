@@ -40,7 +40,7 @@ collect: setup ## fetch a run's raw records from the base stations
 report: setup ## analyse a run's records and write report.html
 	@$(PYTHON) -m collect report $(RUN) --results "$(RESULTS)"
 
-reset: setup ## leave nothing of ours on the nodes
+reset: setup ## remove everything faasbed created on the nodes
 	@$(PYTHON) -m experiments reset $(NODES)
 
 test: ## test what this machine can test, save what is long by nature
@@ -82,7 +82,7 @@ artifacts: ## download and verify what a cluster is made of: k3s, Knative, image
 	@sh setup.sh testbed artifacts
 	@$(PYTHON) -m artifacts download --arch "$(ARCH)"
 
-lock: ## lock the requirements anew, with hashes
+lock: ## renew the locks of the requirements, with hashes
 	@sh setup.sh dev
 	@for name in app/requirements requirements/node requirements/testbed requirements/dev requirements/bbc; do \
 	  CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \

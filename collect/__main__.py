@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collect.errors import CollectError
+from nodes.errors import FaasbedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from collect import commands  # noqa: PLC0415
 
         commands.COMMANDS[options.command](options)
-    except CollectError as error:
+    except FaasbedError as error:
         if options.debug:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "--results", metavar="DIR", type=Path, default=Path("results"), help="where runs are kept (results)"
     )
-    shared.add_argument("--debug", action="store_true", help="show the trace of an error")
+    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
     numbers = argparse.ArgumentParser(add_help=False)
     numbers.add_argument(
         "--reference", metavar="SCENARIO", help="what the other scenarios are compared with (cloud, else the last)"
@@ -46,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m collect", description="Numbers, figures and a report from a run.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{pull,analyse,report}")
     pull = commands.add_parser("pull", parents=[shared], help="fetch the raw records from the base stations")
-    pull.add_argument("--inventory", metavar="NAME", help="the nodes of the run (what its manifest says, else local)")
+    pull.add_argument("--inventory", metavar="NAME", help="the nodes of the run (the one in its manifest, else local)")
+    pull.add_argument("--verbose", action="store_true", help="print the name of each Ansible task")
     commands.add_parser("analyse", parents=[shared, numbers], help="print the table, write analysis/summary.json")
     commands.add_parser("report", parents=[shared, numbers], help="analyse, draw the figures, write report.html")
     return parser

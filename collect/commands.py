@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 
-from collect import pull, run
+from collect import folder, pull, run
 from collect.analysis import summary
 from collect.report import figures, page, table
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
+
+    from rich.status import Status
 
     from collect.analysis.summary import Analysis
     from collect.run import Run
@@ -23,44 +26,59 @@ WIDTH_WITHOUT_TERMINAL = 132
 INVENTORY = "local"
 
 
+class Tasks:
+    """Shows the tasks of a playbook: the current one on a terminal, with ``verbose`` each as a line."""
+
+    def __init__(self, console: Console, status: Status, *, verbose: bool) -> None:
+        self._console = console
+        self._status = status
+        self._verbose = verbose
+
+    def say(self, sentence: str) -> None:
+        """Print a line."""
+        _print(self._console, sentence)
+
+    def task(self, name: str) -> None:
+        """Show that a task begins."""
+        self._status.update(escape(name))
+        if self._verbose:
+            self.say(f"  {name}")
+
+    def progress(self, host: str, progress: dict[str, Any]) -> None:
+        """Fetching has no progress of its own."""
+
+
 def pull_records(options: argparse.Namespace) -> None:
     """Fetch the raw records of a run from its base stations."""
-    folder = run.find(options.results, options.run)
+    target = folder.find(options.results, options.run)
     console = _console()
-    with console.status(f"Fetching the records of {folder.name}") as status:
-
-        def told(task: str) -> None:
-            if console.is_terminal:
-                status.update(task)
-            else:
-                console.print(task, highlight=False, markup=False)
-
-        pull.pull(folder, options.inventory or run.inventory(folder) or INVENTORY, told)
-    console.print(
-        f"The records of {folder.name} are in {folder / 'raw'}", soft_wrap=True, highlight=False, markup=False
-    )
+    with console.status(f"Fetching the records of {target.id}") as status:
+        tasks = Tasks(console, status, verbose=options.verbose)
+        pull.pull(target, options.inventory or run.inventory(target) or INVENTORY, tasks)
+    _print(console, f"the records of {target.id} are in {target.raw}")
 
 
 def print_analysis(options: argparse.Namespace) -> None:
     """Print a run's table and write its ``analysis/summary.json``."""
-    loaded, found = _analysed(options)
-    table.show(_console(), found, loaded.notes)
+    loaded = run.load(folder.find(options.results, options.run))
+    table.show(_console(), _analysed(loaded, options), loaded.notes)
 
 
 def write_report(options: argparse.Namespace) -> None:
     """Analyse a run, draw its figures and write its ``report.html``."""
     console = _console()
+    loaded = run.load(folder.find(options.results, options.run))
+    target = loaded.folder
     with console.status("Analysing") as status:
-        loaded, found = _analysed(options)
-        pictures = figures.draw(loaded, found)
+        analysis = _analysed(loaded, options)
+        pictures = figures.draw(loaded, analysis)
         for picture in chain.from_iterable(pictures.values()):
             status.update(f"Drawing {picture.name}")
-            picture.save(loaded.folder / "figures")
+            picture.save(target.figures)
         status.update("Writing the report")
-        target = loaded.folder / "report.html"
-        run.write(target, page.render(loaded, found, pictures))
-    console.print(found.headline, highlight=False, markup=False)
-    console.print(str(target), soft_wrap=True, highlight=False, markup=False)
+        folder.write(target.report, page.render(loaded, analysis, pictures))
+    console.print(analysis.headline, highlight=False, markup=False)
+    _print(console, str(target.report))
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
@@ -70,13 +88,17 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
 }
 
 
-def _analysed(options: argparse.Namespace) -> tuple[Run, Analysis]:
-    loaded = run.load(run.find(options.results, options.run))
-    found = summary.analyse(loaded.folder.name, loaded.measurements, options.reference)
-    run.write(loaded.folder / "analysis" / "summary.json", summary.to_json(found))
-    return loaded, found
+def _analysed(loaded: Run, options: argparse.Namespace) -> Analysis:
+    analysis = summary.analyse(loaded.folder.id, loaded.measurements, options.reference)
+    folder.write(loaded.folder.summary, summary.to_json(analysis))
+    return analysis
 
 
 def _console() -> Console:
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)
+
+
+def _print(console: Console, line: str) -> None:
+    """Print a line as it is: a path or a name may look like markup, and is not broken."""
+    console.print(line, soft_wrap=True, highlight=False, markup=False)

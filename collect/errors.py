@@ -1,7 +1,9 @@
-"""What can go wrong while results are collected, in one or two lines a user can act on."""
+"""The error that a user of ``python -m collect`` can meet."""
 
 from __future__ import annotations
 
+from nodes.errors import FaasbedError
 
-class CollectError(Exception):
-    """A known error: the message says what, where and what to do; ``__main__`` prints it and exits with code 2."""
+
+class CollectError(FaasbedError):
+    """Says what is wrong, where, and what to do."""

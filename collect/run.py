@@ -1,9 +1,7 @@
-"""A run's folder, ``results/<run-id>/``: finding it, reading what it holds, writing into it."""
+"""A run as its folder holds it: the measurements, and what is optional or damaged as a note."""
 
 from __future__ import annotations
 
-import errno
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,17 +10,13 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from collect import records
 from collect.analysis.repetitions import Measurements, gather
 from collect.errors import CollectError
+from collect.folder import SAMPLES, RunFolder
 from collect.links import LinkReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 T = TypeVar("T")
-
-SAMPLES = "samples.jsonl"
-# What a folder under results must hold one of to be a run.
-MARKS = ("scenario.yaml", "manifest.json", "raw")
 
 
 class Step(BaseModel):
@@ -39,7 +33,7 @@ class Step(BaseModel):
 class Run:
     """All that collect knows of a run; ``notes`` are sentences about what is missing or unreadable."""
 
-    folder: Path
+    folder: RunFolder
     measurements: Measurements
     scenario: str | None
     manifest: dict[str, Any]
@@ -49,27 +43,7 @@ class Run:
     notes: tuple[str, ...]
 
 
-def find(results: Path, name: str | None) -> Path:
-    """Return the folder of a run, by default of the one that was written to last.
-
-    Raises:
-        CollectError: there is no such run, or none at all.
-    """
-    if not results.is_dir():
-        raise CollectError(f"There is no folder {results}. Measure first (make experiment), or name it by --results.")
-    runs = sorted((path for path in results.iterdir() if _is_run(path)), key=_written_at)
-    if not runs:
-        raise CollectError(f"{results} holds no run yet. Measure first: make experiment.")
-    if name is None:
-        return runs[-1]
-    for path in runs:
-        if path.name == name:
-            return path
-    newest = ", ".join(path.name for path in reversed(runs[-3:]))
-    raise CollectError(f"There is no run {name!r} in {results}. The newest there: {newest}.")
-
-
-def load(folder: Path) -> Run:
+def load(folder: RunFolder) -> Run:
     """Read a run's folder; what is optional and absent or damaged becomes a note.
 
     Raises:
@@ -78,92 +52,50 @@ def load(folder: Path) -> Run:
     measurements, torn = _measurements(folder)
     notes: list[str] = []
     if torn:
-        notes.append(f"{torn} torn line{'s' * (torn > 1)} of {SAMPLES} passed over: the driver was cut off there.")
+        notes.append(f"{torn} torn line{'s' * (torn > 1)} of {SAMPLES} skipped: the driver was killed while writing.")
     return Run(
         folder=folder,
         measurements=measurements,
-        scenario=_text(folder / "scenario.yaml", notes),
-        manifest=_json(folder / "manifest.json", TypeAdapter(dict[str, Any]), notes) or {},
-        steps=_json(folder / "steps.json", TypeAdapter(tuple[Step, ...]), notes) or (),
-        links_before=_json(folder / "links" / "before.json", TypeAdapter(LinkReport), notes),
-        links_after=_json(folder / "links" / "after.json", TypeAdapter(LinkReport), notes),
+        scenario=_text(folder.scenario, notes),
+        manifest=_json(folder.manifest, TypeAdapter(dict[str, Any]), notes) or {},
+        steps=_json(folder.steps, TypeAdapter(tuple[Step, ...]), notes) or (),
+        links_before=_json(folder.links("before"), TypeAdapter(LinkReport), notes),
+        links_after=_json(folder.links("after"), TypeAdapter(LinkReport), notes),
         # Evaluated last: the readers above have added to it.
         notes=tuple(notes),
     )
 
 
-def inventory(folder: Path) -> str | None:
+def inventory(folder: RunFolder) -> str | None:
     """Return the inventory that the run's manifest names, or ``None``."""
-    manifest = _json(folder / "manifest.json", TypeAdapter(dict[str, Any]), [])
-    named = (manifest or {}).get("inventory")
-    return named if isinstance(named, str) else None
+    manifest = _json(folder.manifest, TypeAdapter(dict[str, Any]), [])
+    name = (manifest or {}).get("inventory")
+    return name if isinstance(name, str) else None
 
 
-def write(path: Path, content: str | bytes) -> None:
-    """Write a file of the run whole or not at all, and make its folder.
-
-    Raises:
-        CollectError: the disk is full or the file cannot be written.
-    """
-    partial = path.with_name(path.name + ".partial")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(content.encode() if isinstance(content, str) else content)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a file is written into a known error.
-
-    Raises:
-        CollectError: the disk is full or the file cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise CollectError(f"The disk is full: {path} was not written. Make room, then run this again.") from error
-        raise CollectError(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def _is_run(path: Path) -> bool:
-    return any((path / mark).exists() for mark in MARKS)
-
-
-def _written_at(path: Path) -> tuple[float, str]:
-    marks = [
-        entry for entry in (path / "scenario.yaml", path / "manifest.json", path / "raw" / SAMPLES) if entry.exists()
-    ]
-    return max((entry.stat().st_mtime for entry in marks), default=path.stat().st_mtime), path.name
-
-
-def _measurements(folder: Path) -> tuple[Measurements, int]:
-    # With several base stations each one's file may lie in a folder of its own.
-    files = sorted((folder / "raw").rglob(SAMPLES))
+def _measurements(folder: RunFolder) -> tuple[Measurements, int]:
+    """Return what was measured, and how many lines were cut off while they were written."""
+    files = folder.samples()
     if not files:
         raise CollectError(
-            f"{folder / 'raw' / SAMPLES} is not there: the run has measured nothing yet, or its records are still on "
-            f"the base station. Fetch them: python -m collect pull {folder.name}."
+            f"{folder.raw / SAMPLES} is not there: the run has measured nothing yet, or its records are still on the "
+            f"base station; fetch them: python -m collect pull {folder.id}"
         )
     try:
-        found = [record for path in files for record in records.scan(path)]
+        lines = [record for path in files for record in records.scan(path)]
     except records.RecordError as error:
-        raise CollectError(f"{error}. The line is damaged; restore the file, or pull it again.") from error
+        raise CollectError(f"{error}: the line is damaged; restore the file, or pull it again") from error
     except OSError as error:
-        raise CollectError(f"{error.filename} cannot be read: {error.strerror}.") from error
-    measurements = gather(record for record in found if record is not None)
+        raise CollectError(f"{error.filename} cannot be read: {error.strerror}") from error
+    measurements = gather(record for record in lines if record is not None)
     if not any(measurements.scenarios.values()):
         failures = measurements.failures
-        why = f" Last failure: {failures[-1].error}." if failures else ""
+        reason = f"; last failure: {failures[-1].error}" if failures else ""
         raise CollectError(
-            f"No repetition of {folder.name} has finished ({len(failures)} failed, {measurements.warmups} warm-ups): "
-            f"there is nothing to analyse.{why}"
+            f"no repetition of {folder.id} has finished ({len(failures)} failed, {measurements.warmups} warm-ups), so "
+            f"there is nothing to analyse{reason}"
         )
-    return measurements, found.count(None)
+    return measurements, lines.count(None)
 
 
 def _text(path: Path, notes: list[str]) -> str | None:
@@ -187,5 +119,5 @@ def _json(path: Path, adapter: TypeAdapter[T], notes: list[str]) -> T | None:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        notes.append(f"{name} is damaged and was passed over: {where + ': ' if where else ''}{first['msg']}.")
+        notes.append(f"{name} is damaged and was ignored: {where + ': ' if where else ''}{first['msg']}.")
     return None

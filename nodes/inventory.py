@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nodes.defaults import role_default
 from nodes.errors import InventoryError
 
 INVENTORIES = Path(__file__).resolve().parent.parent / "inventories"
@@ -36,10 +37,24 @@ class Inventory:
                 f"inventory {self.name}: host {host} has no variable {name}; set it in its hosts.yml or group_vars"
             ) from None
 
+    def settings(self, name: str, *, role: str, group: str) -> dict[str, Any]:
+        """Return a role's variable for each host of a group: the inventory's value, else the role's default."""
+        default = role_default(role, name)
+        return {host: self.variables.get(host, {}).get(name, default) for host in self.hosts(group)}
 
-def name_of(given: str) -> str:
-    """Return what a run remembers of an inventory: its name, or its whole path when a path is given."""
-    return str(Path(given).resolve()) if "/" in given else given
+    def setting(self, name: str, *, role: str, group: str) -> Any:
+        """Return a role's variable that is the same for a whole group: its first host's, else the role's default."""
+        return next(iter(self.settings(name, role=role, group=group).values()), role_default(role, name))
+
+
+def name_of(name_or_path: str) -> str:
+    """Return what a run remembers of an inventory: its name, or its absolute path when a path is given."""
+    return str(Path(name_or_path).resolve()) if "/" in name_or_path else name_or_path
+
+
+def slug(name: str) -> str:
+    """Return an inventory's name as part of a file's name."""
+    return name.strip("/.").replace("/", "-")
 
 
 def path_of(name: str) -> Path:
@@ -56,16 +71,16 @@ def path_of(name: str) -> Path:
 
 
 def parse(name: str, listing: dict[str, Any]) -> Inventory:
-    """Return the inventory of what ``ansible-inventory --list`` says."""
+    """Return the inventory that ``ansible-inventory --list`` printed."""
     variables = listing.get("_meta", {}).get("hostvars", {})
 
     def hosts(group: str, seen: frozenset[str]) -> list[str]:
         entry = listing.get(group, {})
-        found = list(entry.get("hosts", []))
+        members = list(entry.get("hosts", []))
         for child in entry.get("children", []):
             if child not in seen:
-                found += [host for host in hosts(child, seen | {child}) if host not in found]
-        return found
+                members += [host for host in hosts(child, seen | {child}) if host not in members]
+        return members
 
     groups = {group: tuple(hosts(group, frozenset({group}))) for group in listing if group != "_meta"}
     return Inventory(name, groups, variables)

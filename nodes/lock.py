@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from nodes.errors import LockError
+from nodes.inventory import slug
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,14 +22,13 @@ def locked(inventory: str) -> Iterator[None]:
     Raises:
         LockError: another run uses this inventory, or the lock cannot be made.
     """
-    name = inventory.strip("/").replace("/", "-")
     try:
         folder = user_cache_path("faasbed", ensure_exists=True)
     except OSError as error:
         raise LockError(
             f"cannot create the lock in {error.filename}: {error.strerror}; set XDG_CACHE_HOME to a writable folder"
         ) from error
-    lock = FileLock(folder / f"{name}.lock", timeout=0)
+    lock = FileLock(folder / f"{slug(inventory)}.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import ansible_runner
 
 from nodes import inventory as inventories
+from nodes.answers import Answers
 from nodes.errors import InventoryError, PlaybookError, UnreachableError
 
 if TYPE_CHECKING:
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
     from nodes.inventory import Inventory
 
 ROOT = Path(__file__).resolve().parent.parent
-# The task whose retries carry the driver's status, see roles/driver/tasks/follow.yml.
-FOLLOWING = "Follow the measurement"
-# How playbooks/callback_plugins/where_time_went.py begins what it says.
+# How playbooks/callback_plugins/where_time_went.py begins its lines.
 TIMES = "Where the time went"
-
-# What tasks returned: by the task's name, by host.
-Results = dict[str, dict[str, dict[str, Any]]]
+# The key of a module's result that tells how far it is, in the results of its retries too.
+PROGRESS = "progress"
+# Ansible's own task before each role: it fails with a message of its own and says nothing otherwise.
+ARGUMENT_CHECK = "ansible.builtin.validate_argument_spec"
+# What opens an expression, a statement or a comment of a template.
+TEMPLATE_MARKS = ("{{", "{%", "{#")
 
 
 class Listener(Protocol):
@@ -41,8 +43,8 @@ class Listener(Protocol):
     def task(self, name: str) -> None:
         """Hear that a task begins."""
 
-    def repetition(self, status: dict[str, Any]) -> None:
-        """Hear how far the driver is."""
+    def progress(self, host: str, progress: dict[str, Any]) -> None:
+        """Hear how far a host is: what a module returned as ``progress``."""
 
 
 class Playbooks:
@@ -50,90 +52,95 @@ class Playbooks:
 
     Args:
         inventory: the path of the inventory.
-        listener: hears of every task.
-        events: where each playbook's job events are kept, or ``None``.
+        listener: hears of every task and of progress.
+        log: where each playbook's output and job events are kept, or ``None``.
+        root: the folder that holds ``playbooks/`` and ``ansible.cfg``.
 
     Attributes:
-        times: which tasks of the last playbook took longest, in lines; empty when it took no time worth saying.
+        times: which tasks of the last playbook took longest, in lines; empty when it was quick.
     """
 
-    def __init__(self, inventory: Path, listener: Listener, events: Path | None = None) -> None:
+    def __init__(self, inventory: Path, listener: Listener, log: Path | None = None, root: Path = ROOT) -> None:
         self._inventory = inventory.resolve()
         self._listener = listener
-        self._events = events
+        self._log = log
+        self._root = root
         self.times = ""
 
-    def run(self, playbook: str, **variables: Any) -> Results:
-        """Run a playbook of ``playbooks/`` with extra variables and return what its tasks returned.
+    def run(self, playbook: str, **variables: Any) -> Answers:
+        """Run a playbook of ``playbooks/`` with extra variables, which are data, and return what its roles answered.
 
         Raises:
             PlaybookError: a task failed; the message is the task's own. UnreachableError: a node did not answer.
             KeyboardInterrupt: the user or the system asked to stop.
         """
-        results: Results = {}
-        failures: list[tuple[str, str]] = []
-
-        def hear(event: dict[str, Any]) -> bool:
-            self._hear(event, results, failures)
-            return False
-
+        job = _Job(self._listener)
         # A fresh folder each time: what an older run left in env/extravars would leak into this one.
         with tempfile.TemporaryDirectory(prefix="faasbed-") as private, _borrowed():
             outcome = ansible_runner.run(
                 private_data_dir=private,
-                project_dir=str(ROOT),
-                playbook=str(ROOT / "playbooks" / f"{playbook}.yml"),
+                project_dir=str(self._root),
+                playbook=str(self._root / "playbooks" / f"{playbook}.yml"),
                 inventory=str(self._inventory),
-                extravars=variables,
-                event_handler=hear,
-                envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+                extravars=_as_data(variables),
+                event_handler=job.hear,
+                envvars={"ANSIBLE_CONFIG": str(self._root / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
                 quiet=True,
                 ident="job",
             )
             if outcome.status == "canceled":
                 _end_workers(private)
             self._keep(playbook, Path(private) / "artifacts" / "job")
-            said = (Path(private) / "artifacts" / "job" / "stdout").read_text(errors="replace").strip()
-        self.times = said[said.index(TIMES) :] if TIMES in said else ""
+            output = (Path(private) / "artifacts" / "job" / "stdout").read_text(errors="replace").strip()
+        self.times = output[output.index(TIMES) :] if TIMES in output else ""
         if outcome.status == "canceled":
             raise KeyboardInterrupt
         if outcome.status != "successful":
-            kind, message = failures[0] if failures else ("failed", said.splitlines()[-1] if said else outcome.status)
-            raise (UnreachableError if kind == "unreachable" else PlaybookError)(message)
-        return results
-
-    def _hear(self, event: dict[str, Any], results: Results, failures: list[tuple[str, str]]) -> None:
-        data = event.get("event_data", {})
-        result = data.get("res") or {}
-        task, host = data.get("task", ""), data.get("host", "")
-        match event["event"]:
-            case "playbook_on_task_start":
-                self._listener.task(task)
-            case "runner_retry" if task == FOLLOWING:
-                self._follow(result)
-            case "runner_on_ok":
-                results.setdefault(task, {})[host] = result
-                if task == FOLLOWING:
-                    self._follow(result)
-            case "runner_on_failed" if not data.get("ignore_errors"):
-                failures.append(("failed", _sentence(host, task, result)))
-            case "runner_on_unreachable":
-                failures.append(("unreachable", _sentence(host, task, result)))
-
-    def _follow(self, result: dict[str, Any]) -> None:
-        if result.get("stdout"):
-            self._listener.repetition(json.loads(result["stdout"]))
+            raise job.error or PlaybookError(output.splitlines()[-1] if output else f"{playbook}: {outcome.status}")
+        return Answers(playbook, job.answers, job.changed)
 
     def _keep(self, playbook: str, artifacts: Path) -> None:
-        if self._events is None:
+        if self._log is None:
             return
         try:
-            self._events.mkdir(parents=True, exist_ok=True)
-            number = len(list(self._events.iterdir())) + 1
-            target = self._events / f"{number:02}-{playbook}"
+            self._log.mkdir(parents=True, exist_ok=True)
+            number = len(list(self._log.iterdir())) + 1
+            target = self._log / f"{number:02}-{playbook}"
             shutil.copytree(artifacts, target, ignore=shutil.ignore_patterns("fact_cache", "command"))
-        except OSError as error:  # what the playbook said matters more than its log
-            self._listener.say(f"  the events of {playbook} could not be kept in {self._events}: {error}"[:300])
+        except OSError as error:  # what the playbook did matters more than its log
+            self._listener.say(f"  warning: the log of playbook {playbook} was not kept in {self._log}: {error}"[:300])
+
+
+@dataclass(slots=True)
+class _Job:
+    """What the events of one playbook tell."""
+
+    listener: Listener
+    answers: dict[str, Any] = field(default_factory=dict)
+    changed: int = 0
+    error: PlaybookError | None = None
+
+    def hear(self, event: dict[str, Any]) -> bool:
+        """Take in one event; ``False``: ansible-runner need not keep it."""
+        data = event.get("event_data", {})
+        match event["event"]:
+            case "playbook_on_task_start" if data.get("task_action") != ARGUMENT_CHECK:
+                self.listener.task(data.get("task", ""))
+            case "runner_retry" | "runner_on_ok":
+                self._progress(data)
+            case "runner_on_failed" if not data.get("ignore_errors"):
+                self.error = self.error or PlaybookError(_sentence(data))
+            case "runner_on_unreachable":
+                self.error = self.error or UnreachableError(_sentence(data))
+            case "playbook_on_stats":
+                self.answers = data.get("artifact_data") or {}
+                self.changed = sum(data.get("changed", {}).values())
+        return False
+
+    def _progress(self, data: dict[str, Any]) -> None:
+        progress = (data.get("res") or {}).get(PROGRESS)
+        if isinstance(progress, dict):
+            self.listener.progress(data.get("host", ""), progress)
 
 
 def read_inventory(name: str) -> Inventory:
@@ -163,6 +170,19 @@ def read_inventory(name: str) -> Inventory:
     return inventories.parse(name, listing)
 
 
+def _as_data(value: Any) -> Any:
+    """Mark strings that Ansible would evaluate as templates: a name that holds one is data like any other."""
+    match value:
+        case str() if any(mark in value for mark in TEMPLATE_MARKS):
+            return {"__ansible_unsafe": value}
+        case dict():
+            return {key: _as_data(entry) for key, entry in value.items()}
+        case list() | tuple():
+            return [_as_data(entry) for entry in value]
+        case _:
+            return value
+
+
 def _end_workers(private: str) -> None:
     """End what a cancelled playbook left: ansible-runner kills one process group, Ansible's workers lead their own."""
     for entry in Path("/proc").iterdir():
@@ -189,11 +209,13 @@ def _borrowed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _sentence(host: str, task: str, result: dict[str, Any]) -> str:
-    said = result.get("msg") or result.get("stderr") or result.get("stdout") or "no reason given"
-    if isinstance(said, list):
-        said = "; ".join(map(str, said))
+def _sentence(data: dict[str, Any]) -> str:
+    """Return a failure in one line: the host, the task and its message, or its first failed item's."""
+    result = data.get("res") or {}
+    message = result.get("msg") or result.get("stderr") or result.get("stdout") or "no reason given"
+    if isinstance(message, list):
+        message = "; ".join(map(str, message))
     items = [entry.get("msg") for entry in result.get("results", []) if isinstance(entry, dict) and entry.get("failed")]
     if items and items[0]:
-        said = items[0]
-    return f"{host}: {task}: {' '.join(str(said).split())}"
+        message = items[0]
+    return f"{data.get('host', '')}: {data.get('task', '')}: {' '.join(str(message).split())}"

@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from collect import run
+from collect import folder as files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,10 +93,10 @@ class Picture:
         """Write the figure as SVG, PDF and PNG into a folder.
 
         Raises:
-            CollectError: the disk is full or a file cannot be written.
+            FolderError: the disk is full or a file cannot be written.
         """
         for kind in NO_DATE:
-            run.write(folder / f"{self.name}.{kind}", self.render(kind))
+            files.write(folder / f"{self.name}.{kind}", self.render(kind))
 
     def inline(self) -> str:
         """Return the figure as an SVG element: scaled by the page, in the page's text colour, with ids of its own."""

@@ -21,8 +21,7 @@ def of(inventory: Inventory) -> Platform:
     Raises:
         SpecError: the inventory names one that is not there.
     """
-    hosts = inventory.hosts("compute")
-    name = inventory.variables.get(hosts[0], {}).get("function_platform", "process") if hosts else "process"
+    name = inventory.setting("function_platform", role="function", group="compute")
     for platform in PLATFORMS:
         if platform.name == name:
             return platform

@@ -80,7 +80,7 @@ def test_damaged_links_are_reported_and_do_not_stop_the_numbers(
     (folder / "manifest.json").write_text("{")
     assert main(["report", "--results", str(tmp_path)]) == 0
     report = (folder / "report.html").read_text()
-    assert "links/after.json is damaged and was passed over: links.0" in report
+    assert "links/after.json is damaged and was ignored: links.0" in report
     assert "manifest.json is damaged" in report
     assert capsys.readouterr().err == ""
 
@@ -112,7 +112,7 @@ def test_an_unknown_run_is_one_line_with_the_newest_runs(
     write_run(tmp_path, all_records(("edge",), 1), "the-only-one")
     assert main([command, "nonsense", "--results", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: There is no run 'nonsense'")
+    assert error.startswith("error: there is no run 'nonsense'")
     assert "the-only-one" in error
     assert error.count("\n") == 1
 
@@ -121,8 +121,11 @@ def test_no_results_at_all_are_one_line(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["report", "--results", str(tmp_path / "none")]) == 2
     assert main(["report", "--results", str(tmp_path)]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        f"error: There is no folder {tmp_path / 'none'}. Measure first (make experiment), or name it by --results.",
-        f"error: {tmp_path} holds no run yet. Measure first: make experiment.",
+        (
+            f"error: there is no folder {tmp_path / 'none'}; run an experiment first (make experiment), or name the "
+            "folder of the results with --results"
+        ),
+        f"error: {tmp_path} holds no run yet; run an experiment first (make experiment)",
     ]
 
 
@@ -139,7 +142,7 @@ def test_a_run_without_a_finished_repetition_says_what_failed_last(
     assert main(["report", "--results", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "has finished (1 failed, 0 warm-ups)" in error
-    assert "Last failure: a request failed; request 0: timed out." in error
+    assert "last failure: a request failed; request 0: timed out" in error
 
 
 def test_a_damaged_line_is_named_and_the_trace_comes_only_with_debug(
@@ -167,7 +170,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_report(tmp_path: Path, capsy
         folder = write_run(disk, all_records(repetitions=6))
         assert main(["report", "--results", str(disk)]) == 2
         error = capsys.readouterr().err
-        assert error.startswith("error: The disk is full: ")
+        assert error.startswith("error: the disk is full: ")
         assert error.count("\n") == 1
         assert not (folder / "report.html").exists()
         assert list(folder.rglob("*.partial")) == []

@@ -1,15 +1,17 @@
-"""Records are fetched by a real ansible-playbook, here from this machine."""
+"""Records are fetched by real Ansible, here from this machine."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from generated_run import all_records, write_run
 
 from collect import run
 from collect.errors import CollectError
+from collect.folder import RunFolder
 from collect.pull import pull
+from nodes.errors import InventoryError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +32,22 @@ PLAYBOOK = """
 """
 
 
+class Heard:
+    """Remembers the tasks that it hears of."""
+
+    def __init__(self) -> None:
+        self.tasks: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        raise AssertionError(sentence)
+
+    def task(self, name: str) -> None:
+        self.tasks.append(name)
+
+    def progress(self, host: str, progress: dict[str, Any]) -> None:
+        raise AssertionError(host, progress)
+
+
 @pytest.fixture
 def testbed(tmp_path: Path) -> Path:
     """A project root with one inventory and a playbook with the variables of the real one."""
@@ -44,25 +62,25 @@ def testbed(tmp_path: Path) -> Path:
 def test_the_records_arrive_in_the_runs_folder_and_the_tasks_are_told(testbed: Path) -> None:
     source = write_run(testbed / "elsewhere", all_records(("edge",), 3), whole=False) / "raw" / "samples.jsonl"
     source.rename(testbed / "node" / "first.jsonl")
-    told: list[str] = []
-    folder = testbed / "results" / "first"
-    pull(folder, "local", told.append, root=testbed)
-    assert told == ["Fetch the records of first"]
-    assert len(run.load(folder).measurements.scenarios["edge"]) == 3
+    heard = Heard()
+    first = RunFolder(testbed / "results" / "first")
+    pull(first, str(testbed / "inventories" / "local"), heard, root=testbed)
+    assert heard.tasks == ["Fetch the records of first"]
+    assert "Fetch the records of first" in (first.log / "01-collect" / "stdout").read_text()
+    assert len(run.load(first).measurements.scenarios["edge"]) == 3
 
 
 def test_what_ansible_failed_at_is_the_error(testbed: Path) -> None:
-    with pytest.raises(
-        CollectError, match=r"could not be fetched from inventory local: bs: the remote file does not exist"
-    ):
-        pull(testbed / "results" / "first", "local", print, root=testbed)
+    inventory = str(testbed / "inventories" / "local")
+    with pytest.raises(CollectError, match=r"cannot fetch the records of first .*: bs: .*remote file does not exist"):
+        pull(RunFolder(testbed / "results" / "first"), inventory, Heard(), root=testbed)
 
 
 def test_an_unknown_inventory_is_refused_with_the_known_ones(testbed: Path) -> None:
-    with pytest.raises(CollectError, match=r"no inventory 'moon' .* Known: local"):
-        pull(testbed / "results" / "first", "moon", print, root=testbed)
+    with pytest.raises(InventoryError, match=r"inventory 'moon': there is no .* Known inventories: .*local"):
+        pull(RunFolder(testbed / "results" / "first"), "moon", Heard())
 
 
 def test_the_inventory_is_the_one_of_the_manifest(tmp_path: Path) -> None:
-    assert run.inventory(write_run(tmp_path, all_records(("edge",), 1), "a")) == "local"
-    assert run.inventory(write_run(tmp_path, all_records(("edge",), 1), "b", whole=False)) is None
+    assert run.inventory(RunFolder(write_run(tmp_path, all_records(("edge",), 1), "a"))) == "local"
+    assert run.inventory(RunFolder(write_run(tmp_path, all_records(("edge",), 1), "b", whole=False))) is None

@@ -49,7 +49,7 @@ def test_without_root_nothing_is_begun(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", ["-1", "one", "1.5"])
-def test_a_seed_is_a_whole_number(seed: str) -> None:
+def test_a_seed_is_a_non_negative_integer(seed: str) -> None:
     done = experiments("experiment", f"--seed={seed}")
     assert done.returncode == 2
-    assert "is no seed" in done.stderr
+    assert f"invalid seed '{seed}': expected a non-negative integer" in done.stderr

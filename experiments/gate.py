@@ -1,0 +1,63 @@
+"""The links of a testbed: shaped, verified against their targets, and cleared whatever happens."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from nodes.errors import PlaybookError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from experiments.progress import Reporter
+    from nodes.playbooks import Playbooks
+
+# How long a verification sends by TCP over each link, where the throughput of the links is shown.
+STREAM_S = 2
+
+
+def shape(playbooks: Playbooks, variables: Mapping[str, Any]) -> str:
+    """Shape the links and return which backend does so, and why that one.
+
+    Raises:
+        PlaybookError: a link cannot be shaped.
+    """
+    answers = playbooks.run("links", **variables)
+    return "; ".join(dict.fromkeys(answers["netem_backend"].values()))
+
+
+def verify(
+    playbooks: Playbooks, variables: Mapping[str, Any], *, report: Path | None = None, stream_s: float = STREAM_S
+) -> list[str]:
+    """Measure the links and return a sentence for each.
+
+    Args:
+        playbooks: those of the inventory.
+        variables: the roles' variables with the links.
+        report: where the numbers are written as JSON.
+        stream_s: how long to send by TCP over each link in seconds; 0 not at all.
+
+    Raises:
+        PlaybookError: a link is off its target; the numbers are in the message.
+    """
+    target = str(report.resolve()) if report else ""
+    answers = playbooks.run("verify", netem_report_file=target, netem_stream_s=stream_s, **variables)
+    return [sentence for sentences in answers["netem_verification"].values() for sentence in sentences]
+
+
+@contextmanager
+def cleared(playbooks: Playbooks, reporter: Reporter) -> Iterator[None]:
+    """Clear the links at the end, on failure and on Ctrl-C; a failure to clear never hides the first one."""
+    try:
+        yield
+    except BaseException:
+        try:
+            with reporter.step("clear links"):
+                playbooks.run("clear")
+        except PlaybookError as error:
+            reporter.say(f"the links could not be cleared: {error}; clear them later with playbooks/clear.yml")
+        raise
+    with reporter.step("clear links"):
+        playbooks.run("clear")
