@@ -106,7 +106,7 @@ def test_with_slower_compute_the_slowest_of_the_parallel_requests_decides() -> N
     assert rescaled is not None
     at = {point.slower: point for point in rescaled.table}
     assert at[1.0].subject_s == pytest.approx(0.5)
-    # 0.29 s of network and 0.2 s of compute overtake 0.43 and 0.07 as soon as compute is slower.
+    # 0.29 s of network and 0.2 s of compute exceed 0.43 and 0.07 as soon as compute is slower.
     assert at[10.0].subject_s == pytest.approx(0.29 + 2.0)
     assert at[10.0].reference_s == pytest.approx(0.25 + 2.5)
     assert at[0.1].subject_s == pytest.approx(0.43 + 0.007)
