@@ -11,10 +11,12 @@ SHARES_TOLERANCE = 1e-9
 
 
 class DataSpec(Model):
-    """How the data set is cut: a share to test with, and a share for each request to train with."""
+    """The shares of the data set that test and train, drawn again in each repetition and the same for all scenarios."""
 
-    test_share: Share
-    training_shares: tuple[Share, ...] = Field(min_length=1)
+    test_share: Share = Field(description="Share of the texts on which the final model is scored.")
+    training_shares: tuple[Share, ...] = Field(
+        min_length=1, description="Share of the texts that each request trains on; as many as requests.parallel."
+    )
 
     @model_validator(mode="after")
     def _shares_fit(self) -> DataSpec:

@@ -18,13 +18,17 @@ from experiments.spec.workload import WorkloadSpec
 class Scenario(Model):
     """One scenario: what is measured, whatever the nodes."""
 
-    name: Name
-    title: str
-    links: tuple[LinkSpec, ...]
+    name: Name = Field(description="Names the scenario in records, figures and host names.")
+    title: str = Field(description="The scenario in a few words, for people.")
+    links: tuple[LinkSpec, ...] = Field(
+        description="The network between the groups of nodes. A pair of nodes that no entry covers is not shaped."
+    )
     function: FunctionSpec
     requests: RequestSpec
     workload: WorkloadSpec = WorkloadSpec()
-    data: DataSpec
+    data: DataSpec = Field(
+        json_schema_extra={"default": "0.2 to test with, the rest in equal shares"},
+    )
     transport: TransportSpec = TransportSpec()
 
     @property
@@ -61,11 +65,19 @@ class Scenario(Model):
 class Experiment(Model):
     """Scenarios and how often each is measured: ``repetitions`` times, in shuffled blocks of ``block_repetitions``."""
 
-    name: Name
-    repetitions: int = Field(ge=1)
-    warmups: int = Field(ge=0, default=1)
-    block_repetitions: int = Field(ge=1, default=5)
-    scenarios: tuple[Scenario, ...] = Field(min_length=1)
+    name: Name = Field(description="Names the experiment; the file's name unless it is set.")
+    repetitions: int = Field(ge=1, description="How often each scenario is measured; `REPETITIONS=` overrides it.")
+    warmups: int = Field(
+        ge=0, default=1, description="Repetitions of each scenario before the first block; on record, not data points."
+    )
+    block_repetitions: int = Field(
+        ge=1,
+        default=5,
+        description="Repetitions of one scenario that follow each other before the next scenario has its turn.",
+    )
+    scenarios: tuple[Scenario, ...] = Field(
+        min_length=1, description="Names of scenarios, or paths of scenario files from this file's folder."
+    )
 
     @model_validator(mode="after")
     def _each_scenario_once(self) -> Experiment:

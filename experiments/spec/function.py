@@ -10,14 +10,24 @@ from experiments.spec.fields import Model
 
 
 class FunctionSpec(Model):
-    """The function: how many replicas, and the first of the groups that the inventory fills.
+    """What runs, how often, and on which nodes.
 
     With ``scale_to_zero`` replicas end when idle and start with the next request, where the platform can do that.
     ``model`` and ``options`` are settings of the workload training (``pac`` and none, unless they are named).
     """
 
-    nodes: tuple[str, ...] = Field(min_length=1)
-    replicas: int = Field(ge=1)
-    scale_to_zero: bool = False
-    model: str | None = None
-    options: dict[str, Any] | None = None
+    nodes: tuple[str, ...] = Field(
+        min_length=1,
+        description="Groups of the inventory, in order of preference: the first with enough nodes runs the replicas.",
+    )
+    replicas: int = Field(ge=1, description="Replicas, each on a node of its own, each serving one request at a time.")
+    scale_to_zero: bool = Field(
+        default=False,
+        description="Replicas end when idle and start with the next request, where the platform can do that (knative).",
+    )
+    model: str | None = Field(
+        default=None, description="The model that the workload training trains; `pac` unless it is set."
+    )
+    options: dict[str, Any] | None = Field(
+        default=None, description="Options of the function for that workload, such as `folds` (app/README.md)."
+    )

@@ -16,28 +16,53 @@ MOST_PERCENT = 100
 class ChainSpec(Model):
     """Loss in bursts by Gilbert's and Elliott's chain: chances to enter and leave its bad state, loss in each."""
 
-    enter_percent: float = Field(gt=0, le=100)
-    leave_percent: float = Field(gt=0, le=100)
-    bad_loss_percent: Percent = 100
-    good_loss_percent: Percent = 0
+    enter_percent: float = Field(gt=0, le=100, description="Chance that a frame puts the link into the bad state.")
+    leave_percent: float = Field(gt=0, le=100, description="Chance that a frame ends the bad state.")
+    bad_loss_percent: Percent = Field(default=100, description="Loss in the bad state.")
+    good_loss_percent: Percent = Field(default=0, description="Loss in the good state.")
 
 
 class LinkSpec(Model):
     """A one-way path between every ordered pair of nodes of two groups, as roles/netem's ``netem_links`` has it."""
 
-    between: Literal["all"] | tuple[str, str] = "all"
-    delay_ms: float = Field(ge=0, le=10_000)
-    jitter_ms: float = Field(ge=0, default=0)
-    distribution: Literal["normal", "pareto", "paretonormal", "uniform"] | None = None
-    loss_percent: Percent = 0
-    loss_correlation_percent: float | None = Field(ge=0, lt=100, default=None)
-    gilbert_elliott: ChainSpec | None = None
-    duplicate_percent: Percent | None = None
-    corrupt_percent: Percent | None = None
-    rate_mbit: float | None = Field(gt=0, default=None)
-    limit_packets: int | None = Field(gt=0, lt=2**31, default=None)
-    reorder: bool = True
-    seed: int | None = Field(ge=0, lt=2**32, default=None)
+    between: Literal["all"] | tuple[str, str] = Field(
+        default="all",
+        description="`all` nodes of the scenario, or two groups such as `[base_stations, edge]`; both directions.",
+    )
+    delay_ms: float = Field(ge=0, le=10_000, description="One-way delay; a round trip takes twice as long.")
+    jitter_ms: float = Field(
+        ge=0,
+        default=0,
+        description="Spread of the delay: sigma of normal, half the width of uniform, scale of the others.",
+    )
+    distribution: Literal["normal", "pareto", "paretonormal", "uniform"] | None = Field(
+        default=None, description="Distribution of the delay; normal unless it is set."
+    )
+    loss_percent: Percent = Field(default=0, description="Share of frames that are lost.")
+    loss_correlation_percent: float | None = Field(
+        ge=0, lt=100, default=None, description="Loss in bursts: how much a frame's loss depends on the previous one's."
+    )
+    gilbert_elliott: ChainSpec | None = Field(
+        default=None, description="Loss in bursts by a chain of two states, in place of loss_percent."
+    )
+    duplicate_percent: Percent | None = Field(default=None, description="Share of frames that arrive twice.")
+    corrupt_percent: Percent | None = Field(default=None, description="Share of frames with one bit flipped.")
+    rate_mbit: float | None = Field(
+        gt=0, default=None, description="Rate of the link in Mbit/s; not limited unless set."
+    )
+    limit_packets: int | None = Field(
+        gt=0,
+        lt=2**31,
+        default=None,
+        description="Queue length in packets; unless it is set, long enough for the rate and the delay.",
+    )
+    reorder: bool = Field(
+        default=True,
+        description="Whether jitter may reorder frames, as a plain `tc … netem delay` does; `false` keeps their order.",
+    )
+    seed: int | None = Field(
+        ge=0, lt=2**32, default=None, description="Seed of the link's random numbers, for the same draws in each run."
+    )
 
     @field_validator("between", mode="before")
     @classmethod

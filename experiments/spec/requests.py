@@ -8,14 +8,20 @@ from experiments.spec.fields import Model
 
 
 class RequestSpec(Model):
-    """A repetition's requests, sent together; one training set each. Before it, nobody asks for ``idle_s``."""
+    """The requests of a repetition: sent together, each with its share of the data."""
 
-    parallel: int = Field(ge=1)
-    idle_s: float = Field(ge=0, default=0)
-    timeout_s: float = Field(gt=0, default=600)
+    parallel: int = Field(ge=1, description="Requests of a repetition, sent at the same moment.")
+    idle_s: float = Field(ge=0, default=0, description="Seconds without a request before each repetition.")
+    timeout_s: float = Field(
+        gt=0, default=600, description="Seconds after which an unanswered request is an error and its repetition fails."
+    )
 
 
 class TransportSpec(Model):
-    """TCP on both ends of every connection of the experiment, set per socket and checked on the live one."""
+    """TCP on both ends of each connection, set per socket and checked on the live one."""
 
-    congestion_control: str = Field(default="cubic", pattern=r"^[a-z0-9_-]{2,15}$")
+    congestion_control: str = Field(
+        default="cubic",
+        pattern=r"^[a-z0-9_-]{2,15}$",
+        description="A congestion control that the nodes' kernels have: cubic, reno, bbr …",
+    )

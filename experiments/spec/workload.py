@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from experiments.spec.fields import Model
 
 
 class WorkloadSpec(Model):
-    """A workload of `experiments.workloads` by its name; all other keys are the workload's own settings."""
+    """What the requests are and what is done with the replies; other keys are the workload's own settings."""
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = "training"
+    name: str = Field(
+        default="training", description="The workload, see below; its own settings stand beside this key."
+    )
 
     @property
     def own(self) -> dict[str, Any]:

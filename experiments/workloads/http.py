@@ -21,7 +21,10 @@ PROBE_TEXTS = 20
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body: the same text in each request, or the request's share of the data as a JSON object of these lists."""
+    """``body`` is the same text in each request (``body_file`` names a file that holds it, from the scenario's folder).
+
+    Without either each request carries its share of the data, as a JSON object with the lists that ``share`` names.
+    """
 
     body: str | None = None
     share: tuple[Literal["texts", "labels"], ...] = ("texts", "labels")

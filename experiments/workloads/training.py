@@ -21,7 +21,7 @@ PROBE_TEXTS = 400
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The model, and the function's own options (``app.request``)."""
+    """The model, and options of the function (app/README.md); they also stand under ``function``."""
 
     model: str = "pac"
     options: dict[str, Any] = {}

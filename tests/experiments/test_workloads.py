@@ -125,7 +125,7 @@ def test_what_was_measured_without_accuracy_is_reported(tmp_path: Path) -> None:
     assert "accuracy" not in done.stdout
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "Fig. 5a" in page
-    assert "There is no Fig. 5b: no repetition has an accuracy." in page
+    assert "No repetition has a test accuracy, so there is no Fig. 5b." in page
 
 
 def test_the_check_names_the_replicas_that_answered(tmp_path: Path) -> None:
