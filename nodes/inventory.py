@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nodes.defaults import role_default
 from nodes.errors import InventoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 INVENTORIES = Path(__file__).resolve().parent.parent / "inventories"
 
@@ -17,8 +20,8 @@ class Inventory:
     """Groups of hosts in the inventory's order, and each host's variables."""
 
     name: str
-    groups: dict[str, tuple[str, ...]]
-    variables: dict[str, dict[str, Any]]
+    groups: Mapping[str, tuple[str, ...]]
+    variables: Mapping[str, Mapping[str, Any]]
 
     def hosts(self, group: str) -> tuple[str, ...]:
         """Return the hosts of a group; none when the inventory has no such group."""
