@@ -266,12 +266,20 @@ def test_it_listens_where_it_is_told_and_nowhere_else():
 
 def test_answers_do_not_wait_for_the_acknowledgement_of_their_head():
     with Replica() as replica:
-        durations = []
+        kept, fresh = [], []
         for _ in range(30):
             started = time.perf_counter()
             replica.client.get("/healthz")
-            durations.append(time.perf_counter() - started)
-        assert statistics.median(durations) < 0.03  # Nagle and a delayed acknowledgement make it 44 ms
+            kept.append(time.perf_counter() - started)
+            # The control: the peer of a new connection acknowledges at once, whatever the server waits for.
+            started = time.perf_counter()
+            with connect(replica) as connection:
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: function\r\nConnection: close\r\n\r\n")
+                while connection.recv(4096):
+                    pass
+            fresh.append(time.perf_counter() - started)
+        # Nagle and a delayed acknowledgement add 40 ms to an answer on a connection that is kept.
+        assert statistics.median(kept) < statistics.median(fresh) + 0.02
 
 
 def test_the_documented_function_is_served_by_its_name(root: Path, tmp_path: Path):

@@ -70,13 +70,13 @@ def knock(lab: TrialLab, node: str, address: str) -> str:
 # Making it
 
 
-def test_from_nothing_to_ansible_answering_on_four_nodes_takes_seconds(empty: TrialLab) -> None:
+def test_from_nothing_to_ansible_answering_on_four_nodes_takes_little_more_than_ansible_itself(empty: TrialLab) -> None:
     started = time.monotonic()
-    made = changed(empty.make())
-    took_s = time.monotonic() - started
-    assert made == {"localhost": 1, **dict.fromkeys(NODES, 0)}
-    # Ten seconds are promised, four are usual; other work on the test machine may stretch them.
-    assert took_s < 20
+    assert changed(empty.make()) == {"localhost": 1, **dict.fromkeys(NODES, 0)}
+    made = time.monotonic()
+    assert changed(empty.make()) == {"localhost": 0, **dict.fromkeys(NODES, 0)}
+    # The control is the second run, which makes nothing: the same Ansible on the same machine. Making them doubles it.
+    assert made - started < 5 * (time.monotonic() - made)
 
 
 def test_a_second_run_changes_nothing(lab: TrialLab) -> None:
