@@ -18,9 +18,9 @@ import msgspec
 import numpy as np
 
 from app.errors import InputError
-from app.models.classifier import predict_all
-from app.models.grids import read_parameters
-from app.request import MODEL_SEED, Model
+from app.models import MODELS
+from app.models.options import MODEL_SEED, Seed
+from app.models.registry import Name
 from app.text.corpus import Corpus, read_corpus
 from app.text.tfidf import fold_matrices
 
@@ -40,9 +40,9 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     train: Rows
     test: Rows
-    model: Model
+    model: Name
     parameters: dict[str, Any]
-    seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = MODEL_SEED
+    seed: Seed = MODEL_SEED
 
 
 class Evaluator:
@@ -63,7 +63,7 @@ class Evaluator:
             InputError: rows that are not there, one label only, or parameters the model does not have.
         """
         started = time.perf_counter()
-        highest = max(max(order.train), max(order.test))
+        highest = max(*order.train, *order.test)
         if highest >= len(self._labels):
             raise InputError(f"The order names row {highest}, but there are {len(self._labels)} texts, from row 0 on.")
         classes = sorted({self._labels[row] for row in order.train})
@@ -72,11 +72,12 @@ class Evaluator:
                 f"All training rows have the label {classes[0]!r:.60}; training needs at least two labels."
             )
         place = {label: number for number, label in enumerate(classes)}
-        point = read_parameters(order.model, order.parameters)
+        model = MODELS[order.model]
+        point = model.read_point(order.parameters)
         train, test = fold_matrices(self._corpus, np.array(order.train), np.array(order.test))
         target = np.array([place[self._labels[row]] for row in order.train])
-        predicted = predict_all(
-            order.model, [point], train, target, test,
+        predicted = model.predict_all(
+            [point], train, target, test,
             classes=len(classes), seed=order.seed, cancelled=lambda: False,
         )[0]  # fmt: skip
         truth = np.array([place.get(self._labels[row], -1) for row in order.test])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.errors import Cancelled, InputError
-from app.models.grids import peer_grid, read_grid
+from app.models import MODELS
 from app.request import Request
 from app.search.fast import search
 from app.search.plain import PlainSearch, search_apart
@@ -21,14 +21,10 @@ from app.text.dataset import read_dataset
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.models.grids import Grid
-    from app.request import Model
+    from app.models.parameters import Grid
     from app.text.dataset import Dataset
 
 __all__ = ["Cancelled", "InputError", "Outcome", "Request", "run", "warm_up"]
-
-COMPILED: tuple[Model, ...] = ("pac", "log", "mlpc", "svc")
-"""The models with kernels of ours; the code of the others is scikit-learn's, compiled already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +44,31 @@ def run(request: Request, cancelled: Callable[[], bool] = lambda: False) -> Outc
     """
     started = time.perf_counter()
     dataset = read_dataset(request)
-    grid = peer_grid(request.model, len(dataset.train), len(dataset.classes))
-    if request.grid is not None:
-        grid = read_grid(request.model, request.grid)
+    model = MODELS[request.model]
+    if request.grid is None:
+        grid = model.peer_grid(len(dataset.train), len(dataset.classes))
+    else:
+        grid = model.read_grid(request.grid)
     prepared_ms = (time.perf_counter() - started) * 1e3
     if request.engine == "plain":
         return _run_plain(request, dataset, grid, prepared_ms, cancelled)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a fit that ends unconverged is a point of the grid like any other
-        found = search(dataset, request.model, grid, request.model_seed, cancelled)
-    phases_ms = found.phases_ms | {"vectorise": prepared_ms + found.phases_ms["vectorise"]}
-    return Outcome(_reply(found.parameters, found.validation, found.test), phases_ms)
+        best = search(dataset, model, grid, request.model_seed, cancelled)
+    phases_ms = best.phases_ms | {"vectorise": prepared_ms + best.phases_ms["vectorise"]}
+    return Outcome(_reply(best.parameters, best.validation, best.test), phases_ms)
 
 
 def warm_up() -> None:
-    """Load what the first request would otherwise wait for, and compile it at the very first start (some 15 s)."""
+    """Load what the first request would otherwise wait for, and compile it at the very first start (some 15 s).
+
+    Only models with kernels of ours need it; the code of the others is scikit-learn's, compiled already.
+    """
     texts = {str(number): f"word{number % 7} term{number % 5} thing{number % 3}" for number in range(40)}
     labels = {key: "FAKE" if int(key) % 2 else "REAL" for key in texts}
-    for model in COMPILED:
-        run(Request(x_dict=texts, y_dict=labels, model=model, repeats=1))
+    for name, model in MODELS.items():
+        if model.compiled:
+            run(Request(x_dict=texts, y_dict=labels, model=name, repeats=1))
 
 
 def _run_plain(
@@ -84,9 +86,9 @@ def _run_plain(
         folds_seed=request.folds_seed,
         model_seed=request.model_seed,
     )
-    found = search_apart(task, cancelled)
-    phases_ms = {"vectorise": prepared_ms, **found["phases_ms"]}
-    return Outcome(_reply(found["parameters"], found["validation"], found["test"]), phases_ms)
+    best = search_apart(task, cancelled)
+    phases_ms = {"vectorise": prepared_ms, **best["phases_ms"]}
+    return Outcome(_reply(best["parameters"], best["validation"], best["test"]), phases_ms)
 
 
 def _reply(parameters: dict[str, object], validation: float, test: float) -> dict[str, object]:

@@ -30,14 +30,14 @@ import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from app.errors import Cancelled
 from app.function import run, warm_up
-from app.models.grids import peer_grid
-from app.request import Model, Request
+from app.models import MODELS, NAMES
+from app.request import Request
 from app.search.plain import PlainSearch, search
 from app.search.threads import cores
 from app.text.dataset import read_dataset
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NEWS = Path(__file__).resolve().parents[2] / "shared" / "data" / "news-315.json"
-MODELS = get_args(Model)
 LINEAR = ("pac", "log", "mnb")
 TARGETS = {"pac": 30.0}
 MEDIAN_TARGET, LEAST_TARGET = 15.0, 3.0
@@ -57,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the tables; returns 1 where a target of the speed table is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.function", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--news", type=Path, default=NEWS, help="the peer's example, news-315.json")
-    parser.add_argument("--models", default=",".join(MODELS), help="which models, by comma (default: all)")
+    parser.add_argument("--models", default=",".join(NAMES), help="which models, by comma (default: all)")
     parser.add_argument("--growth", default=",".join(LINEAR), help="models of the growth table, or none")
     parser.add_argument("--texts", default="315,3150,31500", help="numbers of texts of the growth table")
     parser.add_argument("--most-s", type=float, default=300.0, help="seconds a line of the growth table may take (300)")
@@ -141,7 +140,7 @@ def plainly(request: Request) -> dict[str, Any]:
                 [dataset.texts[row] for row in dataset.test],
                 dataset.target[dataset.test].tolist(),
                 request.model,
-                peer_grid(request.model, len(dataset.train), len(dataset.classes)),
+                MODELS[request.model].peer_grid(len(dataset.train), len(dataset.classes)),
                 request.folds,
                 request.repeats,
                 request.folds_seed,

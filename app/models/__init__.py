@@ -1,1 +1,9 @@
-"""The models: what each is searched over, its scikit-learn estimator, and how the points of its grid share work."""
+"""The models. Each module declares one; ``registry`` lists them, ``options`` is what a request may say of them.
+
+Light: no scikit-learn and no numba before something is fitted, so that whoever plans a run can check it.
+"""
+
+from app.models.options import check
+from app.models.registry import MODELS, NAMES
+
+__all__ = ["MODELS", "NAMES", "check"]

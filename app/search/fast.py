@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.model_selection import ParameterGrid
 
 from app.errors import Cancelled, InputError
-from app.models.classifier import UNFITTED, predict_all
+from app.models.declaration import UNFITTED
 from app.search.threads import cores, one_thread_each
 from app.text.corpus import read_corpus
 from app.text.tfidf import fold_matrices
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from app.models.grids import Grid, Point
+    from app.models.declaration import Model
+    from app.models.parameters import Grid, Point
     from app.text.dataset import Dataset
 
 POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Best:
     """The best point of a grid, its mean accuracy over the folds, its accuracy on the test texts, and phase times."""
 
     parameters: Point
@@ -38,7 +39,7 @@ class Found:
     phases_ms: dict[str, float]
 
 
-def search(dataset: Dataset, model: str, grid: Grid, seed: int, cancelled: Callable[[], bool]) -> Found:
+def search(dataset: Dataset, model: Model, grid: Grid, seed: int, cancelled: Callable[[], bool]) -> Best:
     """What ``GridSearchCV`` over ``Pipeline(TfidfVectorizer, model)`` finds, and its refitted estimator's accuracy.
 
     The points are tried in the order of ``ParameterGrid``: names sorted, the last one changing fastest. Folds run in
@@ -60,8 +61,8 @@ def search(dataset: Dataset, model: str, grid: Grid, seed: int, cancelled: Calla
         if stop.is_set():
             raise Cancelled
         train, other = fold_matrices(corpus, fit, score)
-        predicted = predict_all(
-            model, points, train, dataset.target[fit], other,
+        predicted = model.predict_all(
+            points, train, dataset.target[fit], other,
             classes=len(dataset.classes), seed=seed, cancelled=stop.is_set,
         )  # fmt: skip
         right: NDArray[np.float64] = np.average(predicted == dataset.target[score], axis=1)
@@ -80,7 +81,7 @@ def search(dataset: Dataset, model: str, grid: Grid, seed: int, cancelled: Calla
     finally:
         stop.set()
         pool.shutdown(wait=False, cancel_futures=True)
-    return Found(
+    return Best(
         parameters=points[best],
         validation=float(means[best]),
         test=test,

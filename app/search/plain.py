@@ -25,7 +25,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid, RepeatedStratif
 from sklearn.pipeline import Pipeline
 
 from app.errors import Cancelled, InputError
-from app.models.estimators import estimator, sklearn_grid
+from app.models import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,10 +56,10 @@ def search(task: PlainSearch) -> dict[str, Any]:
         ValueError: scikit-learn refuses the texts or each point of the grid.
     """
     started = time.perf_counter()
-    pipeline = Pipeline(
-        [("tfidf", TfidfVectorizer(stop_words="english")), ("model", estimator(task.model, task.model_seed))]
-    )
-    grid = {f"model__{name}": values for name, values in sklearn_grid(task.model, task.grid).items()}
+    model = MODELS[task.model]
+    classifier = model.estimator(task.model_seed)
+    pipeline = Pipeline([("tfidf", TfidfVectorizer(stop_words="english")), ("model", classifier)])
+    grid = {f"model__{name}": values for name, values in model.sklearn_grid(task.grid).items()}
     folds = RepeatedStratifiedKFold(n_splits=task.folds, n_repeats=task.repeats, random_state=task.folds_seed)
     searching = GridSearchCV(pipeline, grid, scoring="accuracy", cv=folds, n_jobs=-1)
     searching.fit(task.train_texts, task.train_target)
@@ -115,9 +115,12 @@ def search_apart(task: PlainSearch, cancelled: Callable[[], bool]) -> dict[str, 
     result: dict[str, Any] = json.loads(out)
     if "refused" in result:
         raise InputError(f"scikit-learn refused the texts: {result['refused']}.")
-    # JSON has no tuples, and a perceptron's layers are one.
-    point = {name: tuple(value) if isinstance(value, list) else value for name, value in result["parameters"].items()}
-    return result | {"parameters": point}
+    return result | {"parameters": {name: _value(value) for name, value in result["parameters"].items()}}
+
+
+def _value(value: object) -> object:
+    """A parameter's value as scikit-learn takes it: JSON has no tuples, and a perceptron's layers are one."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def main() -> None:
@@ -127,8 +130,7 @@ def main() -> None:
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")  # a descriptor the workers do not inherit
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     task = json.load(sys.stdin)
-    if "hidden_layer_sizes" in task["grid"]:
-        task["grid"]["hidden_layer_sizes"] = [tuple(sizes) for sizes in task["grid"]["hidden_layer_sizes"]]
+    task["grid"] = {name: [_value(value) for value in values] for name, values in task["grid"].items()}
     try:
         result = search(PlainSearch(**task))
     except ValueError as error:

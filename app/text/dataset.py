@@ -57,7 +57,7 @@ def read_dataset(request: Request) -> Dataset:
         InputError: texts and labels do not pair up, a text is empty, or there are too few for the split and the folds.
     """
     texts, labels = pair(request)
-    if len(set(labels)) < 2:  # noqa: PLR2004 - a classifier needs two
+    if len(set(labels)) < 2:
         raise InputError(f"The texts have {len(set(labels))} label(s); training a classifier needs at least two.")
     rows = np.arange(len(texts))
     try:
@@ -68,7 +68,7 @@ def read_dataset(request: Request) -> Dataset:
         ) from None
     counts = Counter(labels[row] for row in train)
     classes = sorted(counts)
-    if len(classes) < 2:  # noqa: PLR2004
+    if len(classes) < 2:
         raise InputError("The training texts all have one label after the split; send more texts of the other labels.")
     rarest = min(classes, key=counts.__getitem__)
     if counts[rarest] < request.folds:

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 from numba import njit
 
 from app.errors import InputError
+from app.text.matrix import Matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from app.text.corpus import Corpus
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """A CSR matrix of texts by terms with 32-bit indices; a row's entries stand in scikit-learn's order."""
-
-    starts: NDArray[np.int32]
-    columns: NDArray[np.int32]
-    values: NDArray[np.float64]
-    width: int
-
-    def scipy(self) -> sp.csr_matrix:
-        """The same matrix for scikit-learn; shares the memory."""
-        return sp.csr_matrix(
-            (self.values, self.columns, self.starts), shape=(len(self.starts) - 1, self.width), copy=False
-        )
 
 
 def fold_matrices(corpus: Corpus, train: NDArray[np.int64], other: NDArray[np.int64]) -> tuple[Matrix, Matrix]:

@@ -1,11 +1,12 @@
-"""Texts for the function: some of the peer's real news, and generated ones whose labels can be learnt in part."""
+"""What the function is tested with: real and generated texts, and the plain estimators it has to equal."""
 
 from __future__ import annotations
 
 import json
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from app.models import MODELS
 from app.request import Request
 
 if TYPE_CHECKING:
@@ -40,3 +41,8 @@ def request(x: list[str], y: list[str], **options: object) -> Request:
     """A request as the base station makes it: keys are the texts' places."""
     keys = list(map(str, range(len(x))))
     return Request(x_dict=dict(zip(keys, x, strict=True)), y_dict=dict(zip(keys, y, strict=True)), **options)  # type: ignore[arg-type]
+
+
+def plain_estimator(model: str, seed: int, point: dict[str, object]) -> Any:
+    """scikit-learn's unfitted estimator at one point of a model's grid."""
+    return MODELS[model].estimator(seed).set_params(**MODELS[model].sklearn_point(point))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import corpora
 import joblib
 import pytest
 
 from app.function import run
-from app.models.grids import peer_grid
-from app.request import Model, Request
+from app.models import MODELS, NAMES
 from app.search import plain
 from app.text.dataset import read_dataset
 
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MODELS = get_args(Model)
+    from app.request import Request
+
 CLOSE = 1e-12
 
 
@@ -34,7 +34,7 @@ def _in_this_process() -> Iterator[None]:
 def plainly(request: Request) -> dict[str, Any]:
     """The doubly fitted ``GridSearchCV`` over ``Pipeline(TfidfVectorizer, model)`` with the request's seeds."""
     dataset = read_dataset(request)
-    grid: Any = request.grid or peer_grid(request.model, len(dataset.train), len(dataset.classes))
+    grid: Any = request.grid or MODELS[request.model].peer_grid(len(dataset.train), len(dataset.classes))
     return plain.search(
         plain.PlainSearch(
             train_texts=[dataset.texts[row] for row in dataset.train],
@@ -58,26 +58,26 @@ def assert_equal(request: Request) -> None:
     assert ours["accuracy (test)"] == pytest.approx(theirs["test"], rel=0, abs=CLOSE)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NAMES)
 def test_the_peers_policy_on_real_news_equals_plain_scikit_learn(model: str, news: Path):
     repeats = 1 if model in ("mlpc", "rf") else 3
     assert_equal(corpora.request(*corpora.news(news, texts=70, characters=900), model=model, repeats=repeats))
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NAMES)
 def test_the_peers_example_as_it_is_equals_plain_scikit_learn(model: str, news: Path):
     assert_equal(corpora.request(*corpora.news(news, texts=315, characters=1_000_000), model=model))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NAMES)
 def test_two_labels_in_three_folds_under_another_seed_equal_plain_scikit_learn(model: str):
     x, y = corpora.generated(texts=80, labels=2, seed=1)
     grid = {"n_estimators": [20, 50], "max_depth": [5, None]} if model == "rf" else None
     assert_equal(corpora.request(x, y, model=model, grid=grid, folds=3, repeats=1, seed=7, test_size=0.3))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NAMES)
 def test_three_labels_equal_plain_scikit_learn(model: str):
     x, y = corpora.generated(texts=90, labels=3, seed=2)
     assert_equal(corpora.request(x, y, model=model, repeats=1))

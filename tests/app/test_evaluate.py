@@ -12,8 +12,6 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
-from app.models.estimators import estimator, sklearn_parameters
-
 TRAIN, TEST = list(range(0, 60, 2)), list(range(1, 60, 2))
 
 
@@ -75,7 +73,7 @@ def test_the_worker_says_first_that_it_is_ready(worker):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_an_order_is_answered_with_scikit_learns_accuracy(worker, texts, model, parameters):
     x, y = texts
-    classifier = estimator(model, 3).set_params(**sklearn_parameters(model, parameters))
+    classifier = corpora.plain_estimator(model, 3, parameters)
     pipeline = make_pipeline(TfidfVectorizer(stop_words="english"), classifier)
     expected = pipeline.fit([x[row] for row in TRAIN], [y[row] for row in TRAIN]).score(
         [x[row] for row in TEST], [y[row] for row in TEST]

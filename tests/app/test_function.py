@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 import threading
+import time
 from collections import Counter
-from typing import Any, get_args
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import corpora
 import msgspec
@@ -13,18 +21,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numba.core.dispatcher import Dispatcher
 
+from app import function as function_module
 from app.errors import Cancelled, InputError
-from app.function import Request, run, warm_up
-from app.models.classifier import predict_all
-from app.models.grids import MAX_POINTS, PARAMETERS, hidden_sizes, peer_grid
-from app.request import Model
+from app.function import Request, run
+from app.models import MODELS, NAMES
+from app.models.declaration import MAX_POINTS
+from app.models.perceptron import hidden_sizes
 from app.search import fast as search_module
 from app.search.fast import first_best
-from app.search.threads import cores
+from app.text import tfidf
 from app.text.dataset import read_dataset
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DEADLINE_S = 600.0
 X, Y = corpora.generated(texts=60, labels=2, seed=9)
 
 
@@ -46,12 +58,12 @@ def test_a_reply_has_the_peers_keys_and_the_three_phases():
     assert set(best) == {"alpha", "fit_prior"}
 
 
-@pytest.mark.parametrize("model", get_args(Model))
+@pytest.mark.parametrize("model", NAMES)
 def test_the_same_request_has_the_same_reply_on_one_core_and_on_many(model: str, monkeypatch):
     request = decode(model=model, repeats=1)
     replies = []
-    for count in (1, 4):
-        monkeypatch.setattr(search_module, "cores", lambda count=count: count)
+    for cores in (1, 4):
+        monkeypatch.setattr(search_module, "cores", lambda cores=cores: cores)
         replies.append(run(request).reply)
     assert replies[0] == replies[1]
 
@@ -126,32 +138,57 @@ def test_a_label_that_only_test_texts_have_counts_as_wrong():
     assert accuracy <= 9 / 12
 
 
-@pytest.mark.parametrize("model", get_args(Model))
-def test_a_search_that_is_cancelled_asks_no_more_and_begins_no_other_fold(model: str, monkeypatch: pytest.MonkeyPatch):
-    folds, repeats = 20, 100
+@pytest.mark.parametrize("model", NAMES)
+def test_a_search_that_is_cancelled_gives_up_the_folds_that_are_left(model: str, monkeypatch):
     many = {str(number): f"{X[number % 60]} own{number} of{number % 97}" for number in range(1200)}
     labels = {str(number): Y[number % 60] for number in range(1200)}
-    request = decode(model=model, x_dict=many, y_dict=labels, folds=folds, repeats=repeats)
-    begun: list[int] = []  # at each fold: how often was asked before
-    asked: list[int] = []  # at each question: how many folds had begun
+    folds: list[str] = []
+    cancelled = threading.Event()
 
-    def counted(*arguments: Any, **options: Any) -> Any:
-        begun.append(len(asked))
-        return predict_all(*arguments, **options)
+    def fold_matrices(*rows: Any) -> Any:
+        folds.append(threading.current_thread().name)
+        if len(folds) == 2:
+            cancelled.set()
+        return tfidf.fold_matrices(*rows)
 
-    def cancelled() -> bool:
-        asked.append(len(begun))
-        return len(begun) >= 2
+    monkeypatch.setattr(search_module, "fold_matrices", fold_matrices)
+    with threads_that_end(), pytest.raises(Cancelled):
+        run(decode(model=model, x_dict=many, y_dict=labels, folds=20, repeats=100), cancelled.is_set)
+    assert 2 <= len(folds) < 20 * 100 / 2
 
-    monkeypatch.setattr(search_module, "predict_all", counted)
+
+def test_a_search_that_is_cancelled_tells_the_models_in_the_middle_of_a_fit(monkeypatch):
+    folds: list[str] = []
+    fitting = threading.Event()
+    cancelled = threading.Event()
+
+    def predict_all(*_: object, cancelled: Callable[[], bool], **__: object) -> NoReturn:
+        folds.append(threading.current_thread().name)
+        fitting.set()
+        while not cancelled():  # a fit that would never end
+            time.sleep(0.001)
+        raise Cancelled
+
+    monkeypatch.setattr(search_module, "cores", lambda: 2)
+    endless = replace(MODELS["mnb"], load_fit=lambda: predict_all)
+    monkeypatch.setattr(function_module, "MODELS", {"mnb": endless})
+    with threads_that_end(), ThreadPoolExecutor(1) as pool:
+        search = pool.submit(run, decode(folds=20, repeats=100), cancelled.is_set)
+        assert fitting.wait(DEADLINE_S)
+        cancelled.set()
+        with pytest.raises(Cancelled):
+            search.result(DEADLINE_S)
+    assert 1 <= len(folds) <= 2
+
+
+@contextmanager
+def threads_that_end() -> Iterator[None]:
+    """At its end wait for the threads that were begun within."""
     before = set(threading.enumerate())
-    with pytest.raises(Cancelled):
-        run(request, cancelled)
-    assert [count >= 2 for count in asked] == [False] * (len(asked) - 1) + [True]
+    yield
     for thread in set(threading.enumerate()) - before:
-        thread.join()  # a fit that was under way ends by itself
-    assert len(begun) - asked[-1] <= cores()  # those that had passed the last look at the flag
-    assert len(begun) < folds * repeats
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive(), thread.name
 
 
 @given(st.lists(st.sampled_from([0.1, 0.5, 0.9, float("nan")]), min_size=1))
@@ -170,30 +207,23 @@ def test_the_perceptrons_shape_follows_the_number_of_texts():
     assert hidden_sizes(10, 2) == [(3, 3), (2, 2)]
 
 
-@pytest.mark.parametrize("model", get_args(Model))
+@pytest.mark.parametrize("model", NAMES)
 def test_the_peers_grid_is_one_that_a_request_may_name(model: str):
-    grid = peer_grid(model, 252, 2)
-    assert set(grid) <= set(PARAMETERS[model])
+    grid = MODELS[model].peer_grid(252, 2)
+    assert set(grid) <= set(MODELS[model].parameters)
     assert np.prod([len(values) for values in grid.values()]) <= MAX_POINTS
     request = decode(model=model, repeats=1, grid=grid)
     assert run(request).reply == run(decode(model=model, repeats=1)).reply or model == "mlpc"
 
 
-def compiled() -> dict[str, int]:
-    """How many signatures each of the application's kernels is compiled for."""
-    kernels = {
-        f"{name}.{attribute}": value
-        for name, module in list(sys.modules.items())
-        if name.startswith("app.")
-        for attribute, value in vars(module).items()
-        if isinstance(value, Dispatcher)
-    }
-    return {name: len(kernel.signatures) for name, kernel in kernels.items()}
-
-
-def test_warming_up_leaves_nothing_to_compile_for_the_first_request():
-    warm_up()
-    before = compiled()
-    assert before
-    run(decode(model="pac", repeats=1))
-    assert compiled() == before
+def test_warming_up_leaves_nothing_to_compile_for_the_first_request(root: Path):
+    """In a process of its own: what other tests compiled would not be missed here."""
+    code = (
+        "import app_kernels, json; from app.function import warm_up; warm_up(); warm = app_kernels.versions();"
+        "app_kernels.request_each_model(); print(json.dumps([warm, app_kernels.versions()]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(root), str(Path(__file__).parent)))}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    warm, requested = json.loads(ended.stdout)
+    assert any(warm.values())
+    assert requested == warm

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.models.fits.layout import aligned_zeros, by_first_met
-from app.text.tfidf import Matrix
+from app.text.matrix import Matrix
 
 ROWS = st.lists(st.lists(st.integers(0, 9), unique=True), min_size=1, max_size=8)
 

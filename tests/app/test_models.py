@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import corpora
 import numpy as np
 import pytest
 from sklearn.model_selection import ParameterGrid
 
-from app.models.classifier import UNFITTED, predict_all
-from app.models.estimators import estimator, sklearn_grid, sklearn_parameters
+from app.errors import Cancelled
+from app.models import MODELS, NAMES
+from app.models.declaration import UNFITTED
 from app.models.fits import logistic
-from app.models.grids import peer_grid
 from app.text.corpus import read_corpus
 from app.text.dataset import read_dataset
 from app.text.tfidf import fold_matrices
 
-MODELS = ("pac", "log", "mnb", "mlpc", "svc", "dt", "kn", "rf")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """A fit that ends unconverged is a point of the grid like any other."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def never() -> bool:
@@ -32,30 +43,76 @@ def fold(labels: int):
     return train, dataset.target[fit], other
 
 
+def peer_points(model: str, texts: int, labels: int) -> list[dict[str, Any]]:
+    return list(ParameterGrid(MODELS[model].peer_grid(texts, labels)))
+
+
 @pytest.mark.parametrize("labels", [2, 3])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NAMES)
 def test_every_point_of_a_grid_predicts_what_its_own_estimator_predicts(model, labels):
     train, target, other = fold(labels)
-    points = list(ParameterGrid(peer_grid(model, len(target), labels)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        ours = predict_all(model, points, train, target, other, classes=labels, seed=5, cancelled=never)
-        assert (ours != UNFITTED).all()
-        for point, predicted in zip(points, ours, strict=True):
-            theirs = estimator(model, 5).set_params(**sklearn_parameters(model, point))
-            assert np.array_equal(predicted, theirs.fit(train.scipy().copy(), target).predict(other.scipy())), point
+    points = peer_points(model, len(target), labels)
+    ours = MODELS[model].predict_all(points, train, target, other, classes=labels, seed=5, cancelled=never)
+    assert (ours != UNFITTED).all()
+    for point, predicted in zip(points, ours, strict=True):
+        theirs = corpora.plain_estimator(model, 5, point)
+        assert np.array_equal(predicted, theirs.fit(train.scipy().copy(), target).predict(other.scipy())), point
+
+
+@pytest.mark.parametrize("model", NAMES)
+def test_a_model_without_a_fit_of_its_own_is_fitted_point_by_point(model):
+    train, target, other = fold(2)
+    points = peer_points(model, len(target), 2)[:2]
+    bare = replace(MODELS[model], load_fit=None)
+    ours = bare.predict_all(points, train, target, other, classes=2, seed=5, cancelled=never)
+    shared = MODELS[model].predict_all(points, train, target, other, classes=2, seed=5, cancelled=never)
+    assert np.array_equal(ours, shared)
+
+
+def test_a_point_that_scikit_learn_refuses_is_unfitted_and_the_others_are_not():
+    train, target, other = fold(2)
+    bare = replace(MODELS["kn"], load_fit=None)
+    points: list[dict[str, Any]] = [{"n_neighbors": 1000}, {"n_neighbors": 3}]
+    ours = bare.predict_all(points, train, target, other, classes=2, seed=5, cancelled=never)
+    assert (ours[0] == UNFITTED).all()
+    assert (ours[1] != UNFITTED).all()
 
 
 def test_a_grid_leaves_the_matrices_of_the_fold_as_they_are():
     train, target, other = fold(2)
     before = [array.copy() for matrix in (train, other) for array in (matrix.starts, matrix.columns, matrix.values)]
-    for model in MODELS:
-        points = list(ParameterGrid(peer_grid(model, len(target), 2)))[:1]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            predict_all(model, points, train, target, other, classes=2, seed=5, cancelled=never)
+    for model in NAMES:
+        points = peer_points(model, len(target), 2)[:1]
+        for each in (MODELS[model], replace(MODELS[model], load_fit=None)):
+            each.predict_all(points, train, target, other, classes=2, seed=5, cancelled=never)
         after = [array for matrix in (train, other) for array in (matrix.starts, matrix.columns, matrix.values)]
         assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True)), model
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+@pytest.mark.parametrize("model", NAMES)
+def test_a_model_asks_many_times_whether_it_is_cancelled_and_stops_at_the_first_yes(model, labels):
+    train, target, other = fold(labels)
+    points = peer_points(model, len(target), labels)
+    asked = 0
+    yes = 0  # which of the questions is the first to be answered so; 0: none
+
+    def cancelled() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == yes
+
+    def predict() -> None:
+        MODELS[model].predict_all(points, train, target, other, classes=labels, seed=5, cancelled=cancelled)
+
+    predict()
+    questions = asked
+    assert questions >= len(points) // 2
+    for yes in (1, questions // 2, questions):
+        asked = 0
+        with pytest.raises(Cancelled):
+            predict()
+        assert asked == yes
 
 
 @pytest.mark.parametrize("l1_share", [0.0, 1.0])
@@ -63,14 +120,14 @@ def test_a_grid_leaves_the_matrices_of_the_fold_as_they_are():
 def test_logistic_weights_are_scikit_learns_bit_for_bit(strength, l1_share):
     """The smallest strength makes the weights' common scale so small that it is reset within an epoch."""
     train, target, _ = fold(2)
-    theirs = estimator("log", 3).set_params(C=strength, l1_ratio=l1_share).fit(train.scipy(), target)
+    theirs = MODELS["log"].estimator(3).set_params(C=strength, l1_ratio=l1_share).fit(train.scipy(), target)
     ours = logistic._fit(train, target, strength, l1_share, 3, never)
     assert ours is not None
     assert np.array_equal(ours, np.append(theirs.coef_[0], theirs.intercept_))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NAMES)
 def test_both_engines_try_the_points_in_the_same_order(model):
-    grid = peer_grid(model, 300, 2)
-    translated = [sklearn_parameters(model, point) for point in ParameterGrid(grid)]
-    assert translated == list(ParameterGrid(sklearn_grid(model, grid)))
+    grid = MODELS[model].peer_grid(300, 2)
+    translated = [MODELS[model].sklearn_point(point) for point in ParameterGrid(grid)]
+    assert translated == list(ParameterGrid(MODELS[model].sklearn_grid(grid)))

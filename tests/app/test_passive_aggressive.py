@@ -11,9 +11,8 @@ from sklearn.linear_model import PassiveAggressiveClassifier
 from sklearn.model_selection import ParameterGrid
 
 from app.errors import Cancelled
-from app.models.estimators import estimator, sklearn_parameters
+from app.models import MODELS
 from app.models.fits import passive_aggressive
-from app.models.grids import peer_grid
 from app.text.corpus import read_corpus
 from app.text.tfidf import fold_matrices
 
@@ -26,7 +25,7 @@ def fold(labels: int, texts: int = 120):
     return train, target[:cut], other
 
 
-POINTS = list(ParameterGrid(peer_grid("pac", 120, 2)))
+POINTS = list(ParameterGrid(MODELS["pac"].peer_grid(120, 2)))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
@@ -37,7 +36,7 @@ def test_two_labels_have_scikit_learns_decisions_to_the_last_bit(seed):
         POINTS, train, np.where(target == positive, 1.0, -1.0), other, shuffle_seed, lambda: False
     )
     for point, ours in zip(POINTS, decided, strict=True):
-        classifier = estimator("pac", seed).set_params(**sklearn_parameters("pac", point))
+        classifier = corpora.plain_estimator("pac", seed, point)
         theirs = classifier.fit(train.scipy(), target).decision_function(other.scipy())
         np.testing.assert_array_equal(ours, theirs, err_msg=str(point))
 
@@ -47,7 +46,7 @@ def test_three_labels_one_against_all_have_scikit_learns_classes(points):
     train, target, other = fold(labels=3)
     predicted = passive_aggressive.predict_all(points, train, target, other, classes=3, seed=5, cancelled=lambda: False)
     for point, ours in zip(points, predicted, strict=True):
-        classifier = estimator("pac", 5).set_params(**sklearn_parameters("pac", point)).fit(train.scipy(), target)
+        classifier = corpora.plain_estimator("pac", 5, point).fit(train.scipy(), target)
         np.testing.assert_array_equal(ours, classifier.predict(other.scipy()), err_msg=str(point))
 
 
@@ -58,7 +57,7 @@ def test_what_replaces_the_deprecated_classifier_has_its_mathematics(labels):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             old = PassiveAggressiveClassifier(max_iter=100_000, random_state=1, **point).fit(train.scipy(), target)
-        new = estimator("pac", 1).set_params(**sklearn_parameters("pac", point)).fit(train.scipy(), target)
+        new = corpora.plain_estimator("pac", 1, point).fit(train.scipy(), target)
         np.testing.assert_array_equal(new.coef_, old.coef_, err_msg=str(point))
         np.testing.assert_array_equal(new.intercept_, old.intercept_, err_msg=str(point))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from app.text.tfidf import Matrix
+from app.text.matrix import Matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,16 +16,18 @@ import numpy as np
 from numba import njit
 
 from app.errors import Cancelled
-from app.models.estimators import estimator, sklearn_parameters
+from app.models.declaration import UNFITTED
 from app.models.fits.layout import aligned_zeros, by_first_met
+from app.models.fits.one_by_one import one_by_one
+from app.models.logistic import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from app.models.grids import Point
-    from app.text.tfidf import Matrix
+    from app.models.parameters import Point
+    from app.text.matrix import Matrix
 
 MAX_EPOCHS = 1_000_000
 TOLERANCE = 1e-4
@@ -58,33 +60,46 @@ def predict_all(
     seed: int,
     cancelled: Callable[[], bool],
 ) -> NDArray[np.int64]:
-    """Class numbers of shape (points, other rows), -1 where the weights overflow; raises Cancelled."""
-    if classes == 2:  # noqa: PLR2004
-        train, other = by_first_met(train, other)
-    rows = other.scipy()
-    predicted: dict[tuple[float, float], NDArray[np.int64]] = {}
+    """Class numbers of shape (points, other rows), UNFITTED where the weights overflow; raises Cancelled."""
+    distinct: dict[tuple[float, float], Point] = {}
     for point in points:
-        strength, l1_share = key = _key(point)
-        if key in predicted:
-            continue
-        if cancelled():
-            raise Cancelled
-        if classes == 2:  # noqa: PLR2004
-            fitted = _fit(train, target, strength, l1_share, seed, cancelled)
-            predicted[key] = (
-                np.full(rows.shape[0], FAILED)
-                if fitted is None
-                else (rows @ fitted[:-1] + fitted[-1] > 0).astype(np.int64)
-            )
-        else:
-            classifier = estimator("log", seed).set_params(**sklearn_parameters("log", point))
-            predicted[key] = classifier.fit(train.scipy(), target).predict(rows)
-    return np.stack([predicted[_key(point)] for point in points])
+        distinct.setdefault(_key(point), point)
+    if classes == 2:
+        predicted = _predict_two(list(distinct), train, target, other, seed, cancelled)
+    else:
+        predict_each = one_by_one(MODEL)
+        predicted = predict_each(
+            list(distinct.values()), train, target, other, classes=classes, seed=seed, cancelled=cancelled
+        )
+    places = {key: place for place, key in enumerate(distinct)}
+    return predicted[[places[_key(point)] for point in points]]
 
 
 def _key(point: Point) -> tuple[float, float]:
-    parameters = sklearn_parameters("log", {"C": 1.0, "penalty": "l2"} | point)
+    """The strength and the share of l1: points that agree in both are the same fit."""
+    parameters = MODEL.sklearn_point({"C": 1.0, "penalty": "l2"} | point)
     return float(parameters["C"]), float(parameters["l1_ratio"])  # type: ignore[arg-type]
+
+
+def _predict_two(
+    keys: Sequence[tuple[float, float]],
+    train: Matrix,
+    target: NDArray[np.int64],
+    other: Matrix,
+    seed: int,
+    cancelled: Callable[[], bool],
+) -> NDArray[np.int64]:
+    """Class numbers of shape (keys, other rows) where there are two classes."""
+    train, other = by_first_met(train, other)
+    rows = other.scipy()
+    predicted = np.full((len(keys), rows.shape[0]), UNFITTED, np.int64)
+    for place, (strength, l1_share) in enumerate(keys):
+        if cancelled():
+            raise Cancelled
+        fitted = _fit(train, target, strength, l1_share, seed, cancelled)
+        if fitted is not None:
+            predicted[place] = rows @ fitted[:-1] + fitted[-1] > 0
+    return predicted
 
 
 def _fit(

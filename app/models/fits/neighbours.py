@@ -12,14 +12,15 @@ import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
 from app.errors import Cancelled
+from app.models.declaration import UNFITTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from app.models.grids import Point
-    from app.text.tfidf import Matrix
+    from app.models.parameters import Point
+    from app.text.matrix import Matrix
 
 
 def predict_all(
@@ -32,7 +33,7 @@ def predict_all(
     seed: int,  # noqa: ARG001 - nothing is drawn
     cancelled: Callable[[], bool],
 ) -> NDArray[np.int64]:
-    """Class numbers of shape (points, other rows), -1 for more neighbours than texts; raises Cancelled."""
+    """Class numbers of shape (points, other rows), UNFITTED for more neighbours than texts; raises Cancelled."""
     fitted, rows = train.scipy(), other.scipy()
     known: dict[tuple[Any, Any], NDArray[np.int64]] = {}
     for point in points:
@@ -40,7 +41,7 @@ def predict_all(
             raise Cancelled
         weights, neighbours = key = _key(point)
         if key not in known and neighbours > len(target):
-            known[key] = np.full(rows.shape[0], -1)
+            known[key] = np.full(rows.shape[0], UNFITTED)
         elif key not in known:
             classifier = KNeighborsClassifier(neighbours, weights=weights, algorithm="brute")
             known[key] = classifier.fit(fitted, target).predict(rows)

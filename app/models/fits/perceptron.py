@@ -19,14 +19,15 @@ from numba import njit
 from scipy.special import expit, xlogy
 
 from app.errors import Cancelled
+from app.models.declaration import UNFITTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from app.models.grids import Point
-    from app.text.tfidf import Matrix
+    from app.models.parameters import Point
+    from app.text.matrix import Matrix
 
     Floats = NDArray[np.float64]
 
@@ -55,7 +56,7 @@ def predict_all(
     seed: int,
     cancelled: Callable[[], bool],
 ) -> NDArray[np.int64]:
-    """Class numbers of shape (points, other rows), -1 where the weights overflow; raises Cancelled."""
+    """Class numbers of shape (points, other rows), UNFITTED where the weights overflow; raises Cancelled."""
     truth = target[:, np.newaxis] == (np.array([1]) if classes == 2 else np.arange(classes))
     predicted = np.empty((len(points), len(other.starts) - 1), np.int64)
     for members in _side_by_side(points, train.width):
@@ -68,7 +69,7 @@ def predict_all(
                 outputs = networks.outputs(other)[stopped]
                 classed = outputs[:, :, 0] > THRESHOLD if classes == 2 else outputs.argmax(axis=2)
                 sound = networks.finite()[stopped, np.newaxis]
-                predicted[[members[place] for place in networks.places[stopped]]] = np.where(sound, classed, -1)
+                predicted[[members[place] for place in networks.places[stopped]]] = np.where(sound, classed, UNFITTED)
                 networks.keep(~stopped)
     return predicted
 

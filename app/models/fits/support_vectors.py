@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
-    from app.models.grids import Point
-    from app.text.tfidf import Matrix
+    from app.models.parameters import Point
+    from app.text.matrix import Matrix
 
 MOST_KERNEL_BYTES = 1 << 28
 """Above this size of one pair of kernel matrices libsvm computes its rows itself, in the memory of its own cache."""

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
-    from app.models.grids import Point
-    from app.text.tfidf import Matrix
+    from app.models.parameters import Point
+    from app.text.matrix import Matrix
 
 CRITERIA = {"gini": Gini, "entropy": Entropy, "log_loss": Entropy}
 
