@@ -66,7 +66,7 @@ if [ -n "${packages% }" ]; then
   echo "installing Debian packages: $packages"
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
-  # sshd is started by the lab inside its own namespaces, never by its package on this machine: policy-rc.d says so.
+  # sshd is started by the lab inside its own namespaces, never by its package on this machine: policy-rc.d prevents it.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e $policy ]; then
     printf '#!/bin/sh\nexit 101\n' >$policy

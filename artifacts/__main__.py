@@ -36,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        wanted = release.load(release.architectures_of(options.arch))
+        files = release.load(release.architectures_of(options.arch))
         if options.command == "download":
-            _download(options.folder, wanted)
-        return _list(Folder(options.folder, wanted.pins), wanted)
+            _download(options.folder, files)
+        return _list(Folder(options.folder, files.pins), files)
     except ArtifactError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error.filename or options.folder}: {error.strerror}; set FAASBED_ARTIFACTS", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; run it again to go on", file=sys.stderr)
+        print("stopped; run it again to resume", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _download(path: Path, wanted: Release) -> None:
+def _download(path: Path, needed: Release) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / ".lock", timeout=0)
@@ -70,18 +70,18 @@ def _download(path: Path, wanted: Release) -> None:
         raise ArtifactError(f"{path} cannot be written: {error.strerror}; set FAASBED_ARTIFACTS") from error
     console = Console(highlight=False, soft_wrap=True)
     try:
-        folder = Folder(path, wanted.pins)
+        folder = Folder(path, needed.pins)
         with download.client() as http:
-            for file in wanted.files:
+            for file in needed.files:
                 _download_file(folder, file, http, console)
-        for architecture in wanted.architectures:
+        for architecture in needed.architectures:
             _pack_images(folder, architecture, console)
     finally:
         lock.release()
 
 
 def _download_file(folder: Folder, file: File, http: httpx.Client, console: Console) -> None:
-    state = folder.state(file.name, file.url, folder.due(file))
+    state = folder.state(file.name, file.url, folder.expected(file))
     if state.kind != "good":
         mirror = os.environ.get("FAASBED_MIRROR", "").rstrip("/") or release.ORIGIN
         columns = (TextColumn(file.name), BarColumn(20), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
@@ -92,14 +92,14 @@ def _download_file(folder: Folder, file: File, http: httpx.Client, console: Cons
                 progress.update(task, completed=done_bytes, total=total_bytes)
 
             url = file.url.replace(release.ORIGIN, mirror, 1)
-            known = folder.due(file)
+            known = folder.expected(file)
             sha256 = download.fetch(http, url, folder.path / file.name, known, meter)
         if file.executable:
             (folder.path / file.name).chmod(0o755)
-        trust = "verified" if known else f"its SHA-256 is recorded, being the first that was seen: {sha256}"
+        trust = "verified" if known else f"the first download is trusted; its sha256 is recorded: {sha256}"
         console.print(f"{file.name}: downloaded, {trust}")
     else:
-        sha256 = str(folder.due(file))
+        sha256 = str(folder.expected(file))
     folder.record(file.name, file.url, sha256)
 
 
@@ -109,9 +109,9 @@ def _pack_images(folder: Folder, architecture: str, console: Console) -> None:
         return
     images.check_programs()
     store, partial = folder.path / f"{name}.blobs", folder.path / f"{name}.partial"
-    wanted, pulled = _images(folder), []
-    for number, image in enumerate(wanted, 1):
-        console.print(f"{name}: image {number} of {len(wanted)}, {image}")
+    names, pulled = _images(folder), []
+    for number, image in enumerate(names, 1):
+        console.print(f"{name}: image {number} of {len(names)}, {image}")
         sha256 = images.pull(image, architecture, store, lambda image: folder.recorded(image, image))
         if "@" not in image:
             folder.record(image, image, sha256)
@@ -129,8 +129,8 @@ def _images(folder: Folder) -> list[str]:
 
 def _contents(folder: Folder) -> str:
     """What an archive is made of, as one word in place of an address: a digest over the images' names and digests."""
-    found = [(image, folder.recorded(image, image)) for image in _images(folder)]
-    return f"images:{hashlib.sha256(json.dumps(found).encode()).hexdigest()}"
+    digests = [(image, folder.recorded(image, image)) for image in _images(folder)]
+    return f"images:{hashlib.sha256(json.dumps(digests).encode()).hexdigest()}"
 
 
 def _archive_state(folder: Folder, architecture: str) -> State:
@@ -140,15 +140,15 @@ def _archive_state(folder: Folder, architecture: str) -> State:
     return folder.state(name, contents, folder.recorded(name, contents))
 
 
-def _list(folder: Folder, wanted: Release) -> int:
-    states = [folder.state(file.name, file.url, folder.due(file)) for file in wanted.files]
-    states += [_archive_state(folder, architecture) for architecture in wanted.architectures]
+def _list(folder: Folder, needed: Release) -> int:
+    states = [folder.state(file.name, file.url, folder.expected(file)) for file in needed.files]
+    states += [_archive_state(folder, architecture) for architecture in needed.architectures]
     print(folder.path)
     for state in states:
         size = f"{state.size_bytes / MEGA:.1f} MB" if state.size_bytes else ""
         print(f"  {state.name:34} {size:>9}  {state.words}")
     absent = sum(not state.usable for state in states)
-    print(f"{len(states) - absent} of {len(states)} there{'; run: make artifacts' if absent else ''}")
+    print(f"{len(states) - absent} of {len(states)} usable{'; run: make artifacts' if absent else ''}")
     return 1 if absent else 0
 
 

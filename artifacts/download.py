@@ -48,7 +48,7 @@ def fetch(
     """Download ``url`` to ``path`` and return its SHA-256, which has to be ``sha256`` where that is known.
 
     Until then the bytes are in ``path`` with ``.partial`` behind its name, where the next call goes on. A file whose
-    SHA-256 is not known is begun anew: nothing would tell that it was put together from two versions.
+    SHA-256 is not known is downloaded from its start: nothing would show that it was put together from two versions.
 
     Raises:
         ArtifactError: the file is not there, no network, cut off again and again, tampered with, no room on the disk.
@@ -59,20 +59,20 @@ def fetch(
             partial.unlink(missing_ok=True)
         resumed = partial.exists()
         _fetch_all(http, url, partial, meter, pause_s)
-        found = sha256_of(partial)
-        if resumed and sha256 not in {None, found}:
+        actual = sha256_of(partial)
+        if resumed and sha256 not in {None, actual}:
             # What was there before may be another version's beginning: only a whole download proves anything.
             partial.unlink()
             _fetch_all(http, url, partial, meter, pause_s)
-            found = sha256_of(partial)
-        if sha256 not in {None, found}:
+            actual = sha256_of(partial)
+        if sha256 not in {None, actual}:
             partial.unlink()
             raise ArtifactError(
-                f"{url} is not the file it should be: its SHA-256 is {found}, {sha256} is due; it was deleted: "
+                f"unexpected file at {url}: expected sha256 {sha256}, got {actual}; it was deleted: "
                 "try again or from another mirror, and trust neither until they agree"
             )
         partial.replace(path)
-    return found
+    return actual
 
 
 def _fetch_all(http: httpx.Client, url: str, partial: Path, meter: Meter, pause_s: float) -> None:
@@ -84,14 +84,14 @@ def _fetch_all(http: httpx.Client, url: str, partial: Path, meter: Meter, pause_
             if not reason:
                 return
         except httpx.InvalidURL as error:
-            raise ArtifactError(f"{url} is no address: {error}; correct FAASBED_MIRROR") from error
+            raise ArtifactError(f"invalid address {url}: {error}; correct FAASBED_MIRROR") from error
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
         after = partial.stat().st_size if partial.exists() else 0
         failures = 0 if after > before else failures + 1
         if failures == ATTEMPTS:
             raise ArtifactError(
-                f"{url} was cut off {ATTEMPTS} times ({reason}); {after} bytes are kept: run it again to go on"
+                f"{url} was cut off {ATTEMPTS} times ({reason}); {after} bytes are kept: run it again to resume"
                 if after
                 else f"{url} cannot be reached ({reason}); check the network and the proxy, or set FAASBED_MIRROR"
             )

@@ -1,4 +1,4 @@
-"""The artifacts' folder: what is there, which address it came from, and what it is held against."""
+"""The artifacts' folder: what is there, which address it came from, and what it is compared with."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a file of the folder is: ``good``, ``unknown`` (nothing to hold it against), or not usable, and why."""
+    """What a file of the folder is: ``good``, ``unknown`` (no checksum is known), or not usable, and why."""
 
     name: str
     kind: str
@@ -68,24 +68,24 @@ class Folder:
         entry = self._entries.get(name)
         return self._pins.get(name) or (entry.sha256 if entry and entry.url == url else None)
 
-    def due(self, file: File) -> str | None:
+    def expected(self, file: File) -> str | None:
         """The SHA-256 a file must have: its pin, the release's own, the first download's; None where none is known."""
         if file.sums and file.name not in self._pins:
             return self._listed(file)
         return self.recorded(file.name, file.url)
 
-    def state(self, name: str, url: str, due: str | None) -> State:
-        """Hold a file against what it must be."""
+    def state(self, name: str, url: str, expected: str | None) -> State:
+        """Compare a file with what it must be."""
         path = self.path / name
         if not path.is_file():
             return State(name, "missing", "missing")
         size_bytes, entry = path.stat().st_size, self._entries.get(name)
         if entry and entry.url != url:
-            return State(name, "stale", "another version's", size_bytes)
-        if due is None:
-            return State(name, "unknown", "put here by hand: nothing to hold it against", size_bytes)
-        if sha256_of(path) != due:
-            return State(name, "damaged", f"damaged or tampered with: SHA-256 is not {due}", size_bytes)
+            return State(name, "stale", "of another version", size_bytes)
+        if expected is None:
+            return State(name, "unknown", "put here by hand, not verified: no checksum is known", size_bytes)
+        if sha256_of(path) != expected:
+            return State(name, "damaged", f"damaged or tampered with: expected sha256 {expected}", size_bytes)
         words = "verified" if entry else "put here by hand, verified"
         return State(name, "good", words, size_bytes)
 

@@ -33,12 +33,12 @@ def images_of(path: Path) -> list[str]:
     """The images that a file of Kubernetes manifests names, Knative's sidecar among them.
 
     Raises:
-        ArtifactError: the file is no YAML.
+        ArtifactError: the file is not YAML.
     """
     try:
         documents = list(yaml.load_all(path.read_text("utf-8"), Loader=yaml.CSafeLoader))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path} is no YAML; delete it and run `make artifacts`") from error
+        raise ArtifactError(f"{path} is not YAML; delete it and run `make artifacts`") from error
     return sorted(set(_images_in(documents)))
 
 
@@ -84,16 +84,16 @@ def pull(image: str, architecture: str, store: Path, expected: Callable[[str], s
         ArtifactError: the registry does not have it, or has something else, or skopeo fails.
     """
     store.mkdir(parents=True, exist_ok=True)
-    due = image.partition("@sha256:")[2] or expected(image)
+    digest = image.partition("@sha256:")[2] or expected(image)
     repository = repository_of(image)
-    if due is None or not (store / due).is_file():
-        raw = _skopeo("inspect", "--raw", f"docker://{f'{repository}@sha256:{due}' if due else image}")
-        found = hashlib.sha256(raw).hexdigest()
-        if due not in {None, found}:
-            raise ArtifactError(f"{image} is not what it should be: its digest is sha256:{found}, sha256:{due} is due")
-        due = found
+    if digest is None or not (store / digest).is_file():
+        raw = _skopeo("inspect", "--raw", f"docker://{f'{repository}@sha256:{digest}' if digest else image}")
+        actual = hashlib.sha256(raw).hexdigest()
+        if digest not in {None, actual}:
+            raise ArtifactError(f"unexpected image {image}: expected digest sha256:{digest}, got sha256:{actual}")
+        digest = actual
         _keep(raw, store)
-    manifest = _manifest_of(image, store / due, architecture)
+    manifest = _manifest_of(image, store / digest, architecture)
     if not all((store / sha256).is_file() for sha256 in (manifest, *_blobs_of(store, manifest))):
         staged = store / f"{manifest}.partial"
         shutil.rmtree(staged, ignore_errors=True)
@@ -104,7 +104,7 @@ def pull(image: str, architecture: str, store: Path, expected: Callable[[str], s
                 blob.replace(store / blob.name)
         (staged / "manifest.json").replace(store / manifest)
         shutil.rmtree(staged)
-    return due
+    return digest
 
 
 def pack(images: Sequence[tuple[str, str]], store: Path, path: Path, architecture: str) -> None:
@@ -137,9 +137,9 @@ def pack(images: Sequence[tuple[str, str]], store: Path, path: Path, architectur
                 with (store / sha256).open("rb") as file:
                     archive.addfile(_member(f"blobs/sha256/{sha256}", (store / sha256).stat().st_size), file)
     except BrokenPipeError:
-        pass  # zstd has said why
+        pass  # zstd printed the reason
     if zstd.returncode:
-        raise ArtifactError(f"{path} cannot be written (zstd's own words are above); is there room?")
+        raise ArtifactError(f"{path} cannot be written (zstd's message is above); is there room?")
 
 
 def _member(name: str, size_bytes: int) -> tarfile.TarInfo:

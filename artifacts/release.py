@@ -51,10 +51,10 @@ def architectures_of(name: str) -> tuple[str, ...]:
     """
     if name == "all":
         return ARCHITECTURES
-    wanted = name or MACHINES.get(os.uname().machine, os.uname().machine)
-    if wanted not in ARCHITECTURES:
-        raise ArtifactError(f"there is nothing for architecture {wanted}; say which: ARCH=amd64, arm64 or all")
-    return (wanted,)
+    architecture = name or MACHINES.get(os.uname().machine, os.uname().machine)
+    if architecture not in ARCHITECTURES:
+        raise ArtifactError(f"unsupported architecture {architecture}: expected ARCH=amd64, arm64 or all")
+    return (architecture,)
 
 
 def load(architectures: Sequence[str], path: Path = VERSIONS) -> Release:

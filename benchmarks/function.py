@@ -11,7 +11,7 @@ Growth: the fast engine on 315, 3150 and 31,500 texts, each in a process of its 
 ``idle`` is the process that has served the peer's example before, as a replica has served its warm-up (interpreter,
 libraries, compiled code: the same for any number of texts), ``peak`` its most while it serves the request, and
 ``x JSON`` the difference as a multiple of the request's bytes, which are among it until they are decoded. ``of all`` is
-the whole peak as a multiple of them. A line that takes longer than --most-s seconds is given up and says so.
+the whole peak as a multiple of them. A line that takes longer than --most-s seconds is given up, which the table shows.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def grow(example: dict[str, Any], model: str, size: int, most_s: float) -> dict[
         release_memory()
         idle_mb = memory_mb("VmRSS")
         body = file.read()
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # proc(5): VmHWM begins anew
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # proc(5): resets VmHWM
     started, cpu = time.perf_counter(), time.process_time()
     request = msgspec.structs.replace(decoder.decode(body), model=model)
     json_mb = len(body) / 1e6

@@ -25,7 +25,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def news() -> Path:
-    """The peer's own example: 315 real news texts; the test is skipped, and says so, where it is not at hand."""
+    """The peer's own example: 315 real news texts; the test is skipped with that reason where it is not there."""
     if not NEWS.exists():
         pytest.skip(f"the peer's example news-315.json is not at {NEWS}")
     return NEWS

@@ -61,7 +61,7 @@ class TrialLab:
         return f"{self.prefix}-{node}"
 
     def describe(self, groups: dict[str, tuple[str, ...]] = PAPER_NODES) -> None:
-        """Write the inventory: hosts of ours in the shape of the project's own, whose SSH settings they use."""
+        """Write the inventory: hosts of the test in the shape of the project's own, whose SSH settings they use."""
         names = [name for members in groups.values() for name in members]
         hosts = {
             name: {"ansible_host": self.management_address(place), "data_address": self.data_address(place)}
