@@ -32,6 +32,7 @@ class Service:
     congestion_control: str
     timeout_s: float
     scale_to_zero: bool = False
+    module: str | None = None
 
     @property
     def url(self) -> str:
@@ -48,6 +49,7 @@ class Service:
             "congestion_control": self.congestion_control,
             "timeout_s": self.timeout_s,
             **({"scale_to_zero": True} if self.scale_to_zero else {}),
+            **({"module": self.module} if self.module else {}),
         }
 
 
@@ -139,6 +141,7 @@ def _service(scenario: Scenario, inventory: Inventory, platform: Platform, index
         congestion_control=scenario.transport.congestion_control,
         timeout_s=scenario.requests.timeout_s,
         scale_to_zero=scenario.function.scale_to_zero,
+        module=scenario.function.module,
     )
 
 

@@ -81,7 +81,7 @@ def test_a_finished_run_goes_on_without_measuring_anything_again(run: Path, root
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--scenario", "egde"], "scenario 'egde': there is no file"),
+        (["--scenario", "egde"], "unknown scenario 'egde'"),
         (["--inventory", "moon"], "inventory 'moon': there is no"),
         (["--dataset", "/nowhere.json"], "/nowhere.json"),
         (["--run", "no-such-run"], "there is no run 'no-such-run'"),

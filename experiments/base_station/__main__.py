@@ -87,7 +87,7 @@ def _run(folder: Path, base_station: str) -> None:
 
             driver.run(report)
         except Exception as error:
-            with suppress(OSError):  # the disk may be full: the log, or its lack, says so
+            with suppress(OSError):  # the disk may be full: then the log, or its lack, tells
                 status.write(folder, replace(current, state="failed", error=_sentence(error)))
             raise
         status.write(folder, replace(current, state="done"))

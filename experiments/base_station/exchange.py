@@ -150,7 +150,7 @@ def _wait_until_acknowledged(connection: socket.socket, timeout_s: float) -> Non
     """
     unsent = array.array("i", [0])
     until = time.monotonic() + timeout_s
-    with suppress(OSError):  # the connection broke: reading the answer says so
+    with suppress(OSError):  # the connection broke: reading the answer fails with the reason
         while time.monotonic() < until:
             fcntl.ioctl(connection, termios.TIOCOUTQ, unsent)
             if unsent[0] == 0 or select.select([connection], [], [], 0.001)[0]:

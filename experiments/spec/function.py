@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from experiments.spec.fields import Model
 
@@ -25,9 +25,20 @@ class FunctionSpec(Model):
         default=False,
         description="Replicas end when idle and start with the next request, where the platform can do that (knative).",
     )
+    module: str | None = Field(
+        default=None,
+        description="The Python module that is served; the study's unless it is set (docs/your-own-function.md).",
+    )
     model: str | None = Field(
         default=None, description="The model that the workload training trains; `pac` unless it is set."
     )
     options: dict[str, Any] | None = Field(
         default=None, description="Options of the function for that workload, such as `folds` (app/README.md)."
     )
+
+    @field_validator("module")
+    @classmethod
+    def _module_can_be_imported(cls, module: str | None) -> str | None:
+        if module is not None and not all(part.isidentifier() for part in module.split(".")):
+            raise ValueError(f"invalid module {module!r}: expected the name of a Python module, such as app.word_count")
+        return module

@@ -77,10 +77,9 @@ class LinkSpec(Model):
         distribution = self.distribution or "normal"
         most_ms = self.delay_ms / DEPTH[distribution]
         if self.jitter_ms > most_ms:
-            share = "a quarter of" if distribution == "normal" else f"{distribution} bears with"
             raise ValueError(
-                f"jitter_ms {self.jitter_ms:g} is more than {share} delay_ms {self.delay_ms:g}: a {distribution} "
-                f"distribution would fall below zero; use at most {most_ms:g}"
+                f"jitter_ms {self.jitter_ms:g} is too large for a {distribution} distribution at delay_ms "
+                f"{self.delay_ms:g}, which would fall below zero; use at most {most_ms:g}"
             )
         return self
 

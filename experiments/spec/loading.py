@@ -76,7 +76,7 @@ def _path_of(name: str, folder: Path = Path()) -> Path:
     path = folder / name if name.endswith((".yaml", ".yml")) else SCENARIOS / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(entry.stem for entry in SCENARIOS.glob("*.yaml")))
-        raise SpecError(f"scenario {name!r}: there is no file {path}. Known scenarios: {known}; or give a .yaml file.")
+        raise SpecError(f"unknown scenario {name!r}: {path} does not exist; expected {known}, or a .yaml file")
     return path
 
 

@@ -39,7 +39,7 @@ class Trainer:
         """
         if self._process.stdin is None:
             raise WorkloadError("the base station's trainer has no standard input")
-        with suppress(BrokenPipeError):  # it ended: there will be no answer, which says so
+        with suppress(BrokenPipeError):  # it ended: there is no answer, which is an error below
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()
         return self._answer()

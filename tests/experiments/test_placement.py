@@ -26,9 +26,8 @@ def with_links(*links: dict[str, Any], name: str = "edge") -> Experiment:
 def on(platform: str) -> Inventory:
     """Return the paper's nodes with another platform."""
     nodes = inventory()
-    for variables in nodes.variables.values():
-        variables["function_platform"] = platform
-    return nodes
+    variables = {host: {**known, "function_platform": platform} for host, known in nodes.variables.items()}
+    return Inventory(nodes.name, nodes.groups, variables)
 
 
 def pairs(placed: Placement) -> list[tuple[str, str]]:
@@ -187,3 +186,12 @@ def test_replicas_that_scale_to_zero_are_left_idle_until_they_have_ended() -> No
 def test_a_platform_that_is_not_there_is_answered_with_those_that_are() -> None:
     with pytest.raises(SpecError, match="unknown function_platform 'openfaas'; expected one of process, knative"):
         place(paper(), on("openfaas"))
+
+
+def test_a_scenario_may_name_the_module_that_is_served() -> None:
+    experiment = only("edge", 1)
+    scenario = experiment.scenarios[0]
+    served = scenario.model_copy(update={"function": scenario.function.model_copy(update={"module": "app.words"})})
+    (service,) = place(experiment.model_copy(update={"scenarios": (served,)}), inventory()).services.values()
+    assert service.variables()["module"] == "app.words"
+    assert "module" not in place(experiment, inventory()).services["edge"].variables()
