@@ -53,8 +53,8 @@ class Cluster:
     token_file: Path
     # What each compute node had on it before it became a part of the cluster.
     before: dict[str, set[str]]
-    # What the first run of the playbook said.
-    said: str
+    # What the first run of the playbook printed.
+    output: str
 
     def provision(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run playbooks/cluster.yml, as a user would."""

@@ -123,8 +123,8 @@ class TrialLab:
         hosts = yaml.safe_load((self.folder / "nodes.json").read_text(encoding="utf-8"))["nodes"]
         options = ["IdentitiesOnly=yes", "StrictHostKeyChecking=yes", f"UserKnownHostsFile={self.folder}/known_hosts"]
         ssh = ["ssh", "-F", "none", "-i", str(self.folder / "id_ed25519"), "-o", "BatchMode=yes"]
-        given = [part for option in options for part in ("-o", option)]
-        return run([*ssh, *given, f"root@{hosts[node]['management_address']}", "--", *command])
+        words = [part for option in options for part in ("-o", option)]
+        return run([*ssh, *words, f"root@{hosts[node]['management_address']}", "--", *command])
 
 
 @contextmanager
@@ -185,8 +185,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialLab]:
 def changed(finished: subprocess.CompletedProcess[str]) -> dict[str, int]:
     """What PLAY RECAP says was changed on each host; a run that failed is a failed test."""
     _expect(finished)
-    found = re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=0\s+failed=0", finished.stdout, re.MULTILINE)
-    return {host: int(count) for host, count in found}
+    recap = re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=0\s+failed=0", finished.stdout, re.MULTILINE)
+    return {host: int(count) for host, count in recap}
 
 
 def run(

@@ -178,6 +178,7 @@ def free_port() -> int:
         return port
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_an_image_on_debian_packages_starts_read_only_without_a_shell_and_trains(
     function_image: BuiltImage, news: Path
@@ -185,7 +186,7 @@ def test_an_image_on_debian_packages_starts_read_only_without_a_shell_and_trains
     run = function_image.run
     found = read_archive(function_image.build / "function.oci.tar")
     assert (function_image.build / "function.digest").read_text() == found.digest + "\n"
-    assert found.digest in function_image.said
+    assert found.digest in function_image.output
     assert found.packed_bytes < 250e6
     print(found)
     image = "localhost/faasbed-function:latest"

@@ -65,7 +65,7 @@ def test_a_second_run_changes_nothing_and_a_dry_one_says_so(cluster: Cluster) ->
 def test_the_token_is_a_secret_of_files(cluster: Cluster) -> None:
     token = cluster.token_file.read_text("utf-8")
     assert len(token) >= 32
-    assert token not in cluster.said
+    assert token not in cluster.output
     for path in (cluster.token_file, cluster.kubeconfig):
         assert path.stat().st_mode & 0o777 == 0o600
     for node in NODES:
