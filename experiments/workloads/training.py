@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
+from app import models
 from experiments.workloads.trainer import Trainer
-from experiments.workloads.workload import Outcome, Reply, ReplyError, Shared, Workload
+from experiments.workloads.workload import Outcome, Reply, ReplyError, SettingsError, Shared, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,15 @@ class Training(Workload[Settings]):
     name: ClassVar[str] = "training"
     settings_type = Settings
     _trainer: Trainer
+
+    @classmethod
+    def check(cls, settings: Settings) -> None:
+        """Refuse a model or an option that the function would refuse."""
+        try:
+            models.check(settings.model, settings.options)
+        except ValueError as error:
+            key = "function.options" if settings.model in models.NAMES else "function.model"
+            raise SettingsError(f"{key}: {error}") from error
 
     def open(self, shared: Shared) -> None:
         """Start the trainer, one for all scenarios."""

@@ -182,6 +182,22 @@ def test_a_run_resumes_with_the_workload_it_began_with(tmp_path: Path) -> None:
             {"function": {"nodes": ["edge"], "replicas": 2, "model": "pac"}},
             "function.model: the workload http has no such setting; it has body, share",
         ),
+        (
+            {"workload": "training", "function": {"nodes": ["edge"], "replicas": 2, "model": "svm"}},
+            "function.model: unknown model 'svm': expected one of pac, log, ",
+        ),
+        (
+            {"workload": "training", "function": {"nodes": ["edge"], "replicas": 2, "options": {"gird": {"C": [1]}}}},
+            "function.options: unknown option 'gird' of the model pac: expected one of folds, ",
+        ),
+        (
+            {"workload": "training", "function": {"nodes": ["edge"], "replicas": 2, "options": {"folds": 1}}},
+            "function.options: invalid option of the model pac: folds: expected `int` >= 2",
+        ),
+        (
+            {"workload": "training", "function": {"nodes": ["edge"], "replicas": 2, "options": {"grid": {"D": [1]}}}},
+            "function.options: ",
+        ),
     ],
 )
 def test_a_workload_that_is_not_there_or_lacks_a_setting_is_refused_with_file_and_key(
