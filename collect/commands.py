@@ -77,7 +77,7 @@ def write_report(options: argparse.Namespace) -> None:
             picture.save(target.figures)
         status.update("Writing the report")
         folder.write(target.report, page.render(loaded, analysis, pictures))
-    console.print(analysis.headline, highlight=False, markup=False)
+    _print(console, analysis.headline)
     _print(console, str(target.report))
 
 

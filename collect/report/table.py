@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from collect.analysis import wording
 
@@ -21,16 +23,22 @@ def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
     for comparison in analysis.comparisons:
         console.print(_comparison(comparison))
         for claim in comparison.claims:
-            console.print(f"[bold]{claim.verdict}[/]: {claim.claim} {claim.sentence}", highlight=False)
+            line = Text.assemble((claim.verdict, "bold"), f": {claim.claim} {claim.sentence}")
+            console.print(line, soft_wrap=True)
     for scenario in analysis.scenarios:
-        console.print(regime_sentence(scenario), highlight=False, markup=False)
+        _say(console, regime_sentence(scenario))
     for failure in analysis.failures:
         again = "measured again" if failure.measured_again else "not a data point"
         where = f"{failure.scenario}, repetition {failure.repetition}, attempt {failure.attempt}"
-        console.print(f"failed: {where} ({again}): {failure.error}", highlight=False, markup=False)
+        _say(console, f"failed: {where} ({again}): {failure.error}")
     for note in notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
-    console.print(analysis.headline, highlight=False, markup=False, style="bold")
+        _say(console, f"note: {note}")
+    _say(console, analysis.headline, style="bold")
+
+
+def _say(console: Console, sentence: str, style: str = "") -> None:
+    """Print a sentence as one line, which a terminal breaks by itself; names in it are never markup."""
+    console.print(sentence, soft_wrap=True, highlight=False, markup=False, style=style)
 
 
 def regime_sentence(scenario: Scenario) -> str:
@@ -45,7 +53,7 @@ def regime_sentence(scenario: Scenario) -> str:
 
 
 def _scenarios(analysis: Analysis) -> Table:
-    table = Table(title=f"Run {analysis.run}", title_justify="left")
+    table = Table(title=escape(f"Run {analysis.run}"), title_justify="left")
     for name in ("", "n", "failed", "median", "95 % interval", "coverage", "IQR", "min", "max"):
         table.add_column(name, justify="left" if not name else "right")
     for scenario in analysis.scenarios:
@@ -60,7 +68,7 @@ def _row(table: Table, name: str, scenario: Scenario, summary: Summary, places: 
         return wording.number(value) if places is None else f"{value:.{places}f}"
 
     table.add_row(
-        name,
+        escape(name),
         str(summary.n),
         str(scenario.failed),
         shown(summary.median),
@@ -73,7 +81,7 @@ def _row(table: Table, name: str, scenario: Scenario, summary: Summary, places: 
 
 
 def _comparison(comparison: Comparison) -> Table:
-    table = Table(title=f"{comparison.subject} against {comparison.reference}", title_justify="left")
+    table = Table(title=escape(f"{comparison.subject} against {comparison.reference}"), title_justify="left")
     for name in ("", "value", "95 % interval", "method"):
         table.add_column(name, justify="right" if name in ("value", "95 % interval") else "left")
     for name, estimate, places, signed in estimates(comparison):

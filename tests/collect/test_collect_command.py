@@ -33,6 +33,11 @@ def test_analyse_prints_the_table_and_writes_the_summary(tmp_path: Path, capsys:
     assert re.search(r"edge: response time \(s\) .* 20 .* 95\.9 %", output)
     assert "ratio of median response times" in output
     assert output.count("does not hold") == 2
+    assert any(line.startswith("The median response time of edge was 62 %") for line in output.splitlines())
+    assert any(
+        line.endswith("cloud was compute-bound: of its response time 49 % was network and gateway, 51 % compute.")
+        for line in output.splitlines()
+    )
     assert json.loads((folder / "analysis" / "summary.json").read_text())["run"] == RUN
 
 
@@ -83,6 +88,15 @@ def test_damaged_links_are_reported_and_do_not_stop_the_numbers(
     assert "links/after.json is damaged and was ignored: links.0" in report
     assert "manifest.json is damaged" in report
     assert capsys.readouterr().err == ""
+
+
+def test_a_scenario_named_like_markup_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path, all_records(("[red]edge[/]", "cloud"), 6), whole=False)
+    assert main(["analyse", "--results", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert "of [red]edge[/] was" in output
+    assert "[red]edge[/]: response time (s)" in output
+    assert "[red]edge[/] against cloud" in output
 
 
 def test_a_torn_line_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
