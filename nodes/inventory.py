@@ -21,7 +21,7 @@ class Inventory:
 
     name: str
     groups: Mapping[str, tuple[str, ...]]
-    variables: Mapping[str, Mapping[str, Any]]
+    variables: Mapping[str, dict[str, Any]]
 
     def hosts(self, group: str) -> tuple[str, ...]:
         """Return the hosts of a group; none when the inventory has no such group."""
