@@ -8,9 +8,11 @@ RESULTS ?= results
 RUN ?=
 ARCH ?=
 ROLE ?=
+VERBOSE ?=
 
 PYTHON := .venv/bin/python
-NODES := --inventory $(INVENTORY)
+TASKS := $(if $(filter-out 0,$(VERBOSE)),--verbose)
+NODES := --inventory $(INVENTORY) $(TASKS)
 WHAT := --scenario $(SCENARIO)
 # The end of a test run: the 15 slowest tests; pytest's -ra then names what was skipped, with reasons.
 LAST_LINES := --durations=15 --durations-min=0.1
@@ -20,7 +22,7 @@ LAST_LINES := --durations=15 --durations-min=0.1
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: INVENTORY=$(INVENTORY) SCENARIO=$(SCENARIO) REPETITIONS=$(or $(REPETITIONS),20) DATASET=$(DATASET) SEED=$(SEED) RESULTS=$(RESULTS) RUN=<run id> ARCH=<amd64, arm64 or all> ROLE=<folder of tests/roles or tests>"
+	@echo "Variables: INVENTORY=$(INVENTORY) SCENARIO=$(SCENARIO) REPETITIONS=$(or $(REPETITIONS),20) DATASET=$(DATASET) SEED=$(SEED) RESULTS=$(RESULTS) RUN=<run id> ARCH=<amd64, arm64 or all> ROLE=<folder of tests/roles or tests> VERBOSE=<1: print every Ansible task>"
 
 setup: ## install what is missing: .venv, Debian packages
 	@sh setup.sh testbed $(INVENTORY)
@@ -35,10 +37,10 @@ experiment: setup ## run the whole experiment and write report.html
 	@$(PYTHON) -m experiments experiment $(NODES) $(WHAT) --dataset "$(DATASET)" --seed $(SEED) --results "$(RESULTS)" $(if $(REPETITIONS),--repetitions $(REPETITIONS)) $(if $(RUN),--run "$(RUN)")
 
 collect: setup ## fetch a run's raw records from the base stations
-	@$(PYTHON) -m collect pull $(RUN) --results "$(RESULTS)"
+	@$(PYTHON) -m collect pull $(if $(RUN),"$(RUN)") $(TASKS) --results "$(RESULTS)"
 
 report: setup ## analyse a run's records and write report.html
-	@$(PYTHON) -m collect report $(RUN) --results "$(RESULTS)"
+	@$(PYTHON) -m collect report $(if $(RUN),"$(RUN)") --results "$(RESULTS)"
 
 reset: setup ## remove everything faasbed created on the nodes
 	@$(PYTHON) -m experiments reset $(NODES)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from listener import Heard
 
 from nodes.answers import AnswerError
 from nodes.errors import PlaybookError, UnreachableError
@@ -64,24 +65,6 @@ count = int(file.read_text()) + 1 if file.exists() else 1
 file.write_text(str(count))
 module.exit_json(changed=False, progress={"finished": count})
 """
-
-
-class Heard:
-    """Remembers what it hears."""
-
-    def __init__(self) -> None:
-        self.sentences: list[str] = []
-        self.tasks: list[str] = []
-        self.steps: list[tuple[str, dict[str, Any]]] = []
-
-    def say(self, sentence: str) -> None:
-        self.sentences.append(sentence)
-
-    def task(self, name: str) -> None:
-        self.tasks.append(name)
-
-    def progress(self, host: str, progress: dict[str, Any]) -> None:
-        self.steps.append((host, progress))
 
 
 @pytest.fixture

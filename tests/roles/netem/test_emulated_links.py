@@ -368,3 +368,4 @@ def test_a_kernel_without_netem_is_named_where_it_was_asked_for(wires: Wires):
     result = wires.links("a", "probed", [link("a", "b", 5)])
     assert result["backend"] == "emulator"
     assert result["reason"].startswith("emulator backend: this kernel has no sch_netem")
+    assert result["reason"].endswith("which is fine: the targets and the verification are the same")

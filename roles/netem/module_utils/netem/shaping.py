@@ -143,7 +143,10 @@ class Shaping:
             reason = self.backends[name].unusable()
             if reason is None:
                 self.backends[name].check(made)
-                return self.backends[name], f"{name} backend" + (f": {reasons[0]}" if reasons else "")
+                note = (
+                    f": {reasons[0]}, which is fine: the targets and the verification are the same" if reasons else ""
+                )
+                return self.backends[name], f"{name} backend{note}"
             reasons.append(reason)
         advice = "" if backend == "emulator" else " Load or install what is missing (Debian's kernels have it)"
         advice += " or set netem_backend: emulator." if backend == "kernel" else "." if advice else ""
