@@ -148,32 +148,25 @@ def link_check(
     for value in delays:
         counts[min(bins - 1, int((value - low) / (high - low) * bins))] += 1
     return {
-        "source": source,
-        "target": target,
-        "delay_ms": delay,
-        "jitter_ms": jitter,
-        "loss_percent": loss,
-        "rate_mbit": None,
-        "reorder": True,
-        "probes": 401,
-        "received": 400,
+        "link": {"source": source, "target": target, "shape": f"{delay:g} ms ± {jitter:g} ms, {loss:g} % loss"},
+        "family": 4,
         "clock": "shared",
-        "baseline_mean_ms": 0.05,
-        "baseline_sigma_ms": 0.01,
-        "mean_ms": mean,
-        "mean_low_ms": mean - 2 * sigma / 20,
-        "mean_high_ms": mean + 2 * sigma / 20,
-        "sigma_ms": sigma,
-        "sigma_low_ms": sigma * 0.93,
-        "sigma_high_ms": sigma * 1.07,
-        "lost": 1,
-        "loss_measured_percent": 100 / 401,
-        "loss_low_percent": 0.006,
-        "loss_high_percent": 1.38,
-        "reordered": 40,
+        "probes": {"sent": 401, "received": 400, "duplicated": 0, "stalled": 0},
+        "path": {"baseline": {"median_ms": 0.05, "sigma_ms": 0.01}, "control": None, "compensated_ms": None},
+        "delay": {
+            "mean_ms": mean,
+            "mean_low_ms": mean - 2 * sigma / 20,
+            "mean_high_ms": mean + 2 * sigma / 20,
+            "sigma_ms": sigma,
+            "sigma_low_ms": sigma * 0.93,
+            "sigma_high_ms": sigma * 1.07,
+        },
+        "expected": {"median_ms": delay, "sigma_ms": jitter},
+        "loss": {"count": 1, "percent": 100 / 401, "low_percent": 0.006, "high_percent": 1.38},
+        "reordered": {"count": 40, "percent": 10, "low_percent": 7.2, "high_percent": 13.4},
         "histogram": {"edges_ms": edges, "counts": counts},
         "ok": ok,
-        "problems": [] if ok else [f"jitter {sigma:.2f} ms, wanted {jitter} ms"],
+        "problems": [] if ok else [f"jitter {sigma:.2f} ms, expected {jitter} ms"],
     }
 
 
@@ -191,7 +184,7 @@ def links(seed: int, *, trouble: bool = False) -> dict[str, Any]:
     checks = [link_check(a, b, 1.25, 0.25, 0.02, random, ok=True) for a, b in edge]
     checks.append(link_check("bs", "cloud-1", 15, 3, 0.24, random, ok=True))
     checks.append(link_check("cloud-1", "bs", 15, 3, 0.24, random, ok=not trouble))
-    return {"schema": 1, "taken_at": "2026-11-24T04:00:00+00:00", "backend": "emulator", "links": checks}
+    return {"schema": 2, "taken_at": "2026-11-24T04:00:00+00:00", "backend": "emulator", "links": checks}
 
 
 MANIFEST = {

@@ -81,7 +81,7 @@ def _histograms(axes: Axes, checks: Sequence[Check]) -> None:
         else:
             axes.stairs(density, edges, color=INK, linewidth=0.9, label="after")
     _, link, first = checks[0]
-    delay_ms, sigma_ms = link.aim_ms
+    delay_ms, sigma_ms = (link.expected.median_ms, link.expected.sigma_ms) if link.expected else (0.0, 0.0)
     if first.target:
         edges, should = np.asarray(first.edges_ms), np.asarray(first.target)
         density = should / should.sum() / np.diff(edges)

@@ -263,7 +263,7 @@ class Link:
                     self.lost += 1
                     continue
                 else:
-                    frames = (frame,)
+                    frames = [frame]
                 came: float = min(seconds * 1_000_000_000 + nanoseconds - since_epoch, now)
                 for one in frames:
                     if held < size or len(on_their_way) >= limit:

@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.netem.addresses import listed, with_routed
-from ansible.module_utils.netem.baseline import paths_ms
+from ansible.module_utils.netem.baseline import Baseline
 from ansible.module_utils.netem.filters import TCP, UDP, Port
 from ansible.module_utils.netem.lease import Lease, alone
 from ansible.module_utils.netem.link import LinkError, read_links
 from ansible.module_utils.netem.shaping import Outcome, Shaping, check_node
-from ansible.module_utils.netem.tc import NodeError, routes
+from ansible.module_utils.netem.tc import routes
+from ansible.module_utils.node.errors import NodeError
 
 DOCUMENTATION = r"""
 module: netem_links
@@ -90,13 +90,13 @@ def act(module: AnsibleModule) -> dict[str, object]:
     if options["compensate"]:
         # Before the links are applied for the first time, and in a trial run, there may be nothing to know yet.
         needed = options["state"] == "present" and not module.check_mode
-        paths = paths_ms(folder, (link.target for link in mine), all_known=needed)
+        paths = Baseline.read(folder).paths_ms((link.target for link in mine), all_known=needed)
     backend, reason = shaping.preflight(options["backend"], mine, addresses, paths)
     about: dict[str, object] = {"backend": backend.name, "reason": reason}
     if options["state"] == "probed":
         now, _ = shaping.current()
-        recorded = [asdict(one.link) for one in shaping.recorded().values()]
-        return about | {"changed": False, "links": [asdict(one.link) for one in now.values()], "recorded": recorded}
+        recorded = [one.link.entry() for one in shaping.recorded().values()]
+        return about | {"changed": False, "links": [one.link.entry() for one in now.values()], "recorded": recorded}
     if mine and not module.check_mode:
         folder.mkdir(parents=True, exist_ok=True)
     about["drift"] = lease.lapsed() or shaping.drift()
@@ -105,7 +105,7 @@ def act(module: AnsibleModule) -> dict[str, object]:
     outcome = shaping.apply(mine, addresses, backend, paths, dry=module.check_mode)
     if not module.check_mode:
         lease.renew(options["lease_s"] if mine else 0)
-    return result(outcome) | about | {"links": [asdict(link) for link in mine]}
+    return result(outcome) | about | {"links": [link.entry() for link in mine]}
 
 
 def result(outcome: Outcome) -> dict[str, object]:

@@ -4,19 +4,25 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.netem.addresses import ends, listed, own
-from ansible.module_utils.netem.baseline import path_ms, remember, remembered
+from ansible.module_utils.netem.baseline import Baseline
 from ansible.module_utils.netem.emulator import counted, read_counters
-from ansible.module_utils.netem.gate import expected_mbit, judge, sentence, starved
-from ansible.module_utils.netem.link import Link, LinkError, read_links
+from ansible.module_utils.netem.gate import expected_mbit, judge, starved
+from ansible.module_utils.netem.link import LinkError, read_links
 from ansible.module_utils.netem.probe import measure, start_responder, stop_responders
 from ansible.module_utils.netem.stream import stream
-from ansible.module_utils.netem.tc import NodeError
+from ansible.module_utils.netem.verdict import Tcp
+from ansible.module_utils.node.errors import NodeError
+
+if TYPE_CHECKING:
+    from ansible.module_utils.netem.link import Link
+    from ansible.module_utils.netem.measurement import Measurement
+    from ansible.module_utils.netem.verdict import Verdict
 
 DOCUMENTATION = r"""
 module: netem_probes
@@ -71,82 +77,120 @@ problems: {description: The sentences of the links that are off., type: list, re
 STATES = ("responding", "silent", "baseline", "streamed", "judged")
 
 
+class Node:
+    """This node, as one that measures the links which leave it.
+
+    Args:
+        options: the module's.
+
+    Raises:
+        LinkError: a link that cannot be.
+        NodeError: an address that cannot be, or none in common with a target.
+    """
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        self.folder = Path(options["folder"])
+        addresses = listed(options["addresses"])
+        links = read_links(options["links"], list(addresses))
+        self.links = [link for link in links if link.source == options["node"]]
+        self.back = {link.source: link for link in links if link.target == options["node"]}
+        # The two addresses between which a link is probed, by target and family.
+        self.ends = {link.target: ends(link.source, link.target, addresses) for link in self.links}
+        self.baseline = Baseline.read(self.folder)
+
+    def measure_baseline(self) -> None:
+        """Probe the targets while no link is in force, and remember it."""
+        port, probes, interval_ms = (self.options[key] for key in ("port", "probes", "interval_ms"))
+        paths = {
+            target: {family: measure(*pair, port, probes, interval_ms).probes for family, pair in families.items()}
+            for target, families in self.ends.items()
+        }
+        self.baseline.with_measured(paths).write(self.folder)
+
+    def stream(self) -> dict[str, dict[str, float | None]]:
+        """Send by TCP over one link after the other and return what each carried, by target."""
+        streams = {}
+        for link in self.links:
+            family = min(self.ends[link.target])
+            mbit = stream(*self.ends[link.target][family], self.options["port"], self.options["stream_s"])
+            clear = self.baseline.probes(link.target, family)
+            streams[link.target] = asdict(Tcp(mbit, expected_mbit(link, self.back.get(link.target), clear)))
+        return streams
+
+    def measure(self, link: Link, family: int) -> Measurement:
+        """Probe a link by one family of addresses."""
+        pair, interface = self.ends[link.target][family], self.options["interface"]
+        before = read_counters(self.folder, interface, link.target)
+        measured = measure(
+            *pair,
+            self.options["port"],
+            self.options["probes"],
+            self.options["interval_ms"],
+            control_port=self.options["control_port"],
+            # A link of the kernel's is as punctual as the node's timers; an emulator makes up for them.
+            wait_ms=0 if before else link.delay.delay_ms,
+        )
+        if not before:
+            return measured
+        after = counted(self.folder, interface, link.target, before["in"] + measured.probes.sent)
+        return replace(measured, starved=starved(before, after))
+
+    def judge(self, link: Link, family: int, measured: Measurement) -> Verdict:
+        """Hold a measurement against its link."""
+        streamed = self.options["streams"].get(link.target) if family == min(self.ends[link.target]) else None
+        return judge(
+            link,
+            self.back.get(link.target),
+            measured,
+            self.baseline.probes(link.target, family),
+            self.baseline.path_ms(link.target) if self.options["compensated"] else None,
+            Tcp(**streamed) if streamed else None,
+        )
+
+    def verdicts(self) -> list[Verdict]:
+        """Measure and judge each link by each family."""
+        # In turn: two at once make each other late, on a node with one CPU by more than the jitter they are to measure.
+        first = [(link, family, self.measure(link, family)) for link in self.links for family in self.ends[link.target]]
+        return [self._settled(link, family, measured) for link, family, measured in first]
+
+    def _settled(self, link: Link, family: int, measured: Measurement) -> Verdict:
+        """Return the verdict on a link, which is measured again while it is off.
+
+        A moment at which the node was busy passes, a link that is wrong stays wrong. Where the machine itself stalls, as
+        one that shares its CPUs with others may for half a minute, a measurement says little about the link.
+        """
+        verdict = self.judge(link, family, measured)
+        before: list[str] = []
+        patient_until = time.monotonic() + self.options["patience_s"]
+        while not verdict.ok and (not before or (verdict.disturbed and time.monotonic() < patient_until)):
+            before.append(str(verdict))
+            verdict = self.judge(link, family, self.measure(link, family))
+        return verdict.after(before)
+
+
 def act(options: dict[str, Any]) -> dict[str, Any]:
     """Do what the state asks for and return the module's result."""
     if options["state"] == "silent":
         stop_responders()
         return {}
-    addresses = listed(options["addresses"])
     if options["state"] == "responding":
+        addresses = listed(options["addresses"]).get(options["node"], ())
         stop_responders()
-        for address in own(options["node"], addresses.get(options["node"], ())).values():
+        for address in own(options["node"], addresses).values():
             start_responder(address, options["port"], options["control_port"], options["seconds"])
         return {}
-    links = read_links(options["links"], list(addresses))
-    mine = [link for link in links if link.source == options["node"]]
-    paths = {link.target: ends(link.source, link.target, addresses) for link in mine}
-
-    folder = Path(options["folder"])
-    baselines = remembered(folder)
-    back = {link.source: asdict(link) for link in links if link.target == options["node"]}
-
-    def baseline(link: Link, family: int) -> dict[str, Any] | None:
-        return baselines.get(link.target, {}).get(str(family))
-
-    if options["state"] == "streamed":
-        streams = {}
-        for link in mine:
-            family = min(paths[link.target])
-            rate = stream(*paths[link.target][family], options["port"], options["stream_s"])
-            formula = expected_mbit(asdict(link), back.get(link.target), baseline(link, family))
-            streams[link.target] = {"tcp_mbit": rate, "tcp_formula_mbit": formula}
-        return {"streams": streams}
-
-    def probed(link: Link, family: int) -> dict[str, Any]:
-        before = read_counters(folder, options["interface"], link.target)
-        way, probes, interval_ms = paths[link.target][family], options["probes"], options["interval_ms"]
-        if options["state"] == "baseline":
-            found = measure(*way, options["port"], probes, interval_ms)
-        else:
-            # A link of the kernel's is as punctual as the node's timers; an emulator makes up for them.
-            wait_ms = 0 if before else link.delay_ms
-            found = measure(
-                *way, options["port"], probes, interval_ms, control_port=options["control_port"], wait_ms=wait_ms
-            )
-        if before:
-            expected = before["in"] + found["sent"]
-            after = counted(folder, options["interface"], link.target, expected)
-            found["starved"] = starved(before, after)
-        return found | {"family": family}
-
-    # In turn: two at once make each other late, on a node with one CPU by more than the jitter they are to measure.
-    measured = {link.target: {family: probed(link, family) for family in paths[link.target]} for link in mine}
+    node = Node(options)
     if options["state"] == "baseline":
-        remember(folder, {target: {str(family): one for family, one in by.items()} for target, by in measured.items()})
+        node.measure_baseline()
         return {}
-
-    def judged(link: Link, family: int, values: dict[str, Any]) -> dict[str, Any]:
-        streamed = options["streams"].get(link.target) if family == min(paths[link.target]) else None
-        own_ms = path_ms(baselines, link.target) if options["compensated"] else None
-        entry = judge(asdict(link), back.get(link.target), values, baseline(link, family), own_ms)
-        return entry | (streamed or {"tcp_mbit": None, "tcp_formula_mbit": None})
-
-    entries = []
-    for link in mine:
-        for family, values in measured[link.target].items():
-            entry = judged(link, family, values)
-            # A moment at which the node was busy passes, a link that is wrong stays wrong. Where the machine itself stalls,
-            # as one that shares its CPUs with others may for half a minute, a measurement says little about the link.
-            before: list[str] = []
-            patient_until = time.monotonic() + options["patience_s"]
-            while not entry["ok"] and (not before or (entry["disturbed"] and time.monotonic() < patient_until)):
-                before.append(sentence(entry))
-                entry = judged(link, family, probed(link, family))
-            entries.append(entry | {"measured_before": before})
+    if options["state"] == "streamed":
+        return {"streams": node.stream()}
+    verdicts = node.verdicts()
     return {
-        "links": entries,
-        "sentences": [sentence(entry) for entry in entries],
-        "problems": [sentence(entry) for entry in entries if not entry["ok"]],
+        "links": [verdict.entry() for verdict in verdicts],
+        "sentences": [str(verdict) for verdict in verdicts],
+        "problems": [str(verdict) for verdict in verdicts if not verdict.ok],
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.module_utils.netem.loss import Chain, correlated
+from ansible.module_utils.netem.chain import Chain, correlated
 from ansible.module_utils.netem.tables import DISTRIBUTIONS, SCALE, table
 from frames import Frame, send
 from scipy import stats

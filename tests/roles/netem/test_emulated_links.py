@@ -104,13 +104,13 @@ def test_a_second_run_changes_nothing_and_a_changed_value_that_link_only(wires: 
     assert {target: counters(wires, "a", target)["pid"] for target in ("b", "c")} == before
     assert wires.tc("a") == shown
     entry = wires.verdicts([changed[0]], probes=300)[0]
-    assert entry["median_ms"] == pytest.approx(7, abs=0.3)
+    assert entry["delay"]["median_ms"] == pytest.approx(7, abs=0.3)
 
 
 def test_a_link_that_is_gone_from_the_list_is_cleared(wires: Wires):
     wires.links("a", "present", [link("a", "b", 5), link("a", "c", 5)], backend="emulator")
     wires.links("a", "present", [link("a", "c", 5)], backend="emulator")
-    assert wires.verdicts([link("a", "b", 0), link("a", "c", 5)], probes=200)[0]["median_ms"] < 0.5
+    assert wires.verdicts([link("a", "b", 0), link("a", "c", 5)], probes=200)[0]["delay"]["median_ms"] < 0.5
     assert not (wires.folder / "a" / "data0-b.json").exists()
 
 
@@ -121,7 +121,7 @@ def test_frames_overtake_those_of_a_longer_delay_that_was_changed_and_a_link_wit
     wires.links("a", "present", [fast], backend="emulator")
     for _ in range(2):  # beside the old values' frame, and when it has left
         entry = wires.verdicts([fast], probes=500)[0]
-        assert (entry["problems"], entry["reordered"]) == ([], 0)
+        assert (entry["problems"], entry["reordered"]["count"]) == ([], 0)
 
 
 def test_order_is_kept_where_the_link_says_so(wires: Wires):
@@ -233,7 +233,7 @@ def test_a_killed_emulator_lets_nothing_through_and_is_noticed_and_mended(wires:
     wires.links("a", "present", asked, backend="emulator")
     os.kill(counters(wires, "a", "b")["pid"], signal.SIGKILL)
     entry = wires.verdicts(asked, probes=200)[0]
-    assert entry["received"] == 0
+    assert entry["probes"]["received"] == 0
     assert entry["problems"][-1] == "only 0 of 200 probes were answered"
     trial = wires.links("a", "present", asked, backend="emulator", check=True)
     assert trial["changed"]

@@ -6,7 +6,7 @@ from itertools import pairwise, product
 from random import Random
 
 import pytest
-from ansible.module_utils.netem.loss import Chain, correlated, independent, tails
+from ansible.module_utils.netem.chain import Chain, correlated, independent, tails
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats

@@ -57,8 +57,8 @@ def test_links_are_applied_once_verified_and_removed_without_a_trace(clear: Tria
     verified = clear.playbook("playbooks/verify.yml", *given(LINKS, netem_report_file=str(report)))
     assert set(changed(verified).values()) == {0}
     written = json.loads(report.read_text(encoding="utf-8"))
-    assert {(one["source"], one["target"]) for one in written["links"]} == {(a["source"], a["target"]) for a in LINKS}
-    assert all(one["ok"] and one["clock"] == "shared" and one["probes"] == 1000 for one in written["links"])
+    assert {(one["link"]["source"], one["link"]["target"]) for one in written["links"]} == {(a["source"], a["target"]) for a in LINKS}
+    assert all(one["ok"] and one["clock"] == "shared" and one["probes"]["sent"] == 1000 for one in written["links"])
     passed = (
         r"\d ms \(path alone [\d.]+\), round trip [\d.]+ ± [\d.]+ ms, "
         r"lost \d+ of 1000 \(notices [\d.]+ %\)(, overtaken [^:]+)?: ok"
@@ -81,7 +81,7 @@ def test_the_paths_own_delay_is_a_part_of_the_links_where_that_was_asked_for(cle
     verified = clear.playbook("playbooks/verify.yml", *options)
     assert set(changed(verified).values()) == {0}
     links = json.loads(report.read_text(encoding="utf-8"))["links"]
-    assert all(0 < one["compensated_ms"] < 0.25 and one["expected_median_ms"] < 1.251 for one in links)
+    assert all(0 < one["path"]["compensated_ms"] < 0.25 and one["expected"]["median_ms"] < 1.251 for one in links)
     refused = clear.playbook("playbooks/verify.yml", *given(asked))
     assert "In force are other links than asked for" in refused.stdout, "without the option they are other links"
 
@@ -97,7 +97,7 @@ def test_a_link_that_is_off_fails_verification_with_the_numbers_and_still_leaves
     assert refused.returncode != 0
     assert re.search(r"bs -> cloud-1: .*OFF: delay (29|30)\.\d+ ms, expected 15\.\d+ ± 0\.\d+ ms", refused.stdout)
     links = json.loads(report.read_text(encoding="utf-8"))["links"]
-    there, back = sorted(links, key=lambda one: str(one["source"]))
+    there, back = sorted(links, key=lambda one: str(one["link"]["source"]))
     assert (there["ok"], back["ok"], back["problems"]) == (False, True, [])
     assert there["measured_before"], "a link that is off is measured again"
     assert all("OFF: delay " in sentence for sentence in there["measured_before"])

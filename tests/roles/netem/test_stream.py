@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.netem.gate import expected_mbit, sentence
+from ansible.module_utils.netem.gate import expected_mbit
+from ansible.module_utils.netem.link import Link
+from ansible.module_utils.netem.measurement import Probes
 from ansible.module_utils.netem.stream import formula_mbit
 from wires import Wires, link
 
@@ -26,8 +28,10 @@ def test_the_formula_says_nothing_where_nothing_limits():
 
 
 def test_the_formula_takes_the_way_back_and_the_path_itself():
-    there, back = link("a", "b", 15, 3, 0.24), link("b", "a", 10)
-    clear = {"round_trip_ns": [1_000_000] * 5}
+    there = Link.between("a", "b", delay_ms=15, jitter_ms=3, loss_percent=0.24)
+    back = Link.between("b", "a", delay_ms=10)
+    once = (1_000_000,) * 5
+    clear = Probes(5, 2, 5, 5, once, once, once, shared_clock=False)
     assert expected_mbit(there, back, clear) == pytest.approx(9.653 * 30 / 26, rel=1e-3)
 
 
@@ -46,7 +50,7 @@ def test_a_link_shows_what_it_carries(wires: Wires):
         for node in ("a", "b"):
             wires.probes(node, "silent")
     assert set(streams) == {"b"}
-    assert 15 < streams["b"]["tcp_mbit"] < 20.5
-    assert streams["b"]["tcp_formula_mbit"] == 20
-    assert (entry["tcp_mbit"], entry["tcp_formula_mbit"]) == (streams["b"]["tcp_mbit"], 20)
-    assert "Mbit/s (formula 20): " in sentence(entry)
+    assert 15 < streams["b"]["mbit"] < 20.5
+    assert streams["b"]["formula_mbit"] == 20
+    assert entry["tcp"] == streams["b"]
+    assert "Mbit/s (formula 20): " in entry["sentence"]

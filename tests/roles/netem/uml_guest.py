@@ -66,12 +66,12 @@ def load_modules(modules: Iterable[str]) -> None:
 
 def off(entry: dict[str, Any]) -> str | None:
     """Return how a link's entry differs from what was asked for, beyond what the guest's clockwork explains."""
-    late_ms = abs(entry["median_ms"] - entry["expected_median_ms"])
-    if late_ms > COARSE_MS + COARSE_SHARE * entry["delay_ms"]:
-        return f"{entry['target']}: median {entry['median_ms']} ms, expected {entry['expected_median_ms']}"
-    wide_ms = abs(entry["quartile_sigma_ms"] - entry["expected_sigma_ms"])
-    if wide_ms > COARSE_SIGMA_MS + COARSE_SIGMA_SHARE * entry["expected_sigma_ms"]:
-        return f"{entry['target']}: sigma {entry['quartile_sigma_ms']} ms, expected {entry['expected_sigma_ms']}"
+    late_ms = abs(entry["delay"]["median_ms"] - entry["expected"]["median_ms"])
+    if late_ms > COARSE_MS + COARSE_SHARE * entry["link"]["delay_ms"]:
+        return f"median {entry['delay']['median_ms']} ms: {entry['sentence']}"
+    wide_ms = abs(entry["delay"]["quartile_sigma_ms"] - entry["expected"]["sigma_ms"])
+    if wide_ms > COARSE_SIGMA_MS + COARSE_SIGMA_SHARE * entry["expected"]["sigma_ms"]:
+        return f"sigma {entry['delay']['quartile_sigma_ms']} ms: {entry['sentence']}"
     return None
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import ansible.module_utils
 from ansible.module_utils import basic
-from wires import ROLE, ModuleFailedError, Wires
+from wires import ROLE, SHIPPED, ModuleFailedError, Wires
 
-ansible.module_utils.__path__.append(str(ROLE / "module_utils"))
+ansible.module_utils.__path__.extend(SHIPPED)
 
 # For the forks: what the modules import.
 from ansible.module_utils.netem import gate, lease, probe  # noqa: E402, F401

@@ -119,9 +119,9 @@ def verdicts(wires: Wires, right: set[tuple[str, int]], by: str = "IPv4") -> lis
         return [one for node in ("a", "b") for one in wires.probes(node, "judged", BOTH, **options)["links"]]
 
     def enough(entries: list[dict[str, Any]]) -> bool:
-        accepted = {(one["source"], one["family"]) for one in entries if one["ok"]}
-        wrong = [one for one in entries if (one["source"], one["family"]) not in right]
-        calm = all(one["widened_ms"] < CALM_MS and one["widened_sigma_ms"] < CALM_SIGMA_MS for one in wrong)
+        accepted = {(one["link"]["source"], one["family"]) for one in entries if one["ok"]}
+        wrong = [one for one in entries if (one["link"]["source"], one["family"]) not in right]
+        calm = all(one["gate"]["median_ms"] < CALM_MS and one["gate"]["sigma_ms"] < CALM_SIGMA_MS for one in wrong)
         return bool(accepted - right) or (accepted == right and calm)
 
     entries: list[dict[str, Any]] = patiently(measure, enough)

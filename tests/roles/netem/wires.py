@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "netem"
+SHIPPED = [str(ROLE.parent / role / "module_utils") for role in ("netem", "node")]
 NETWORK = "198.19.128"
 NETWORK6 = "2001:db8:6"
 # What AnsiballZ does on a node: the role's module_utils belong to ansible.module_utils, the options come as JSON.
 RUN_MODULE = f"""
 import json, runpy, sys
 import ansible.module_utils, ansible.module_utils.basic as basic
-ansible.module_utils.__path__.append({str(ROLE / "module_utils")!r})
+ansible.module_utils.__path__.extend({SHIPPED!r})
 basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = sys.argv[2].encode(), "legacy"
 runpy.run_path({str(ROLE / "library")!r} + "/" + sys.argv[1] + ".py", run_name="__main__")
 """

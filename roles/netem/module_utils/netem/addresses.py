@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from .tc import NodeError
+from ansible.module_utils.node.errors import NodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ def listed(addresses: Mapping[str, Any]) -> dict[str, list[str]]:
     for host, given in addresses.items():
         several = [given] if isinstance(given, str) else given
         if not isinstance(several, list) or not all(isinstance(one, str) for one in several):
-            raise NodeError(f"netem_addresses of {host} is {given!r}, but has to be an address or a list of them.")
+            raise NodeError(f"netem_addresses of {host} is {given!r}: expected an address or a list of them.")
         found[host] = several
     return found
 

@@ -12,9 +12,12 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import processes
+from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.process import end
+
 from .filters import SSH, Filters, preferences, tables
-from .tc import NodeError, exists, qdiscs, tc, tc_batch
+from .processes import on_this_node
+from .tc import exists, qdiscs, tc, tc_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +107,7 @@ class Emulator:
             tc("qdisc", "del", "dev", self.interface, "clsact")
         elif hooked and found:
             self._take_tables_away(preferences(self._listing()))
-        processes.end(self.processes().values(), EMULATORS)
+        end(self.processes().values(), EMULATORS)
         for path in self.folder.glob(f"{self.interface}-*"):
             path.unlink()
 
@@ -142,7 +145,7 @@ class Emulator:
         """Take a link away: filters first, so that its traffic is never without a way."""
         tc_batch(self.filters.drop(shaped))
         path = self._path(shaped)
-        processes.end([pid for link, pid in self.processes().items() if link == str(path)], EMULATORS)
+        end([pid for link, pid in self.processes().items() if link == str(path)], EMULATORS)
         for suffix in (".json", ".status", ".log"):
             path.with_suffix(suffix).unlink(missing_ok=True)
 
@@ -154,7 +157,7 @@ class Emulator:
         """Return the pid of each link's process on this interface, by the file that it was started with."""
         return {
             words[words.index(self.program) + 1]: pid
-            for pid, _, words in processes.on_this_node()
+            for pid, _, words in on_this_node()
             if self.program in words[:-1]
             and Path(words[words.index(self.program) + 1]).name.startswith(f"{self.interface}-")
         }

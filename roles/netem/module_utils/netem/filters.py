@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .tc import NodeError
+from ansible.module_utils.node.errors import NodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

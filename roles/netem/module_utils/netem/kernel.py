@@ -6,10 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.process import attempt
+
 from .filters import SSH, Commands, Filters
 from .tables import write_table
 from .tc import (
-    NodeError,
     Qdisc,
     exists,
     in_scratch,
@@ -17,7 +19,6 @@ from .tc import (
     overlays,
     qdiscs,
     restore_arguments,
-    run,
     segments,
     set_segments,
     tc,
@@ -51,7 +52,7 @@ class Kernel:
     def version(self) -> str:
         """The version of `tc`, "0" where it says none."""
         # "tc utility, iproute2-6.6.0, libbpf 1.3.0"
-        words = run("tc", "-V", check=False).stdout.replace(",", " ").split()
+        words = attempt("tc", "-V").stdout.replace(",", " ").split()
         return next((word.removeprefix("iproute2-") for word in words if word.startswith("iproute2-")), "0")
 
     def root(self) -> Qdisc:
@@ -156,7 +157,7 @@ class Kernel:
                     "Leave it out or set netem_backend: emulator."
                 )
         with tempfile.TemporaryDirectory() as folder:
-            for name in {link.distribution for link in links if link.jitter_ms}:
+            for name in {link.delay.distribution for link in links if link.delay.jitter_ms}:
                 write_table(name, Path(folder))
             commands: Commands = [["qdisc", "add", "dev", "lo", "root", "handle", ROOT, "htb"]]
             makers: list[Link | None] = [None]
@@ -165,10 +166,10 @@ class Kernel:
                 commands += made
                 makers += [link] * len(made)
             failed, said = tc_batch([*commands, ["qdisc", "show", "dev", "lo"]], scratch=True, tables=folder)
-        link = makers[failed] if failed is not None and failed < len(makers) else None
         if failed is not None:
+            refused = makers[failed] if failed < len(makers) else None
             raise NodeError(
-                f"{link.path if link else self.interface}: the kernel or tc (iproute2 {said_version}) of this node "
+                f"{refused.path if refused else self.interface}: the kernel or tc (iproute2 {said_version}) of this node "
                 f"cannot do this link: {said}. Leave out what it names or set netem_backend: emulator."
             )
         for number, link in enumerate(links, 1):
@@ -180,8 +181,8 @@ class Kernel:
                 )
 
     def _say(self, commands: Commands, link: Link) -> None:
-        if link.jitter_ms:
-            write_table(link.distribution, self.tables)
+        if link.delay.jitter_ms:
+            write_table(link.delay.distribution, self.tables)
         tc_batch(commands, tables=str(self.tables))
 
     def _make(self, interface: str, link: Link, number: int) -> Commands:

@@ -20,16 +20,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import processes
+from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.files import write
+from ansible.module_utils.node.process import attempt, end, run
+
+from .processes import on_this_node
 from .shaping import Shaping
-from .tc import NodeError, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOOK_SECONDS = 5.0
 NAME = "ansible.module_utils.netem.lease"
-PACKAGE = "ansible.module_utils.netem"
+PACKAGES = ("ansible.module_utils.netem.", "ansible.module_utils.node.")
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -94,9 +97,7 @@ class Lease:
             self.end()
             return
         lease = {"until_s": boot_seconds() + seconds, "lease_s": seconds, "boot": BOOT.read_text()}
-        partial = self.file.with_suffix(".partial")
-        partial.write_text(json.dumps(lease))
-        partial.replace(self.file)
+        write(self.file, json.dumps(lease))
         self.note.unlink(missing_ok=True)
         if systemd_is_here():
             self._set_timer(seconds)
@@ -114,7 +115,7 @@ class Lease:
         self.note.unlink(missing_ok=True)
         if systemd_is_here():
             self._stop_timer()
-        processes.end(self.watchers(), f"watchers of {self.interface}'s lease")
+        end(self.watchers(), f"watchers of {self.interface}'s lease")
         if self.folder.exists():
             shutil.rmtree(self.folder / "code", ignore_errors=True)
             (self.folder / f"{self.interface}.watch").unlink(missing_ok=True)
@@ -131,7 +132,7 @@ class Lease:
 
     def watchers(self) -> list[int]:
         """Return the pids of this lease's watchers."""
-        return [pid for pid, _, words in processes.on_this_node() if NAME in words and words[-4:-1] == self._names()]
+        return [pid for pid, _, words in on_this_node() if NAME in words and words[-4:-1] == self._names()]
 
     def _names(self) -> list[str]:
         return [self.interface, str(self.folder), self.program]
@@ -152,7 +153,7 @@ class Lease:
         run("systemd-run", "--quiet", "--collect", f"--unit={self.unit}", *when, *keep, *self._command())
 
     def _stop_timer(self) -> None:
-        run("systemctl", "stop", f"{self.unit}.timer", f"{self.unit}.service", check=False)  # they may not be there
+        attempt("systemctl", "stop", f"{self.unit}.timer", f"{self.unit}.service")  # they may not be there
 
     def _start(self) -> None:
         code = self._left_code()
@@ -169,18 +170,22 @@ def systemd_is_here() -> bool:
 
 
 def leave_code(folder: Path) -> None:
-    """Write the role's own code of this process, wherever it was loaded from, as a package that imports nothing else."""
-    package = folder.joinpath(*PACKAGE.split("."))
-    package.mkdir(parents=True, exist_ok=True)
-    for where in (package.parent.parent, package.parent, package):
-        (where / "__init__.py").touch()
+    """Write the roles' own code of this process, wherever it was loaded from, as packages that import nothing else."""
     for name in [NAME, *sys.modules]:
-        if name.startswith(f"{PACKAGE}."):
-            spec = find_spec(name)
-            source = spec and spec.loader and getattr(spec.loader, "get_source", lambda _: None)(name)
-            if source is None:
-                raise NodeError(f"the source of {name} cannot be read, so no process could watch the links' lease.")
-            (package / f"{name.removeprefix(PACKAGE + '.')}.py").write_text(source)
+        if name.startswith(PACKAGES):
+            file = folder.joinpath(*name.split(".")).with_suffix(".py")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(_source(name))
+    for package in folder.rglob("*/"):
+        (package / "__init__.py").touch()
+
+
+def _source(name: str) -> str:
+    spec = find_spec(name)
+    source: str | None = getattr(spec.loader, "get_source", lambda _: None)(name) if spec and spec.loader else None
+    if source is None:
+        raise NodeError(f"the source of {name} cannot be read, so no process could watch the links' lease.")
+    return source
 
 
 def watch(interface: str, folder: Path, program: str) -> None:

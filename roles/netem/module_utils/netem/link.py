@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import re
 import zlib
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from .loss import Chain, correlated
-from .tables import DEPTH, DISTRIBUTIONS, SCALE, table
+from .delay import Delay
+from .loss import Loss
+from .properties import MTU_BYTES, PROPERTIES, UNFELT_MBIT, Order, Rate, Seed, values
+from .property import Property, PropertyError, parsed, required
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-MTU_BYTES = 1500
-UNLIMITED_MBIT = 10_000  # the speed that queues are sized for where no rate is set
-UNFELT_MBIT = 100_000  # where tc wants a rate though none is asked for: 0.1 us a frame
 INTERFACE_NAME_MAX = 15
-NUMBERS = (
-    "delay_ms", "jitter_ms", "loss_percent", "loss_correlation_percent", "duplicate_percent", "corrupt_percent",
-    "rate_mbit", "limit_packets", "seed",
-)  # fmt: skip
-OPTIONAL = ("rate_mbit", "limit_packets", "seed")
-WHOLE = ("limit_packets", "seed")
-LARGEST_WHOLE = {"limit_packets": 2**31 - 1, "seed": 2**64 - 1}
+ENDS = ("source", "target")
+
+P = TypeVar("P", bound=Property)
 
 
 class LinkError(ValueError):
@@ -33,191 +27,126 @@ class LinkError(ValueError):
 
 @dataclass(frozen=True)
 class Link:
-    """A one-way path from source to target: what `tc-netem(8)` calls delay, jitter and loss.
+    """A one-way path from source to target.
 
     Args:
         source: the node that sends, as the inventory calls it.
         target: the node that the frames are for.
-        delay_ms: mean delay, in milliseconds.
-        jitter_ms: what `tc-netem(8)` calls jitter: sigma of the normal distribution around the delay, half the width of
-            the uniform one, the scale of the others. No draw may ask for less than no delay, because netem would then
-            send at once and the mean would no longer be the delay: for `normal` that is a quarter of the delay.
-        loss_percent: share of frames that never arrive.
-        distribution: normal, pareto, paretonormal or uniform.
-        loss_correlation_percent: correlation of a frame's loss with the one's in front; the share lost stays.
-        gilbert_elliott: loss in bursts by a chain of two states, in place of the two before.
-        duplicate_percent: share of frames that are sent twice.
-        corrupt_percent: share of frames that have one bit turned.
-        rate_mbit: speed of the link, or None for the interface's own.
-        limit_packets: how many frames the link holds, or None for what rate and delay need.
-        reorder: whether a frame may overtake one that drew a longer delay, as a bare `netem delay D J` lets it.
-        seed: makes the draws repeatable.
+        properties: one of each kind in `PROPERTIES`, in that order.
 
     Raises:
-        LinkError: a value is out of range; the message names the link, the value and the limit.
+        LinkError: it joins a node with itself.
     """
 
     source: str
     target: str
-    delay_ms: float
-    jitter_ms: float = 0.0
-    loss_percent: float = 0.0
-    distribution: str = "normal"
-    loss_correlation_percent: float = 0.0
-    gilbert_elliott: Chain | None = None
-    duplicate_percent: float = 0.0
-    corrupt_percent: float = 0.0
-    rate_mbit: float | None = None
-    limit_packets: int | None = None
-    reorder: bool = True
-    seed: int | None = None
+    properties: tuple[Property, ...]
 
     def __post_init__(self) -> None:
-        for name in NUMBERS:
-            value = getattr(self, name)
-            if value is not None or name not in OPTIONAL:
-                self._check_number(name, value)
-        if not isinstance(self.reorder, bool):
-            raise LinkError(f"{self.path}: reorder is {self.reorder!r}, but has to be true or false.")
         if self.source == self.target:
             raise LinkError(f"{self.path}: a link joins two different nodes.")
-        if self.rate_mbit == 0:
-            raise LinkError(f"{self.path}: rate_mbit is 0: nothing would pass. Leave it out for no limit.")
-        if self.limit_packets == 0:
-            raise LinkError(
-                f"{self.path}: limit_packets is 0: nothing would pass. Leave it out for what the link needs."
-            )
-        self._check_jitter()
-        self._check_loss()
-
-    def _check_number(self, name: str, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise LinkError(f"{self.path}: {name} is {value!r}, but has to be a number.")
-        if value < 0:
-            raise LinkError(f"{self.path}: {name} is {value:g}, but must not be negative.")
-        if name.endswith("_percent") and value > 100:
-            raise LinkError(f"{self.path}: {name} is {value:g}, more than 100.")
-        if name in WHOLE and (not isinstance(value, int) or value > LARGEST_WHOLE[name]):
-            raise LinkError(
-                f"{self.path}: {name} is {value!r}, but has to be a whole number of at most {LARGEST_WHOLE[name]}."
-            )
-
-    def _check_jitter(self) -> None:
-        if self.distribution not in DISTRIBUTIONS:
-            raise LinkError(
-                f"{self.path}: distribution is {self.distribution!r}, but has to be one of {', '.join(DISTRIBUTIONS)}."
-            )
-        most_ms = self.delay_ms / DEPTH[self.distribution]
-        if self.jitter_ms > most_ms:
-            share = "a quarter of delay_ms" if self.distribution == "normal" else f"{self.distribution} bears"
-            raise LinkError(
-                f"{self.path}: jitter_ms is {self.jitter_ms:g}, more than {share} ({self.delay_ms:g}): "
-                f"draws below zero would shift the mean. Set it to at most {math.floor(most_ms * 1e6) / 1e6:g}."
-            )
-
-    def _check_loss(self) -> None:
-        chain = self.gilbert_elliott
-        if chain is not None:
-            if self.loss_percent or self.loss_correlation_percent:
-                raise LinkError(
-                    f"{self.path}: gilbert_elliott says how frames are lost, and so does loss_percent. Keep one of them."
-                )
-            for name, value in asdict(chain).items():
-                self._check_number(f"gilbert_elliott.{name}", value)
-            if not chain.enter_percent or not chain.leave_percent:
-                raise LinkError(
-                    f"{self.path}: gilbert_elliott needs enter_percent and leave_percent above 0: "
-                    "a state that is never entered or left is loss_percent alone."
-                )
-        if self.loss_correlation_percent and not 0 < self.loss_percent < 100:
-            raise LinkError(
-                f"{self.path}: loss_correlation_percent is {self.loss_correlation_percent:g}, but loss_percent is "
-                f"{self.loss_percent:g}: only a loss between 0 and 100 can come in bursts."
-            )
-        if self.loss_correlation_percent == 100:
-            raise LinkError(
-                f"{self.path}: loss_correlation_percent is 100: the first frame would decide for all. Set less."
-            )
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Link:
-        """Return the link that an entry of `netem_links` describes; a value that is null counts as left out.
+    def between(cls, source: str, target: str, **given: Any) -> Link:
+        """Return the link with these values of its properties; a value that is None counts as left out.
 
         Raises:
-            LinkError: an unknown key, a missing one or a value out of range.
+            LinkError: an unknown key, a missing one or a value out of range; with the link, the value and the range.
         """
-        path = f"{values.get('source', '?')} -> {values.get('target', '?')}"
-        given = {key: value for key, value in values.items() if value is not None}
-        _check_keys(path, "a link", given, cls, ("source", "target", "delay_ms"))
-        chain = given.get("gilbert_elliott")
-        if chain is not None and not isinstance(chain, Chain):
-            if not isinstance(chain, dict):
-                raise LinkError(f"{path}: gilbert_elliott is {chain!r}, but has to be enter_percent, leave_percent, ….")
-            _check_keys(path, "gilbert_elliott", chain, Chain, ("enter_percent", "leave_percent"))
-            given["gilbert_elliott"] = Chain(**chain)
-        return cls(**given)
+        path = f"{source} -> {target}"
+        present = {key: one for key, one in given.items() if one is not None}
+        for key in present:
+            if key not in values():
+                raise LinkError(f"{path}: a link has no {key!r}: expected {', '.join(sorted((*ENDS, *values())))}.")
+        try:
+            properties = tuple(_property(kind, present) for kind in PROPERTIES)
+        except PropertyError as error:
+            raise LinkError(f"{path}: {error}.") from error
+        return cls(source, target, properties)
+
+    @classmethod
+    def from_mapping(cls, entry: Mapping[str, Any]) -> Link:
+        """Return the link that an entry of `netem_links` describes; raises as `between`."""
+        for end in ENDS:
+            if entry.get(end) is None:
+                raise LinkError(f"{entry.get('source', '?')} -> {entry.get('target', '?')}: {end} is missing.")
+        return cls.between(**entry)
+
+    def of(self, kind: type[P]) -> P:
+        """Return the link's property of a kind."""
+        return next(one for one in self.properties if isinstance(one, kind))
+
+    @property
+    def delay(self) -> Delay:
+        """How long frames take."""
+        return self.of(Delay)
+
+    @property
+    def loss(self) -> Loss:
+        """Which of them are lost."""
+        return self.of(Loss)
+
+    @property
+    def rate_mbit(self) -> float | None:
+        """The speed of the link, or None for the interface's own."""
+        return self.of(Rate).rate_mbit
+
+    @property
+    def reorder(self) -> bool:
+        """Whether frames may overtake one another."""
+        return self.of(Order).reorder
+
+    @property
+    def seed(self) -> int | None:
+        """What the draws begin with, or None where each run draws others."""
+        return self.of(Seed).seed
 
     @property
     def path(self) -> str:
         """The ordered pair, as a person would write it."""
         return f"{self.source} -> {self.target}"
 
+    @property
+    def shape(self) -> str:
+        """What the link does, as a person would say it: the only place where a link is put into words."""
+        return ", ".join(words for one in self.properties if (words := one.words()))
+
     def __str__(self) -> str:
-        shape = f"{self.delay_ms:g} ms"
-        if self.jitter_ms:
-            shape += f" ± {self.jitter_ms:g} ms" + (f" {self.distribution}" if self.distribution != "normal" else "")
-        if chain := self.gilbert_elliott:
-            shape += f", {100 * chain.loss:.4g} % loss (Gilbert-Elliott {chain.enter_percent:g}/{chain.leave_percent:g}"
-            shape += f"/{chain.bad_loss_percent:g}/{chain.good_loss_percent:g} %)"
-        else:
-            shape += f", {self.loss_percent:g} % loss"
-        if self.loss_correlation_percent:
-            shape += f" ({self.loss_correlation_percent:g} % correlated)"
-        if self.duplicate_percent:
-            shape += f", {self.duplicate_percent:g} % duplicated"
-        if self.corrupt_percent:
-            shape += f", {self.corrupt_percent:g} % corrupted"
-        if self.rate_mbit is not None:
-            shape += f", {self.rate_mbit:g} Mbit/s"
-        if self.limit_packets is not None:
-            shape += f", {self.limit_packets} packets at most"
-        if not self.reorder:
-            shape += ", order kept"
-        if self.seed is not None:
-            shape += f", seed {self.seed}"
-        return f"{self.path}: {shape}"
+        return f"{self.path}: {self.shape}"
+
+    def entry(self) -> dict[str, Any]:
+        """Return the link as an entry of `netem_links` with all its keys."""
+        entry: dict[str, Any] = {"source": self.source, "target": self.target}
+        for one in self.properties:
+            entry |= asdict(one)
+        return entry
 
     def beyond(self, path_ms: float) -> Link:
         """Return the link that makes this one of a path which takes so many ms by itself.
 
         Raises:
-            LinkError: what is left of the delay is less than nothing, or too little for the jitter.
+            LinkError: what is left of the delay is negative, or too little for the jitter.
         """
         try:
-            return replace(self, delay_ms=round(self.delay_ms - path_ms, 6))
-        except LinkError as error:
+            delay = replace(self.delay, delay_ms=round(self.delay.delay_ms - path_ms, 6))
+        except PropertyError as error:
             raise LinkError(
-                f"{self.path}: the path alone takes {path_ms:.3f} ms of delay_ms ({self.delay_ms:g}), and what is left is "
-                f"too little ({error}). Set netem_compensate_path to false, or ask for a longer delay."
+                f"{self.path}: the path alone takes {path_ms:.3f} ms of delay_ms ({self.delay.delay_ms:g}), and the rest "
+                f"is too little ({error}). Set netem_compensate_path to false, or ask for a longer delay."
             ) from error
+        return replace(self, properties=tuple(delay if isinstance(one, Delay) else one for one in self.properties))
 
-    @property
-    def chain(self) -> Chain | None:
-        """The chain by which frames are lost in bursts, or None where each is lost by its own draw."""
-        if self.loss_correlation_percent:
-            return correlated(self.loss_percent, self.loss_correlation_percent)
-        return self.gilbert_elliott
+    def lost(self, family: int | None = None) -> float:
+        """Return the share of frames that the link loses, damaged ones included; for a family, the share of probes."""
+        chain = self.loss.chain
+        return chain.loss + (1 - chain.loss) * self.damaged(family)
 
-    @property
-    def queue_packets(self) -> int:
-        """How many full frames the link holds: limit_packets, or rate / MTU * (delay + 4 sigma) * 1.5, at least 1000.
-
-        netem's own default of 1000 drops under bulk traffic; it is this formula's floor.
-        """
-        if self.limit_packets is not None:
-            return self.limit_packets
-        bits = (self.rate_mbit or UNLIMITED_MBIT) * 1000 * (self.delay_ms + 4 * self.jitter_ms)
-        return max(1000, math.ceil(bits / 8 / MTU_BYTES * 1.5))
+    def damaged(self, family: int | None = None) -> float:
+        """Return the share of frames that the link damages; for a family, of probes, and only so that they are lost."""
+        intact = 1.0
+        for one in self.properties:
+            intact *= 1 - one.damaged(family)
+        return 1 - intact
 
     def tc_class(self) -> list[str]:
         """Return the arguments of the link's HTB class: the place where a rate is kept while frames may overtake."""
@@ -227,28 +156,8 @@ class Link:
         return ["htb", "rate", f"{rate_mbit:g}mbit", "burst", burst, "cburst", burst, "quantum", "60000"]
 
     def tc_netem(self) -> list[str]:
-        """Return the arguments of the link's netem leaf.
-
-        Jitter reorders unless netem has a rate: it then sends no frame before the one in front (sch_netem.c,
-        netem_enqueue). So a link that keeps order gets its rate there, or one too high to be felt.
-        """
-        arguments = ["netem", "limit", str(self.queue_packets), "delay", f"{self.delay_ms:g}ms"]
-        if self.jitter_ms:
-            arguments += [f"{self.jitter_ms:g}ms", "distribution", self.distribution]
-        if chain := self.chain:
-            shares = (chain.enter_percent, chain.leave_percent, chain.bad_loss_percent, chain.good_loss_percent)
-            arguments += ["loss", "gemodel", *(f"{share:.9g}%" for share in shares)]
-        elif self.loss_percent:
-            arguments += ["loss", f"{self.loss_percent:g}%"]
-        if self.duplicate_percent:
-            arguments += ["duplicate", f"{self.duplicate_percent:g}%"]
-        if self.corrupt_percent:
-            arguments += ["corrupt", f"{self.corrupt_percent:g}%"]
-        if not self.reorder:
-            arguments += ["rate", f"{self.rate_mbit or UNFELT_MBIT:g}mbit"]
-        if self.seed is not None:
-            arguments += ["seed", str(self.seed)]
-        return arguments
+        """Return the arguments of the link's netem leaf."""
+        return ["netem", *(argument for one in self.properties for argument in one.tc(self))]
 
     def tc_change(self, old: Link) -> list[str]:
         """Return the arguments that turn the leaf of another link into this one's.
@@ -256,31 +165,19 @@ class Link:
         What a change does not name netem keeps (sch_netem.c, netem_change): so what is to go is named as none.
         """
         arguments, before = self.tc_netem(), old.tc_netem()
-        for word, none in (("corrupt", "0%"), ("rate", "0bit")):
-            if word in before and word not in arguments:
-                arguments += [word, none]
+        for one in self.properties:
+            if one.tc_none and one.tc_none[0] in before and one.tc_none[0] not in arguments:
+                arguments += one.tc_none
         return arguments
 
     def emulator(self, interface: str) -> dict[str, Any]:
-        """Return what `files/emulator.py` reads: shares of one, nanoseconds, the interface and the TAP."""
-        rate = self.rate_mbit
-        return {
-            "source": self.source,
-            "target": self.target,
-            "interface": interface,
-            "tap": self.tap,
-            "delay_ns": self.delay_ms * 1e6,
-            "jitter_ns": self.jitter_ms * 1e6 / SCALE,
-            "table": table(self.distribution) if self.jitter_ms else [],
-            "loss": self.loss_percent / 100,
-            "chain": self.chain and self.chain.shares,
-            "duplicate": self.duplicate_percent / 100,
-            "corrupt": self.corrupt_percent / 100,
-            "ns_per_byte": 8000 / rate if rate else 0.0,
-            "limit": self.queue_packets,
-            "reorder": self.reorder,
-            "seed": self.seed,
-        }
+        """Return what `files/emulator.py` reads: what the properties say to it, the interface and the TAP."""
+        orders: dict[str, Any] = {
+            "source": self.source, "target": self.target, "interface": interface, "tap": self.tap,
+        }  # fmt: skip
+        for one in self.properties:
+            orders |= one.emulator(self)
+        return orders
 
     @property
     def tap(self) -> str:
@@ -290,14 +187,12 @@ class Link:
         return name if fits else f"fb-{zlib.crc32(self.target.encode()):08x}"
 
 
-def _check_keys(path: str, what: str, values: Mapping[str, Any], kind: type, needed: Sequence[str]) -> None:
-    known = sorted(field.name for field in fields(kind))
-    for key in values:
-        if key not in known:
-            raise LinkError(f"{path}: {what} has no {key!r}; it has {', '.join(known)}.")
-    for key in needed:
-        if values.get(key) is None:
-            raise LinkError(f"{path}: {key} is missing" + (f" in {what}." if what != "a link" else "."))
+def _property(kind: type[Property], given: Mapping[str, Any]) -> Property:
+    own = {one.name: given[one.name] for one in fields(kind) if one.name in given}
+    for key in required(kind):
+        if key not in own:
+            raise PropertyError(f"{key} is missing")
+    return kind(**parsed(kind, own))
 
 
 def read_links(entries: Iterable[Mapping[str, Any]], hosts: Sequence[str]) -> list[Link]:

@@ -1,94 +1,81 @@
-"""Loss that comes in bursts: Gilbert's and Elliott's chain of two states, and how many of n frames it loses."""
+"""The loss of a link: each frame by a draw of its own, or in bursts by a chain of two states."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from .chain import Chain, correlated, independent, tails
+from .estimates import LOSS_CONFIDENCE, loss_interval
+from .property import Property, PropertyError, percent, value
+
+if TYPE_CHECKING:
+    from .link import Link
+    from .property import Observation
 
 
 @dataclass(frozen=True)
-class Chain:
-    """A chain of a good and a bad state, one step a frame: `loss gemodel p r 1-h 1-k` of `tc-netem(8)`.
+class Loss(Property):
+    """Which share of frames never arrives."""
 
-    Args:
-        enter_percent: chance to go from good to bad (p).
-        leave_percent: chance to go from bad to good (r).
-        bad_loss_percent: share lost while it is bad (1-h).
-        good_loss_percent: share lost while it is good (1-k).
-    """
+    loss_percent: float = percent("Share of frames that never arrive.", default=0.0)
+    loss_correlation_percent: float = percent(
+        "Correlation of a frame's loss with that of the previous frame; the share lost stays.",
+        default=0.0, at_most=None, below=100,
+    )  # fmt: skip
+    gilbert_elliott: Chain | None = value(  # noqa: RUF009  (a field, and Chain is frozen)
+        Chain, "Loss in bursts by a chain of two states, in place of the two before.", default=None
+    )
 
-    enter_percent: float
-    leave_percent: float
-    bad_loss_percent: float = 100.0
-    good_loss_percent: float = 0.0
-
-    @property
-    def bad_share(self) -> float:
-        """How much of the time the chain is bad."""
-        return self.enter_percent / (self.enter_percent + self.leave_percent)
-
-    @property
-    def loss(self) -> float:
-        """The share of frames lost in the long run."""
-        return (self.bad_share * self.bad_loss_percent + (1 - self.bad_share) * self.good_loss_percent) / 100
+    def check(self) -> None:
+        if self.gilbert_elliott is not None and (self.loss_percent or self.loss_correlation_percent):
+            raise PropertyError("gilbert_elliott and loss_percent both define the loss: keep one of them")
+        if self.loss_correlation_percent and not 0 < self.loss_percent < 100:
+            raise PropertyError(
+                f"loss_correlation_percent is {self.loss_correlation_percent:g}, but loss_percent is "
+                f"{self.loss_percent:g}: only a loss between 0 and 100 can come in bursts"
+            )
 
     @property
-    def inflation(self) -> float:
-        """How many times the variance of a count of lost frames is that of independent losses, in the long run."""
-        loss, memory = self.loss, 1 - (self.enter_percent + self.leave_percent) / 100
-        between = self.bad_share * (1 - self.bad_share) * ((self.bad_loss_percent - self.good_loss_percent) / 100) ** 2
-        if loss in (0, 1):
-            return 1.0
-        return max(1 + 2 * between / (loss * (1 - loss)) * memory / (1 - memory), 1 / 1000)
+    def bursts(self) -> Chain | None:
+        """The chain by which frames are lost in bursts, or None where each is lost by its own draw."""
+        if self.loss_correlation_percent:
+            return correlated(self.loss_percent, self.loss_correlation_percent)
+        return self.gilbert_elliott
 
     @property
-    def shares(self) -> tuple[float, float, float, float]:
-        """The four, as shares of one."""
-        return (
-            self.enter_percent / 100, self.leave_percent / 100, self.bad_loss_percent / 100, self.good_loss_percent / 100,
-        )  # fmt: skip
+    def chain(self) -> Chain:
+        """The chain by which frames are lost, in bursts or not."""
+        return self.bursts or independent(self.loss_percent / 100)
 
+    def words(self) -> str:
+        if (chain := self.gilbert_elliott) is not None:
+            shares = (chain.enter_percent, chain.leave_percent, chain.bad_loss_percent, chain.good_loss_percent)
+            return f"{100 * chain.loss:.4g} % loss (Gilbert-Elliott {'/'.join(f'{share:g}' for share in shares)} %)"
+        correlation = self.loss_correlation_percent
+        return f"{self.loss_percent:g} % loss" + (f" ({correlation:g} % correlated)" if correlation else "")
 
-def correlated(loss_percent: float, correlation_percent: float) -> Chain:
-    """Return the chain that loses this share, neighbouring frames with this correlation.
+    def tc(self, link: Link) -> list[str]:
+        if (chain := self.bursts) is not None:
+            shares = (chain.enter_percent, chain.leave_percent, chain.bad_loss_percent, chain.good_loss_percent)
+            return ["loss", "gemodel", *(f"{share:.9g}%" for share in shares)]
+        return ["loss", f"{self.loss_percent:g}%"] if self.loss_percent else []
 
-    netem's own `loss P CORRELATION` does not: it averages each draw with the last, which changes how many are lost
-    (of 1 % with 50 % correlation next to nothing is), so `tc-netem(8)` calls it deprecated.
-    """
-    change = 1 - correlation_percent / 100
-    return Chain(loss_percent * change, (100 - loss_percent) * change)
+    def emulator(self, link: Link) -> dict[str, Any]:
+        return {"loss": self.loss_percent / 100, "chain": self.bursts and self.bursts.shares}
 
-
-def independent(loss: float) -> Chain:
-    """Return the chain without memory that loses this share of one."""
-    return Chain(50.0, 50.0, 100 * loss, 100 * loss)
-
-
-@cache
-def tails(chain: Chain, sent: int, lost: int) -> tuple[float, float]:
-    """Return the exact chances that of so many frames at most, and at least, so many are lost.
-
-    Counted frame by frame, the chain being in its long-run state at the first.
-    """
-    at_most = _at_most(chain, sent, lost)
-    return at_most, 1 - _at_most(chain, sent, lost - 1)
-
-
-def _at_most(chain: Chain, sent: int, lost: int) -> float:
-    if lost < 0:
-        return 0.0
-    if lost >= sent:
-        return 1.0
-    enter, leave, bad_loss, good_loss = chain.shares
-    bad, good = [0.0] * (lost + 1), [0.0] * (lost + 1)
-    bad[0], good[0] = chain.bad_share, 1 - chain.bad_share
-    for done in range(sent):
-        last_bad = last_good = 0.0
-        for count in range(min(done + 1, lost) + 1):
-            now_bad = bad[count] * (1 - bad_loss) + last_bad * bad_loss
-            now_good = good[count] * (1 - good_loss) + last_good * good_loss
-            last_bad, last_good = bad[count], good[count]
-            bad[count] = now_bad * (1 - leave) + now_good * enter
-            good[count] = now_good * (1 - enter) + now_bad * leave
-    return math.fsum(bad) + math.fsum(good)
+    def problems(self, seen: Observation) -> list[str]:
+        share = f"loss {100 * seen.lost / seen.sent:.3g} % ({seen.lost} of {seen.sent}"
+        tail = (1 - LOSS_CONFIDENCE) / 2
+        if self.chain.inflation > 1:
+            at_most, at_least = tails(self.chain.with_damage(seen.damaged), seen.sent, seen.lost)
+            if min(at_most, at_least) >= tail:
+                return []
+            side, probability = ("few", at_most) if at_most < at_least else ("many", at_least)
+            expected = f"expected {100 * seen.loss:.4g} % in bursts"
+            return [f"{share}), {expected}: P(this {side} losses) = {probability:.1g}"]
+        low, high = loss_interval(seen.lost, seen.sent, LOSS_CONFIDENCE)
+        if low <= seen.loss <= high:
+            return []
+        interval = f"{100 * LOSS_CONFIDENCE:g} % interval {100 * low:.3g} to {100 * high:.3g} %"
+        return [f"{share}; {interval}), expected {100 * seen.loss:.4g} %"]

@@ -21,7 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import processes
+from ansible.module_utils.node.process import end
+
+from .measurement import Measurement, Probes
+from .processes import on_this_node
 from .stream import bind, drain, listen, opened_socket
 
 if TYPE_CHECKING:
@@ -130,13 +133,13 @@ def _detach(work: Callable[[], None]) -> None:
 
 def responders() -> list[int]:
     """Return the pids of this node's responders."""
-    return [pid for pid, name, _ in processes.on_this_node() if name == NAME]
+    return [pid for pid, name, _ in on_this_node() if name == NAME]
 
 
 def stop_responders() -> int:
     """End this node's responders and return how many there were."""
     found = responders()
-    processes.end(found, "responders")
+    end(found, "responders")
     return len(found)
 
 
@@ -149,8 +152,8 @@ def measure(
     *,
     control_port: int | None = None,
     wait_ms: float = 0,
-) -> dict[str, Any]:
-    """Probe one peer and return what happened to each probe.
+) -> Measurement:
+    """Probe one peer and return what happened to each probe, and to this machine meanwhile.
 
     Args:
         source: this node's address on the data network.
@@ -161,14 +164,6 @@ def measure(
         control_port: UDP, shaped by no link; half an interval after each probe one goes there. None for no such.
         wait_ms: how long this node waits for a timer when it is asked how punctual it is; a CPU that was idle for longer
             is later. Nothing is asked with 0.
-
-    Returns:
-        sent; interval_ms (as it came to be); arrived (of them, at the peer); answered (replies that came back);
-        forward_ns, backward_ns and round_trip_ns (one entry an answered probe, in order of sending; the round trip
-        without the peer's own time); late_ns (how much longer than wait_ms each wait took); stolen (the share of this
-        machine's CPU time that its hypervisor gave to others meanwhile); forward_duplicated (probes that the peer
-        received twice); forward_reordered, backward_reordered (RFC 4737: arrived after a later one); shared_clock;
-        control (the same of the probes to control_port, {} without).
     """
     with contextlib.ExitStack() as stack:
         lanes = []
@@ -181,10 +176,15 @@ def measure(
         _exchange(lanes, WARM_UP, interval_ms)
         late_ns = lateness(wait_ms) if wait_ms > 0 else []
         stolen, whole = _cpu_time()
-        found = [_outcome(one, probes, interval_ms) for one in _exchange(lanes, probes, interval_ms)]
+        over_link, *control = (_outcome(one, probes, interval_ms) for one in _exchange(lanes, probes, interval_ms))
         stolen_then, whole_then = _cpu_time()
-    share = (stolen_then - stolen) / max(whole_then - whole, 1)
-    return {**found[0], "late_ns": late_ns, "stolen": share, "control": found[1] if len(found) > 1 else {}}
+    return Measurement(
+        over_link,
+        control=control[0] if control else None,
+        family=6 if ":" in source else 4,
+        late_ns=tuple(late_ns),
+        stolen=(stolen_then - stolen) / max(whole_then - whole, 1),
+    )
 
 
 def _cpu_time() -> tuple[int, int]:
@@ -193,24 +193,24 @@ def _cpu_time() -> tuple[int, int]:
     return ticks[7], sum(ticks)
 
 
-def _outcome(lane: Lane, probes: int, interval_ms: float) -> dict[str, Any]:
+def _outcome(lane: Lane, probes: int, interval_ms: float) -> Probes:
     replies = {number: reply for number, reply in sorted(lane.replies.items()) if number < probes}
     if len(replies) > 1:  # as it came to be
         (first, earliest), *_, (last, latest) = replies.items()
         interval_ms = (latest.sent - earliest.sent) / 1e6 / (last - first)
-    return {
-        "sent": probes,
-        "interval_ms": interval_ms,
-        "arrived": (lane.seen & ((1 << probes) - 1)).bit_count(),
-        "answered": len(replies),
-        "forward_ns": [one.arrived - one.sent for one in replies.values()],
-        "backward_ns": [one.back - one.answered for one in replies.values()],
-        "round_trip_ns": [one.back - one.sent - (one.answered - one.arrived) for one in replies.values()],
-        "forward_duplicated": lane.received - lane.seen.bit_count(),
-        "forward_reordered": _reordered(sorted(replies, key=lambda number: replies[number].order)),
-        "backward_reordered": _reordered([one.order for one in sorted(replies.values(), key=lambda one: one.back)]),
-        "shared_clock": all(one.clock == clock_id() for one in replies.values()),
-    }
+    return Probes(
+        sent=probes,
+        interval_ms=interval_ms,
+        arrived=(lane.seen & ((1 << probes) - 1)).bit_count(),
+        answered=len(replies),
+        forward_ns=tuple(one.arrived - one.sent for one in replies.values()),
+        backward_ns=tuple(one.back - one.answered for one in replies.values()),
+        round_trip_ns=tuple(one.back - one.sent - (one.answered - one.arrived) for one in replies.values()),
+        shared_clock=all(one.clock == clock_id() for one in replies.values()),
+        forward_reordered=_reordered(sorted(replies, key=lambda number: replies[number].order)),
+        backward_reordered=_reordered([one.order for one in sorted(replies.values(), key=lambda one: one.back)]),
+        forward_duplicated=lane.received - lane.seen.bit_count(),
+    )
 
 
 def lateness(wait_ms: float) -> list[int]:

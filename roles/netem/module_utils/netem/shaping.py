@@ -9,12 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.files import write
+
 from .addresses import Network, ends, networks
 from .emulator import Emulator
 from .filters import SSH, Port
 from .kernel import Kernel
 from .link import Link
-from .tc import NodeError, dump, exists, flaps
+from .tc import dump, exists, flaps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -281,10 +284,8 @@ class Shaping:
         return state
 
     def _write(self, state: dict[str, Any], shaped: Mapping[str, Shaped], seen: str) -> None:
-        links = [asdict(one) for one in shaped.values()]
-        partial = self.file.with_suffix(".partial")
-        partial.write_text(json.dumps(state | {"links": links, "dump": seen}, indent=1))
-        partial.replace(self.file)
+        links = [{**asdict(one), "link": one.link.entry()} for one in shaped.values()]
+        write(self.file, json.dumps(state | {"links": links, "dump": seen}, indent=1))
 
 
 def _shaped(state: Mapping[str, Any]) -> dict[str, Shaped]:

@@ -10,7 +10,7 @@ import socket
 import struct
 import time
 
-from .tc import NodeError
+from ansible.module_utils.node.errors import NodeError
 
 SEGMENT_BYTES = 1448  # of 1500, less the headers with time stamps
 TCP_INFO = struct.Struct("16xI8xI88xQ")  # of linux/tcp.h: snd_mss, sacked (segments), bytes_acked

@@ -7,32 +7,18 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 from typing import TYPE_CHECKING, NamedTuple
+
+from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.process import attempt, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class NodeError(RuntimeError):
-    """Something on this node is not as it has to be: one or two sentences, with what to do."""
-
-
-def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a program and return what it said; with check, raise NodeError with its own words when it fails."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise NodeError(f"there is no {command[0]} on the node: install iproute2 and util-linux.") from error
-    if check and done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())
-        raise NodeError(f"`{' '.join(command)}` failed: {said}")
-    return done
-
-
 def tc(*arguments: str) -> str:
     """Run `tc` and return its output."""
-    return run("tc", *arguments).stdout
+    return run("tc", *arguments)
 
 
 def tc_batch(
@@ -52,10 +38,9 @@ def tc_batch(
         NodeError: one failed, in its own words.
     """
     lines = "".join(f"{' '.join(command)}\n" for command in commands)
-    done = subprocess.run(
-        [*(["unshare", "--net"] if scratch else []), "tc", "-batch", "-"],
-        input=lines, capture_output=True, text=True, check=False,
-        env={**os.environ, **({"TC_LIB_DIR": tables} if tables else {})},
+    done = attempt(
+        *(["unshare", "--net"] if scratch else []), "tc", "-batch", "-",
+        text=lines, environment={**os.environ, "LC_ALL": "C", **({"TC_LIB_DIR": tables} if tables else {})},
     )  # fmt: skip
     if done.returncode == 0:
         return None, done.stdout
@@ -119,20 +104,20 @@ def in_scratch(*arguments: str) -> str | None:
     Returns:
         None when it worked, else what `tc` said: the node itself is not touched either way.
     """
-    done = run("unshare", "--net", "tc", *arguments, check=False)
+    done = attempt("unshare", "--net", "tc", *arguments)
     return None if done.returncode == 0 else " ".join((done.stderr or done.stdout).split()) or "no reason given"
 
 
 def lacks_netem() -> str | None:
     """Return why this kernel cannot do `sch_netem`, or None when it can (its module is loaded by asking for it)."""
     if shutil.which("modprobe"):
-        run("modprobe", "--quiet", "sch_netem", check=False)
+        attempt("modprobe", "--quiet", "sch_netem")
     return in_scratch("qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms", "0.1ms", "distribution", "normal")
 
 
 def segments(interface: str) -> int:
     """Return how many TCP segments a sender may hand to this interface as one packet."""
-    shown = json.loads(run("ip", "-details", "-json", "link", "show", "dev", interface).stdout)
+    shown = json.loads(run("ip", "-details", "-json", "link", "show", "dev", interface))
     return int(shown[0]["gso_max_segs"])
 
 
@@ -147,7 +132,7 @@ def set_segments(interface: str, count: int) -> None:
 
 def overlays(interface: str) -> tuple[str, ...]:
     """Return the VXLAN interfaces above this one: pods' frames are cut into segments there or nowhere before netem."""
-    shown = json.loads(run("ip", "-details", "-json", "link", "show", "type", "vxlan").stdout or "[]")
+    shown = json.loads(run("ip", "-details", "-json", "link", "show", "type", "vxlan") or "[]")
     under = [(one.get("linkinfo", {}).get("info_data", {}).get("link"), one.get("ifname")) for one in shown]
     return tuple(sorted(name for lower, name in under if lower == interface))
 
@@ -156,16 +141,14 @@ def routes(interface: str) -> list[tuple[str, str]]:
     """Return which ranges this node reaches over an interface by way of whom: range and next hop, default routes left out."""
     found = []
     for family in ("-4", "-6"):
-        shown = json.loads(run("ip", family, "-json", "route", "show", "dev", interface).stdout or "[]")
+        shown = json.loads(run("ip", family, "-json", "route", "show", "dev", interface) or "[]")
         found += [(one["dst"], one["gateway"]) for one in shown if "gateway" in one and one["dst"] != "default"]
     return found
 
 
 def flaps(interface: str) -> int:
     """Return how often the interface lost or found its carrier."""
-    shown = json.loads(
-        run("ip", "-details", "-statistics", "-statistics", "-json", "link", "show", "dev", interface).stdout
-    )
+    shown = json.loads(run("ip", "-details", "-statistics", "-statistics", "-json", "link", "show", "dev", interface))
     return int(shown[0].get("stats64", {}).get("tx", {}).get("carrier_changes", 0))
 
 
