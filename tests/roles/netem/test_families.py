@@ -22,7 +22,11 @@ def emulated(wires: Wires, addresses: dict[str, Any]) -> list[dict[str, Any]]:
 
 def found(entries: list[dict[str, Any]]) -> list[tuple[str, int]]:
     """Return source and family of the entries whose link is there, on a machine however busy."""
-    return [(one["link"]["source"], one["family"]) for one in entries if one["delay"]["median_ms"] == pytest.approx(5, abs=0.5)]
+    return [
+        (one["link"]["source"], one["family"])
+        for one in entries
+        if one["delay"]["median_ms"] == pytest.approx(5, abs=0.5)
+    ]
 
 
 def test_a_host_is_probed_by_its_first_address_of_each_family_that_is_no_range():

@@ -49,7 +49,9 @@ def test_a_wrong_link_fails_the_gate_with_the_numbers_and_the_right_one_beside_i
     seen: dict[str, Any], shaped: str, what: str, from_ms: float, to_ms: float
 ):
     there, back = seen["wrong"][shaped]
-    assert (there["link"]["source"], there["ok"], back["link"]["source"], back["ok"]) == ("a", False, "b", True), back["problems"]
+    assert (there["link"]["source"], there["ok"], back["link"]["source"], back["ok"]) == ("a", False, "b", True), back[
+        "problems"
+    ]
     assert from_ms < told(there, what) < to_ms
 
 
@@ -176,7 +178,5 @@ def test_what_the_path_takes_is_a_part_of_the_delay_where_that_was_asked_for(see
 
 def test_a_path_that_leaves_too_little_of_a_link_or_is_unknown_is_refused(seen: dict[str, Any]):
     found = seen["compensated"]
-    assert re.match(
-        r"a -> b: the path alone takes 2\.\d+ ms of delay_ms \(1\.5\), and the rest is too", found["short"]
-    )
+    assert re.match(r"a -> b: the path alone takes 2\.\d+ ms of delay_ms \(1\.5\), and the rest is too", found["short"])
     assert found["unknown"].startswith("what the path to c takes by itself is not known")

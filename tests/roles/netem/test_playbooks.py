@@ -57,7 +57,9 @@ def test_links_are_applied_once_verified_and_removed_without_a_trace(clear: Tria
     verified = clear.playbook("playbooks/verify.yml", *given(LINKS, netem_report_file=str(report)))
     assert set(changed(verified).values()) == {0}
     written = json.loads(report.read_text(encoding="utf-8"))
-    assert {(one["link"]["source"], one["link"]["target"]) for one in written["links"]} == {(a["source"], a["target"]) for a in LINKS}
+    assert {(one["link"]["source"], one["link"]["target"]) for one in written["links"]} == {
+        (a["source"], a["target"]) for a in LINKS
+    }
     assert all(one["ok"] and one["clock"] == "shared" and one["probes"]["sent"] == 1000 for one in written["links"])
     passed = (
         r"\d ms \(path alone [\d.]+\), round trip [\d.]+ ± [\d.]+ ms, "
