@@ -8,7 +8,7 @@ ESTIMATE = ("mean_ms", "mean_low_ms", "mean_high_ms", "sigma_ms", "sigma_low_ms"
 
 
 def upgraded(report: dict[str, Any]) -> dict[str, Any]:
-    """Return a report of schema 1 as one of schema 2; what is no report is returned as it is, for its reader to refuse."""
+    """Return a report of schema 1 as one of schema 2; what is no report is returned as it is, to be refused."""
     links = report.get("links")
     if not isinstance(links, list):
         return report

@@ -160,7 +160,7 @@ def _links(scenario: Scenario, members: tuple[str, ...], inventory: Inventory) -
                     f"scenario {scenario.name}: the link {pair[0]} -> {pair[1]} is named by two entries of links; "
                     "each ordered pair of nodes can be named once"
                 )
-            values = spec.model_dump(exclude={"between"}, exclude_none=True)
+            values = spec.values()
             if spec.seed is not None:  # a link's own, or all of them would draw the same
                 values["seed"] = zlib.crc32(f"{spec.seed} {pair[0]} -> {pair[1]}".encode())
             links[pair] = {"source": pair[0], "target": pair[1], **values}

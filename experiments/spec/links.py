@@ -1,67 +1,32 @@
-"""The links of a scenario: one-way paths between groups of nodes."""
+"""The links of a scenario: one-way paths between groups of nodes, with the values that ``roles/netem`` knows."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
-from experiments.spec.fields import Model, Percent
+from experiments.spec import role_links
+from experiments.spec.fields import Model
 
-# A draw below zero sends at once, which bends the distribution: how deep each reaches, in units of the jitter.
-DEPTH = {"normal": 4.0, "pareto": 2 / 3, "paretonormal": 1.5, "uniform": 1.0}
-MOST_PERCENT = 100
-
-
-class ChainSpec(Model):
-    """Loss in bursts by Gilbert's and Elliott's chain: chances to enter and leave its bad state, loss in each."""
-
-    enter_percent: float = Field(gt=0, le=100, description="Chance that a frame puts the link into the bad state.")
-    leave_percent: float = Field(gt=0, le=100, description="Chance that a frame ends the bad state.")
-    bad_loss_percent: Percent = Field(default=100, description="Loss in the bad state.")
-    good_loss_percent: Percent = Field(default=0, description="Loss in the good state.")
+if TYPE_CHECKING:
+    from ansible.module_utils.netem.property import Range
 
 
-class LinkSpec(Model):
+class _Values(Model):
+    """Values whose ranges the role declares; one that is null counts as left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, values: Any) -> Any:
+        return {key: one for key, one in values.items() if one is not None} if isinstance(values, dict) else values
+
+
+class _Between(_Values):
     """A one-way path between every ordered pair of nodes of two groups, as roles/netem's ``netem_links`` has it."""
 
     between: Literal["all"] | tuple[str, str] = Field(
-        default="all",
-        description="`all` nodes of the scenario, or two groups such as `[base_stations, edge]`; both directions.",
-    )
-    delay_ms: float = Field(ge=0, le=10_000, description="One-way delay; a round trip takes twice as long.")
-    jitter_ms: float = Field(
-        ge=0,
-        default=0,
-        description="Spread of the delay: sigma of normal, half the width of uniform, scale of the others.",
-    )
-    distribution: Literal["normal", "pareto", "paretonormal", "uniform"] | None = Field(
-        default=None, description="Distribution of the delay; normal unless it is set."
-    )
-    loss_percent: Percent = Field(default=0, description="Share of frames that are lost.")
-    loss_correlation_percent: float | None = Field(
-        ge=0, lt=100, default=None, description="Loss in bursts: how much a frame's loss depends on the previous one's."
-    )
-    gilbert_elliott: ChainSpec | None = Field(
-        default=None, description="Loss in bursts by a chain of two states, in place of loss_percent."
-    )
-    duplicate_percent: Percent | None = Field(default=None, description="Share of frames that arrive twice.")
-    corrupt_percent: Percent | None = Field(default=None, description="Share of frames with one bit flipped.")
-    rate_mbit: float | None = Field(
-        gt=0, default=None, description="Rate of the link in Mbit/s; not limited unless set."
-    )
-    limit_packets: int | None = Field(
-        gt=0,
-        lt=2**31,
-        default=None,
-        description="Queue length in packets; unless it is set, long enough for the rate and the delay.",
-    )
-    reorder: bool = Field(
-        default=True,
-        description="Whether jitter may reorder frames, as a plain `tc … netem delay` does; `false` keeps their order.",
-    )
-    seed: int | None = Field(
-        ge=0, lt=2**32, default=None, description="Seed of the link's random numbers, for the same draws in each run."
+        default="all", description="`all` nodes of the scenario, or two groups such as `[base_stations, edge]`; both directions."
     )
 
     @field_validator("between", mode="before")
@@ -73,20 +38,41 @@ class LinkSpec(Model):
         return value
 
     @model_validator(mode="after")
-    def _jitter_fits_the_delay(self) -> LinkSpec:
-        distribution = self.distribution or "normal"
-        most_ms = self.delay_ms / DEPTH[distribution]
-        if self.jitter_ms > most_ms:
-            raise ValueError(
-                f"jitter_ms {self.jitter_ms:g} is too large for a {distribution} distribution at delay_ms "
-                f"{self.delay_ms:g}, which would fall below zero; use at most {most_ms:g}"
-            )
+    def _values_fit_each_other(self) -> _Between:
+        if reason := role_links.refusal(self.values()):
+            raise ValueError(reason)
         return self
 
-    @model_validator(mode="after")
-    def _loss_is_said_once(self) -> LinkSpec:
-        if self.gilbert_elliott and (self.loss_percent or self.loss_correlation_percent):
-            raise ValueError("gilbert_elliott says how frames are lost, and so does loss_percent; keep one of them")
-        if self.loss_correlation_percent and not 0 < self.loss_percent < MOST_PERCENT:
-            raise ValueError("loss_correlation_percent needs a loss_percent between 0 and 100 that comes in bursts")
-        return self
+    def values(self) -> dict[str, Any]:
+        """Return the values of a link between two of the nodes, as an entry of ``netem_links`` has them."""
+        return self.model_dump(exclude={"between"}, exclude_none=True)
+
+
+def _field(name: str, range_: Range, default: Any) -> Any:
+    """Return type and field, as `create_model` takes them, of a value with this range."""
+    kind: Any = range_.kind
+    if range_.choices:
+        kind = Literal[range_.choices]
+    elif kind not in (int, float, bool, str):
+        nested = {part: _field(part, *declared) for part, declared in role_links.parts(range_).items()}
+        kind = create_model(name, __base__=_Values, **nested)
+    limits = {"ge": range_.at_least, "le": range_.at_most, "gt": range_.above, "lt": range_.below}
+    set_limits: Any = {word: limit for word, limit in limits.items() if limit is not None}
+    return kind | None if range_.optional else kind, Field(default=default, description=range_.about, **set_limits)
+
+
+if TYPE_CHECKING:
+
+    class LinkSpec(_Between):
+        """A link of a scenario; its values are those that the role declares."""
+
+        def __getattr__(self, name: str) -> Any:
+            """Return the value of this name."""
+
+else:
+    LinkSpec = create_model(
+        "LinkSpec",
+        __base__=_Between,
+        __doc__=_Between.__doc__,
+        **{name: _field(name, *declared) for name, declared in role_links.declared().items()},
+    )

@@ -45,7 +45,16 @@ def test_on_the_papers_nodes_each_scenario_has_its_own_and_every_ordered_pair_is
         [*permutations(("bs", "edge-1", "edge-2"), 2), *permutations(("bs", "cloud-1"), 2)]
     )
     edge = next(link for link in placed.links if link["target"] == "edge-2")
-    assert edge == {"source": "bs", "target": "edge-2", "delay_ms": 1.25, "jitter_ms": 0.25, "loss_percent": 0.02, "reorder": True}  # fmt: skip
+    asked = {
+        "source": "bs",
+        "target": "edge-2",
+        "delay_ms": 1.25,
+        "jitter_ms": 0.25,
+        "loss_percent": 0.02,
+        "reorder": True,
+    }
+    assert asked.items() <= edge.items()
+    assert not any(edge[key] for key in ("duplicate_percent", "corrupt_percent", "loss_correlation_percent"))
 
 
 def test_a_gateway_is_a_compute_node_on_a_port_of_its_own() -> None:

@@ -42,14 +42,14 @@ class Delay(Property):
     delay: for `normal` that allows a jitter of a quarter of the delay.
     """
 
-    delay_ms: float = value(float, "Mean one-way delay in milliseconds.", at_least=0, at_most=10_000)
+    delay_ms: float = value(float, "One-way delay; a round trip takes twice as long.", at_least=0, at_most=10_000)
     jitter_ms: float = value(
         float,
-        "What tc-netem(8) calls jitter: sigma of the normal distribution around the delay, half the width of the "
-        "uniform one, the scale of the others; for normal at most a quarter of the delay.",
+        "Spread of the delay, for normal at most a quarter of it: sigma of normal, half the width of uniform, scale of "
+        "the others.",
         default=0.0, at_least=0,
     )  # fmt: skip
-    distribution: str = value(str, "Shape of the jitter.", default="normal", choices=DISTRIBUTIONS)
+    distribution: str = value(str, "Distribution of the delay.", default="normal", choices=DISTRIBUTIONS)
 
     def check(self) -> None:
         largest_ms = self.delay_ms / DEPTH[self.distribution]

@@ -53,16 +53,10 @@ class Link:
         Raises:
             LinkError: an unknown key, a missing one or a value out of range; with the link, the value and the range.
         """
-        path = f"{source} -> {target}"
-        present = {key: one for key, one in given.items() if one is not None}
-        for key in present:
-            if key not in values():
-                raise LinkError(f"{path}: a link has no {key!r}: expected {', '.join(sorted((*ENDS, *values())))}.")
         try:
-            properties = tuple(_property(kind, present) for kind in PROPERTIES)
+            return cls(source, target, properties_of(given))
         except PropertyError as error:
-            raise LinkError(f"{path}: {error}.") from error
-        return cls(source, target, properties)
+            raise LinkError(f"{source} -> {target}: {error}.") from error
 
     @classmethod
     def from_mapping(cls, entry: Mapping[str, Any]) -> Link:
@@ -185,6 +179,19 @@ class Link:
         name = f"fb-{self.target}"
         fits = len(name) <= INTERFACE_NAME_MAX and re.fullmatch(r"[A-Za-z0-9_.-]+", name)
         return name if fits else f"fb-{zlib.crc32(self.target.encode()):08x}"
+
+
+def properties_of(given: Mapping[str, Any]) -> tuple[Property, ...]:
+    """Return the properties that these values make; a value that is None counts as left out.
+
+    Raises:
+        PropertyError: an unknown key, a missing one or a value out of range.
+    """
+    present = {key: one for key, one in given.items() if one is not None}
+    for key in present:
+        if key not in values():
+            raise PropertyError(f"a link has no {key!r}: expected {', '.join(sorted((*ENDS, *values())))}")
+    return tuple(_property(kind, present) for kind in PROPERTIES)
 
 
 def _property(kind: type[Property], given: Mapping[str, Any]) -> Property:

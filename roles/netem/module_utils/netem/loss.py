@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 class Loss(Property):
     """Which share of frames never arrives."""
 
-    loss_percent: float = percent("Share of frames that never arrive.", default=0.0)
+    loss_percent: float = percent("Share of frames that are lost.", default=0.0)
     loss_correlation_percent: float = percent(
-        "Correlation of a frame's loss with that of the previous frame; the share lost stays.",
+        "Loss in bursts: correlation of a frame's loss with the previous one's; the share lost stays.",
         default=0.0, at_most=None, below=100,
     )  # fmt: skip
     gilbert_elliott: Chain | None = value(  # noqa: RUF009  (a field, and Chain is frozen)
-        Chain, "Loss in bursts by a chain of two states, in place of the two before.", default=None
+        Chain, "Loss in bursts by a chain of two states, in place of loss_percent.", default=None
     )
 
     def check(self) -> None:

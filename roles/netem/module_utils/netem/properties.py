@@ -27,7 +27,7 @@ CORRUPTED_AND_LOST = {4: 52 / 58, 6: 67.5 / 78}
 class Duplication(Property):
     """Which share of frames arrives twice."""
 
-    duplicate_percent: float = percent("Share of frames that are sent twice.", default=0.0)
+    duplicate_percent: float = percent("Share of frames that arrive twice.", default=0.0)
 
     def words(self) -> str:
         return f"{self.duplicate_percent:g} % duplicated" if self.duplicate_percent else ""
@@ -56,7 +56,7 @@ class Corruption(Property):
 
     tc_none = ("corrupt", "0%")
 
-    corrupt_percent: float = percent("Share of frames that have one bit flipped.", default=0.0)
+    corrupt_percent: float = percent("Share of frames with one bit flipped.", default=0.0)
 
     def words(self) -> str:
         return f"{self.corrupt_percent:g} % corrupted" if self.corrupt_percent else ""
@@ -76,7 +76,7 @@ class Rate(Property):
     """How fast the link is."""
 
     rate_mbit: float | None = value(
-        float, "Speed of the link; that of the interface when left out.", default=None, above=0
+        float, "Rate of the link in Mbit/s; not limited unless set.", default=None, above=0
     )
 
     def words(self) -> str:
@@ -91,7 +91,7 @@ class Limit(Property):
     """How many frames the link holds."""
 
     limit_packets: int | None = value(
-        int, "How many frames the link holds; what rate and delay need when left out.",
+        int, "Queue length in packets; unless it is set, long enough for the rate and the delay.",
         default=None, at_least=1, at_most=2**31 - 1,
     )  # fmt: skip
 
@@ -124,7 +124,7 @@ class Order(Property):
 
     reorder: bool = value(
         bool,
-        "Whether a frame may overtake one that drew a longer delay, as a bare netem delay D J lets it.",
+        "Whether jitter may reorder frames, as a plain `tc … netem delay` does; `false` keeps their order.",
         default=True,
     )
 
@@ -153,7 +153,7 @@ class Seed(Property):
     """What the draws begin with."""
 
     seed: int | None = value(
-        int, "Makes the draws repeatable; the kernel's backend needs iproute2 and Linux 6.6 for it.",
+        int, "Seed of the link's random numbers, for the same draws in each run; sch_netem needs iproute2 and Linux 6.6 for it.",
         default=None, at_least=0, at_most=2**64 - 1,
     )  # fmt: skip
 

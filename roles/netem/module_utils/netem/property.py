@@ -104,9 +104,14 @@ def ranges(kind: type) -> dict[str, Range]:
     return {one.name: one.metadata["range"] for one in fields(kind)}
 
 
+def declared(kind: type) -> dict[str, tuple[Range, Any]]:
+    """Return the ranges and defaults of a dataclass' fields by name; the default is `...` where there is none."""
+    return {one.name: (one.metadata["range"], ... if one.default is MISSING else one.default) for one in fields(kind)}
+
+
 def required(kind: type) -> list[str]:
     """Return the names of a dataclass' fields that cannot be left out."""
-    return [one.name for one in fields(kind) if one.default is MISSING]
+    return [name for name, (_, default) in declared(kind).items() if default is ...]
 
 
 def parsed(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
