@@ -26,7 +26,8 @@ class _Between(_Values):
     """A one-way path between every ordered pair of nodes of two groups, as roles/netem's ``netem_links`` has it."""
 
     between: Literal["all"] | tuple[str, str] = Field(
-        default="all", description="`all` nodes of the scenario, or two groups such as `[base_stations, edge]`; both directions."
+        default="all",
+        description="`all` nodes of the scenario, or two groups such as `[base_stations, edge]`; both directions.",
     )
 
     @field_validator("between", mode="before")

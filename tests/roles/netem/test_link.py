@@ -46,7 +46,7 @@ def test_a_link_with_too_much_jitter_is_refused_by_name():
         ({"loss_percent": 101}, "loss_percent is 101: expected a number from 0 to 100"),
         ({"loss_percent": -0.1}, "loss_percent is -0.1: expected a number from 0 to 100"),
         ({"rate_mbit": 0}, "rate_mbit is 0: expected a number above 0"),
-        ({"limit_packets": 0}, "limit_packets is 0: expected an integer from 1 to 2147483647"),
+        ({"limit_packets": 0}, "limit_packets is 0: expected an integer from 1 to below 2147483648"),
         ({"limit_packets": 1.5}, "limit_packets is 1.5: expected an integer"),
         ({"seed": 2**64}, "expected an integer from 0 to 18446744073709551615"),
         ({"reorder": "no"}, "reorder is 'no': expected true or false"),

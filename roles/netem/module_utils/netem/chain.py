@@ -13,12 +13,10 @@ from .property import percent
 class Chain:
     """A chain of a good and a bad state, one step a frame: `loss gemodel p r 1-h 1-k` of `tc-netem(8)`."""
 
-    enter_percent: float = percent(
-        "Probability that a frame puts the link into the bad state.", at_least=None, above=0
-    )
+    enter_percent: float = percent("Probability that a frame puts the link into the bad state.", at_least=None, above=0)
     leave_percent: float = percent("Probability that a frame ends the bad state.", at_least=None, above=0)
-    bad_loss_percent: float = percent("Loss in the bad state.", default=100.0)
-    good_loss_percent: float = percent("Loss in the good state.", default=0.0)
+    bad_loss_percent: float = percent("Loss in the bad state.", default=100)
+    good_loss_percent: float = percent("Loss in the good state.", default=0)
 
     @property
     def bad_share(self) -> float:

@@ -47,7 +47,7 @@ class Delay(Property):
         float,
         "Spread of the delay, for normal at most a quarter of it: sigma of normal, half the width of uniform, scale of "
         "the others.",
-        default=0.0, at_least=0,
+        default=0, at_least=0,
     )  # fmt: skip
     distribution: str = value(str, "Distribution of the delay.", default="normal", choices=DISTRIBUTIONS)
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class Loss(Property):
     """Which share of frames never arrives."""
 
-    loss_percent: float = percent("Share of frames that are lost.", default=0.0)
+    loss_percent: float = percent("Share of frames that are lost.", default=0)
     loss_correlation_percent: float = percent(
         "Loss in bursts: correlation of a frame's loss with the previous one's; the share lost stays.",
-        default=0.0, at_most=None, below=100,
+        default=0, at_most=None, below=100,
     )  # fmt: skip
     gilbert_elliott: Chain | None = value(  # noqa: RUF009  (a field, and Chain is frozen)
         Chain, "Loss in bursts by a chain of two states, in place of loss_percent.", default=None

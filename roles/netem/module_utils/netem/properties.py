@@ -27,7 +27,7 @@ CORRUPTED_AND_LOST = {4: 52 / 58, 6: 67.5 / 78}
 class Duplication(Property):
     """Which share of frames arrives twice."""
 
-    duplicate_percent: float = percent("Share of frames that arrive twice.", default=0.0)
+    duplicate_percent: float = percent("Share of frames that arrive twice.", default=0)
 
     def words(self) -> str:
         return f"{self.duplicate_percent:g} % duplicated" if self.duplicate_percent else ""
@@ -56,7 +56,7 @@ class Corruption(Property):
 
     tc_none = ("corrupt", "0%")
 
-    corrupt_percent: float = percent("Share of frames with one bit flipped.", default=0.0)
+    corrupt_percent: float = percent("Share of frames with one bit flipped.", default=0)
 
     def words(self) -> str:
         return f"{self.corrupt_percent:g} % corrupted" if self.corrupt_percent else ""
@@ -75,9 +75,7 @@ class Corruption(Property):
 class Rate(Property):
     """How fast the link is."""
 
-    rate_mbit: float | None = value(
-        float, "Rate of the link in Mbit/s; not limited unless set.", default=None, above=0
-    )
+    rate_mbit: float | None = value(float, "Rate of the link in Mbit/s; not limited unless set.", default=None, above=0)
 
     def words(self) -> str:
         return f"{self.rate_mbit:g} Mbit/s" if self.rate_mbit is not None else ""
@@ -92,7 +90,7 @@ class Limit(Property):
 
     limit_packets: int | None = value(
         int, "Queue length in packets; unless it is set, long enough for the rate and the delay.",
-        default=None, at_least=1, at_most=2**31 - 1,
+        default=None, at_least=1, below=2**31,
     )  # fmt: skip
 
     def words(self) -> str:
