@@ -130,7 +130,7 @@ def test_scenarios_are_looked_for_beside_the_file_that_lists_them(tmp_path: Path
         ({"repetition": 1}, "repetition: unknown key; check its spelling"),
         (
             {"links__jitter_ms": 0.5},
-            r"links.0: jitter_ms is 0.5, more than a quarter of delay_ms \(1.25\).*at most 0.3125",
+            r"links.0: jitter_ms is 0.5, too large for a normal distribution at this delay_ms \(1.25\).*at most 0.3125",
         ),
         ({"links__loss_percent": -1}, "links.0.loss_percent: .*greater than or equal to 0"),
         ({"links__loss_percent": 100.1}, "links.0.loss_percent: .*less than or equal to 100"),

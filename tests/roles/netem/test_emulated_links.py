@@ -315,7 +315,7 @@ def test_no_responder_stays(wires: Wires):
     [
         ({"interface": "data7"}, "there is no interface 'data7': set netem_interface"),
         ({"links": [link("a", "z", 5)]}, "the inventory has no host 'z' with a data_address; it has a, b, c"),
-        ({"links": [link("b", "c", 1, 1)]}, "b -> c: jitter_ms is 1, more than a quarter"),
+        ({"links": [link("b", "c", 1, 1)]}, "b -> c: jitter_ms is 1, too large for a normal"),
         ({"links": [link("b", "c", 1, 0, 101)]}, "b -> c: loss_percent is 101, more than 100"),
         ({"links": [link("b", "c", -1)]}, "b -> c: delay_ms is -1, but must not be negative"),
         ({"links": [link("a", "b", 5), link("a", "b", 6)]}, "a -> b: netem_links names this ordered pair twice"),

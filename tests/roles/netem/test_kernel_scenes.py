@@ -115,7 +115,7 @@ def test_the_controller_was_killed_while_its_links_were_in_force_or_half_way_the
         ("address", "a -> c: 198.19.128.11/32 is b's as well"),
         ("loss", "a -> b: loss_percent is 101: expected a number from 0 to 100."),
         ("negative", "a -> b: delay_ms is -5: expected a number from 0 to 10000."),
-        ("jitter", "a -> b: jitter_ms is 1.5, more than a quarter of delay_ms (5)"),
+        ("jitter", "a -> b: jitter_ms is 1.5, too large for a normal distribution at this delay_ms (5)"),
         ("tc", "there is no tc on the node: install iproute2."),
         ("capability", "shaping links needs CAP_NET_ADMIN on the node"),
         ("family", "a -> b: no two addresses of one family, by which the link could be probed"),

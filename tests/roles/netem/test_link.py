@@ -30,7 +30,7 @@ def test_a_link_prints_as_a_person_would_say_it():
 
 def test_a_link_with_too_much_jitter_is_refused_by_name():
     assert refusal(jitter_ms=0.3) == (
-        "bs -> edge-1: jitter_ms is 0.3, more than a quarter of delay_ms (1): draws below zero would shift the mean. "
+        "bs -> edge-1: jitter_ms is 0.3, too large for a normal distribution at this delay_ms (1): draws below zero would shift the mean. "
         "Set it to at most 0.25."
     )
 

@@ -54,13 +54,9 @@ class Delay(Property):
     def check(self) -> None:
         largest_ms = self.delay_ms / DEPTH[self.distribution]
         if self.jitter_ms > largest_ms:
-            limit = (
-                f"more than a quarter of delay_ms ({self.delay_ms:g})"
-                if self.distribution == "normal"
-                else f"too large for a {self.distribution} distribution at this delay_ms ({self.delay_ms:g})"
-            )
             raise PropertyError(
-                f"jitter_ms is {self.jitter_ms:g}, {limit}: draws below zero would shift the mean. "
+                f"jitter_ms is {self.jitter_ms:g}, too large for a {self.distribution} distribution at this delay_ms "
+                f"({self.delay_ms:g}): draws below zero would shift the mean. "
                 f"Set it to at most {math.floor(largest_ms * 1e6) / 1e6:g}"
             )
 
