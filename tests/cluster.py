@@ -62,7 +62,7 @@ class Cluster:
 
     def remove(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Take the cluster, or the nodes of a limit, away."""
-        return self.provision("-e", "k3s_action=absent", *arguments)
+        return self.provision("-e", "k3s_action=remove", *arguments)
 
     def kubectl(self, *words: str) -> str:
         """What kubectl says on the server; a failure is a failed test."""

@@ -101,7 +101,7 @@ class TrialLab:
         return self.playbook("playbooks/lab.yml", *arguments)
 
     def remove(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.playbook("playbooks/lab.yml", "-e", "lab_state=absent", *arguments)
+        return self.playbook("playbooks/lab.yml", "-e", "lab_action=remove", *arguments)
 
     def clear(self) -> None:
         """Remove what is there, be it another session's that was killed."""

@@ -90,7 +90,7 @@ def deployed(cluster: Cluster, function_image: BuiltImage) -> Iterator[Deployed]
     yield function
     assert changed(function.play(function_action="remove"))[SERVER] > 0
     assert changed(function.play(function_action="remove")) == NOTHING
-    changed(cluster.lab.playbook("playbooks/knative.yml", "-e", "knative_action=absent"))
+    changed(cluster.lab.playbook("playbooks/knative.yml", "-e", "knative_action=remove"))
 
 
 def test_a_second_run_and_a_dry_one_change_nothing(deployed: Deployed) -> None:
@@ -157,7 +157,7 @@ def test_what_cannot_run_is_refused_in_a_sentence(deployed: Deployed) -> None:
     assert "Knative waits 600 s for a reply at most, timeout_s is more in edge, cloud" in refusal(
         function_services=slow
     )
-    assert "there is no image of the function at /nowhere.tar: build it with `make image`" in refusal(
+    assert "No image of the function at /nowhere.tar: build it with `make image`" in refusal(
         function_image_archive="/nowhere.tar"
     )
     assert "function_image registry/name:latest has no digest" in refusal(

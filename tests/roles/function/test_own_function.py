@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 # The lab is shared: other tests find its nodes empty.
-REMOVAL = '{"function_action": "remove", "runtime_state": "absent"}'
+REMOVAL = '{"function_action": "remove", "runtime_action": "remove"}'
 BODY = b'{"texts": ["one two two"]}'
 
 
@@ -72,7 +72,7 @@ def test_a_port_that_another_program_has_is_refused_by_name(lab: TrialLab, given
             refused = lab.playbook("playbooks/function.yml", *given)
             other.communicate("\n")
         assert refused.returncode != 0
-        assert f"Port {port} of {lab.data_address(1)} is taken by another program" in " ".join(refused.stdout.split())
+        assert f"Port {port} of {lab.data_address(1)} is in use by another program" in " ".join(refused.stdout.split())
     finally:
         lab.playbook("playbooks/function.yml", *given, "-e", REMOVAL)
 

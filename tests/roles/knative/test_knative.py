@@ -69,9 +69,9 @@ def knative(cluster: Cluster) -> Iterator[Cluster]:
     assert changed(installed)[SERVER] == 1
     assert "TASK [knative : Ask every gateway for the service]" in installed.stdout
     yield cluster
-    assert changed(install(cluster, "-e", "knative_action=absent"))[SERVER] == 1
+    assert changed(install(cluster, "-e", "knative_action=remove"))[SERVER] == 1
     assert everything(cluster) == before
-    assert changed(install(cluster, "-e", "knative_action=absent")) == NOTHING
+    assert changed(install(cluster, "-e", "knative_action=remove")) == NOTHING
 
 
 def test_a_second_run_and_a_dry_one_change_nothing(knative: Cluster) -> None:
