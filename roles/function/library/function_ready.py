@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: wait until a replica, or a gateway in front of one, welcomes requests, or say why it does not."""
+"""Ansible module: wait until a replica, or a gateway in front of one, is ready, or report why it is not."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: function_ready
-short_description: Wait until a replica, or a gateway in front of one, welcomes requests
+short_description: Wait until a replica, or a gateway in front of one, is ready
 description:
-  - Asks C(/readyz) once a second, in one process. A task that is retried starts a Python for each question, which takes
-    its share of a small node's CPU from the replica that is waited for.
+  - Requests C(/readyz) once a second, in one process. A retried task would start a Python for each request, which takes
+    CPU time on a small node from the very replica that is starting.
 options:
   host: {description: The address where the replica or the gateway listens., type: str, required: true}
   port: {description: Its port., type: int, required: true}
-  timeout_s: {description: How long at most., type: int, required: true}
-  log: {description: The file whose last lines say more when it was in vain., type: path, required: true}
+  timeout_s: {description: Timeout., type: int, required: true}
+  log: {description: The log whose last lines the error quotes., type: path, required: true}
 author: [faasbed]
 """
 EXAMPLES = r"""
@@ -32,7 +32,7 @@ EXAMPLES = r"""
     log: /var/lib/faasbed/function/log/replica-edge.log
 """
 RETURN = r"""
-waited_s: {description: How long it took., type: float, returned: always}
+waited_s: {description: How long the wait took., type: float, returned: always}
 """
 
 POLL_S = 1.0
@@ -41,17 +41,17 @@ LOG_LINES = 5
 
 
 def unready(host: str, port: int) -> str | None:
-    """Return why no requests are welcome at a port, in the words of whoever answers there, or None."""
+    """Return why the port is not ready, quoting what answers there, or None."""
     connection = HTTPConnection(host, port, timeout=ANSWER_S)
     try:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()
-        words = answer.read().decode(errors="replace").strip()
+        text = answer.read().decode(errors="replace").strip()
     except (OSError, HTTPException) as error:
         return f"it does not answer: {error}"
     finally:
         connection.close()
-    return None if answer.status == HTTPStatus.OK else f"it answers {answer.status}: {words}"
+    return None if answer.status == HTTPStatus.OK else f"it answers {answer.status}: {text}"
 
 
 def last_lines(log: Path) -> str:
@@ -59,7 +59,7 @@ def last_lines(log: Path) -> str:
     try:
         lines = log.read_text(errors="replace").splitlines()
     except OSError as error:
-        return f"(not to be read: {error.strerror})"
+        return f"(cannot be read: {error.strerror})"
     return " / ".join(line.strip() for line in lines[-LOG_LINES:] if line.strip()) or "(empty)"
 
 
@@ -75,16 +75,16 @@ def main() -> None:
         supports_check_mode=True,
     )
     host, port, timeout_s = (module.params[name] for name in ("host", "port", "timeout_s"))
-    begun = time.monotonic()
+    started = time.monotonic()
     while reason := unready(host, port):
-        if time.monotonic() - begun > timeout_s:
+        if time.monotonic() - started > timeout_s:
             log = Path(module.params["log"])
             module.fail_json(
                 msg=f"{host}:{port} is not ready after {timeout_s} s: {reason}. {log} ends: {last_lines(log)}. "
-                "A slower node may need a longer function_ready_timeout_s.",
+                "On a slow node, increase function_ready_timeout_s.",
             )
         time.sleep(POLL_S)
-    module.exit_json(changed=False, waited_s=round(time.monotonic() - begun, 1))
+    module.exit_json(changed=False, waited_s=round(time.monotonic() - started, 1))
 
 
 if __name__ == "__main__":

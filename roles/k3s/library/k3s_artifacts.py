@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: what of k3s the artifacts' folder of the controller holds, every file held against its checksum."""
+"""Ansible module: what of k3s the artifacts' folder of the controller holds, every file checked by its SHA-256."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.k3s.machine import sha256_of
+from ansible.module_utils.node.errors import NodeError
 from ansible.module_utils.urls import open_url
 
 DOCUMENTATION = r"""
@@ -48,7 +49,7 @@ IMAGES = "/var/lib/rancher/k3s/agent/images"
 FETCH_TIMEOUT_S = 30
 
 
-class ArtifactError(RuntimeError):
+class ArtifactError(NodeError):
     """The folder does not hold what the nodes need: one sentence, with what to do."""
 
 
@@ -70,27 +71,27 @@ def files_of(folder: Path, architecture: str, archives: list[str], release_url: 
     if not (folder / name).is_file():
         if not release_url:
             raise ArtifactError(
-                f"{folder} has no {name}, which the nodes of architecture {architecture} need; fill it by "
-                "`make artifacts`, set FAASBED_ARTIFACTS, or set k3s_download: true where the nodes reach the network"
+                f"{folder} has no {name}, which the nodes of architecture {architecture} need; run "
+                "`make artifacts`, set FAASBED_ARTIFACTS, or set k3s_download: true if the nodes reach the network"
             )
         return [fetched(name, architecture, release_url)]
     if not listing.is_file():
-        raise ArtifactError(f"{folder} has {name} but no {listing.name} to hold it against; run `make artifacts`")
+        raise ArtifactError(f"{folder} has {name} but no {listing.name} to check it against; run `make artifacts`")
     known = sums_of(listing.read_text("utf-8"))
-    given = [listed(folder / name, known, path=BINARY, mode=0o755)]
+    records = [listed(folder / name, known, path=BINARY, mode=0o755)]
     if (folder / images).is_file():
-        given.append(listed(folder / images, known, path=f"{IMAGES}/{images}", mode=0o644))
+        records.append(listed(folder / images, known, path=f"{IMAGES}/{images}", mode=0o644))
     elif not release_url:
         raise ArtifactError(
             f"{folder} has no {images}, without which the nodes would pull images from the network; run "
-            "`make artifacts`, or set k3s_download: true where they may"
+            "`make artifacts`, or set k3s_download: true if they reach it"
         )
     for archive in archives:
         path = folder / archive.replace("{arch}", architecture)
         if path.is_file():
             sha256 = sha256_of(path)
-            given.append(entry(path.name, str(path), f"{IMAGES}/{path.name}", sha256, 0o644) | {"first": False})
-    return given
+            records.append(entry(path.name, str(path), f"{IMAGES}/{path.name}", sha256, 0o644) | {"first": False})
+    return records
 
 
 def entry(name: str, source: str, path: str, sha256: str, mode: int) -> dict[str, Any]:
@@ -113,8 +114,8 @@ def listed(file: Path, known: dict[str, str], path: str, mode: int) -> dict[str,
     sha256 = sha256_of(file)
     if sha256 != known[file.name]:
         raise ArtifactError(
-            f"{file} is damaged or not the release's: its SHA-256 is {sha256}, {known[file.name]} is due; delete it "
-            "and run `make artifacts`"
+            f"{file} is damaged or not the release's: sha256 {sha256}, expected {known[file.name]}; delete it and run "
+            "`make artifacts`"
         )
     return entry(file.name, str(file), path, sha256, mode)
 
@@ -127,7 +128,7 @@ def fetched(name: str, architecture: str, release_url: str) -> dict[str, Any]:
             known = sums_of(reply.read().decode())
     except OSError as error:
         raise ArtifactError(
-            f"{url} cannot be read ({error}); put {name} into the artifacts' folder by `make artifacts`, or correct "
+            f"{url} cannot be read ({error}); put {name} into the artifacts' folder with `make artifacts`, or correct "
             "k3s_release_url"
         ) from error
     if name not in known:

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: what a server knows of the cluster."""
+"""Ansible module: wait for a cluster, or delete what its server knows of nodes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.k3s.api import Api, ApiError, as_administrator, why_not_ready
 from ansible.module_utils.k3s.journal import Watch
-from ansible.module_utils.k3s.machine import run
+from ansible.module_utils.node.change import outcome
+from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.process import attempt
 
 DOCUMENTATION = r"""
 module: k3s_cluster
@@ -41,10 +43,6 @@ versions: {description: kubelet's version by node., type: dict, returned: ready}
 POLL_S = 0.5
 
 
-class ClusterError(RuntimeError):
-    """The cluster is not what is asked for: one sentence."""
-
-
 def serving(unit: str, timeout_s: int) -> Api:
     """Wait until the API is ready to serve, and return it."""
     watch = Watch(unit)
@@ -58,13 +56,13 @@ def serving(unit: str, timeout_s: int) -> Api:
             return api
         watch.look()
         if watch.believed or watch.given_up(timeout_s):
-            raise ClusterError(watch.tell(f"The server does not serve after {watch.waited_s:.0f} s ({reason})"))
+            raise NodeError(watch.report(f"The server's API is not ready after {watch.waited_s:.0f} s ({reason})"))
         time.sleep(POLL_S)
 
 
 def ready(api: Api, expected: list[str], timeout_s: int) -> dict[str, dict[str, Any]]:
     """Wait until every expected node is listed and Ready, and return the nodes by name."""
-    begun = time.monotonic()
+    started = time.monotonic()
     while True:
         try:
             listed = {node["metadata"]["name"]: node for node in api.call("GET", "/api/v1/nodes")["items"]}
@@ -74,9 +72,9 @@ def ready(api: Api, expected: list[str], timeout_s: int) -> dict[str, dict[str, 
         late = {name: reason for name, reason in missing.items() if reason}
         if not late:
             return listed
-        if time.monotonic() - begun > timeout_s:
-            said = "; ".join(f"{name}: {reason}" for name, reason in late.items())
-            raise ClusterError(f"Not every node is Ready after {timeout_s} s: {said}")
+        if time.monotonic() - started > timeout_s:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in late.items())
+            raise NodeError(f"Not every node is Ready after {timeout_s} s: {reasons}")
         time.sleep(POLL_S)
 
 
@@ -92,7 +90,7 @@ def forget(api: Api, names: list[str], *, dry: bool) -> list[str]:
                 if error.status != 404:
                     raise
             else:
-                sentences.append(f"forget {what} {name}")
+                sentences.append(f"delete {what} {name}")
     return sentences
 
 
@@ -100,7 +98,7 @@ def act(options: dict[str, Any], *, dry: bool) -> dict[str, Any]:
     """Do what the state asks for and return the module's result."""
     unit = options["unit"]
     if options["state"] == "forgotten":
-        if run("systemctl", "is-active", "--quiet", unit).returncode:
+        if attempt("systemctl", "is-active", "--quiet", unit).returncode:
             return {"sentences": []}
         return {"sentences": forget(serving(unit, options["timeout_s"]), options["nodes"], dry=dry)}
     api = serving(unit, options["timeout_s"])
@@ -124,11 +122,9 @@ def main() -> None:
     )
     try:
         result = act(module.params, dry=module.check_mode)
-    except (ClusterError, ApiError) as error:
+    except NodeError as error:
         module.fail_json(msg=str(error))
-    sentences = result.pop("sentences")
-    diff = {"before": "", "after": "".join(f"{sentence}\n" for sentence in sentences)}
-    module.exit_json(changed=bool(sentences), diff=diff, **result)
+    module.exit_json(**outcome(result.pop("sentences")), **result)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: wait until this node is Ready, or say why it is not."""
+"""Ansible module: wait until this node is Ready, or report why it is not."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.k3s.api import ApiError, as_kubelet, why_not_ready
 from ansible.module_utils.k3s.journal import Watch, started_s
-from ansible.module_utils.k3s.machine import run
+from ansible.module_utils.node.change import outcome
+from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.process import attempt
 
 DOCUMENTATION = r"""
 module: k3s_joined
 short_description: Wait until this node is Ready in the cluster
 description:
-  - Ends early with the reason when k3s says something that does not heal by waiting.
+  - Ends early with the reason when k3s reports an error that does not go away by waiting.
 options:
   node: {description: The node's name., type: str, required: true}
   unit: {description: The systemd unit that runs k3s., type: str, required: true}
@@ -43,10 +45,6 @@ waited_s: {description: How long it took., type: float, returned: always}
 POLL_S = 0.5
 
 
-class NotReadyError(RuntimeError):
-    """The node is not Ready: one sentence with what k3s says."""
-
-
 def unreachable(address: str, port: int) -> str | None:
     """Return why a port does not answer, or None when it does."""
     try:
@@ -68,33 +66,33 @@ def wait(options: dict[str, Any]) -> None:
     """Wait until the node is Ready.
 
     Raises:
-        NotReadyError: it is not, and will not be.
+        NodeError: it is not, and will not be; the sentence has what k3s reports.
     """
     node, unit, server, port = (options[name] for name in ("node", "unit", "server", "port"))
     watch = Watch(unit)
-    reached = watch.begun
+    reached = watch.started
     while (reason := why_not(node, unit)) is not None:
         now = time.monotonic()
         if server and (away := unreachable(server, port)) is None:
             reached = now
         elif server and now - reached > options["reach_timeout_s"]:
-            raise NotReadyError(
-                f"{node} cannot reach the server at {server}:{port} ({away}); see firewall and route between the two. "
-                f"{watch.words()}"
+            raise NodeError(
+                f"{node} cannot reach the server at {server}:{port} ({away}); check the firewall and the route between the two. "
+                f"{watch.lines()}"
             )
         watch.look()
         if watch.believed:
-            raise NotReadyError(watch.tell(f"{node} does not join"))
+            raise NodeError(watch.report(f"{node} does not join"))
         if watch.given_up(options["timeout_s"]):
-            raise NotReadyError(watch.tell(f"{node} is not Ready after {watch.waited_s:.0f} s ({reason})"))
+            raise NodeError(watch.report(f"{node} is not Ready after {watch.waited_s:.0f} s ({reason})"))
         time.sleep(POLL_S)
 
 
-def label(node: str, wanted: dict[str, str], *, dry: bool) -> list[str]:
+def label(node: str, labels: dict[str, str], *, dry: bool) -> list[str]:
     """Give the node's object its labels, as its kubelet may; return those that it did not have."""
     api = as_kubelet()
-    now = api.call("GET", f"/api/v1/nodes/{node}")["metadata"].get("labels", {})
-    differing = {key: value for key, value in wanted.items() if now.get(key) != value}
+    current = api.call("GET", f"/api/v1/nodes/{node}")["metadata"].get("labels", {})
+    differing = {key: value for key, value in labels.items() if current.get(key) != value}
     if differing and not dry:
         api.call("PATCH", f"/api/v1/nodes/{node}", {"metadata": {"labels": differing}})
     return [f"label {node} {key}={value}" for key, value in differing.items()]
@@ -114,19 +112,17 @@ def main() -> None:
             "timeout_s": {"type": "int", "required": True},
         },
     )
-    options, begun = module.params, time.monotonic()
+    options, started = module.params, time.monotonic()
     if options["restart"]:
-        run("systemctl", "restart", "--no-block", options["unit"])
+        attempt("systemctl", "restart", "--no-block", options["unit"])
     try:
         wait(options)
         labelled = label(options["node"], options["labels"], dry=module.check_mode)
-    except (NotReadyError, ApiError) as error:
+    except NodeError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(
-        changed=options["restart"] or bool(labelled),
-        waited_s=round(time.monotonic() - begun, 1),
-        diff={"before": "", "after": "".join(f"{line}\n" for line in labelled)},
-    )
+    result = outcome(labelled)
+    result["changed"] |= options["restart"]
+    module.exit_json(**result, waited_s=round(time.monotonic() - started, 1))
 
 
 if __name__ == "__main__":

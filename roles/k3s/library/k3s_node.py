@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: bring k3s on one node to what is asked for, in one step."""
+"""Ansible module: install, configure and start k3s on one node, in one step."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from typing import Any
 from urllib.error import HTTPError
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.k3s.machine import Sums, run
+from ansible.module_utils.k3s.machine import Sums
+from ansible.module_utils.node import files
+from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.process import attempt, run
 from ansible.module_utils.urls import open_url
 
 DOCUMENTATION = r"""
 module: k3s_node
 short_description: Install, configure and start k3s on a node
 description:
-  - Writes files, fetches artifacts, holds them against their checksums and starts the unit without waiting for it.
-  - What runs is not restarted; C(restart) says that it has to be.
+  - Writes files, fetches artifacts, checks their SHA-256 and starts the unit without waiting for it.
+  - A running unit is not restarted; C(restart) tells that it has to be.
 options:
   unit: {description: Name of the systemd unit., type: str, required: true}
   start: {description: Whether the unit is to be enabled and running., type: bool, default: true}
@@ -49,16 +52,12 @@ FETCH_TIMEOUT_S = 30
 CHUNK_BYTES = 2**20
 
 
-class NodeError(RuntimeError):
-    """The node could not be brought to what is asked for: one sentence, with what to do."""
-
-
 class Node:
-    """What is on the node, compared with what is asked for.
+    """The state of the node, compared with the options.
 
     Args:
         options: the module's parameters.
-        dry: only say what would be done.
+        dry: only report what would be done.
     """
 
     def __init__(self, options: dict[str, Any], *, dry: bool) -> None:
@@ -82,18 +81,11 @@ class Node:
             }
         )
         if not self._dry:
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.partial")
-            with os.fdopen(
-                os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8"
-            ) as file:
-                file.write(text)
-            partial.chmod(mode)
-            partial.replace(path)
+            files.write(path, text, mode)
         return True
 
     def unlink(self, path: Path) -> bool:
-        """Take a file away; return whether it was there."""
+        """Remove a file; return whether it existed."""
         if not path.exists():
             return False
         self.say(f"remove {path}")
@@ -101,35 +93,34 @@ class Node:
             path.unlink()
         return True
 
-    def fetch(self, wanted: dict[str, Any]) -> bool:
-        """Make an artifact be in its place, with the content that is due; return whether it had to be fetched."""
-        path, sha256 = Path(wanted["path"]), wanted["sha256"]
-        held = self._sums.of(path)
-        if held == sha256:
+    def fetch(self, artifact: dict[str, Any]) -> bool:
+        """Put an artifact in its place and check its content; return whether it had to be fetched."""
+        path, sha256 = Path(artifact["path"]), artifact["sha256"]
+        if self._sums.of(path) == sha256:
             if not self._dry:
                 self._sums.remember(path, sha256)
             return False
-        self.say(f"bring {path} ({wanted['name']}, SHA-256 {sha256[:12]}...)")
+        self.say(f"write {path} ({artifact['name']}, sha256 {sha256[:12]}...)")
         if self._dry:
             return True
-        staged = Path(self._options["state_dir"]) / "artifacts" / wanted["name"]
+        staged = Path(self._options["state_dir"]) / "artifacts" / artifact["name"]
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
+        partial = files.draft_of(path)
         partial.unlink(missing_ok=True)
         if staged.is_file():
             shutil.move(staged, partial)
             source = "its copy by SSH"
         else:
-            source = self._options["shared"].get(str(path)) or wanted["url"]
+            source = self._options["shared"].get(str(path)) or artifact["url"]
             self._download(source, partial)
         arrived = Sums(Path(os.devnull)).of(partial)
         if arrived != sha256:
             partial.unlink()
             raise NodeError(
-                f"{wanted['name']} arrived damaged from {source}: its SHA-256 is {arrived}, {sha256} is due; run the "
-                "playbook again"
+                f"{artifact['name']} arrived damaged from {source}: sha256 {arrived}, expected {sha256}; run the playbook "
+                "again"
             )
-        partial.chmod(int(wanted["mode"], 8))
+        partial.chmod(int(artifact["mode"], 8))
         os.chown(partial, 0, 0)
         partial.replace(path)  # under a running k3s too: the old file lives until its last reader ends
         self._sums.remember(path, sha256)
@@ -137,7 +128,7 @@ class Node:
 
     def _download(self, url: str | None, path: Path) -> None:
         if not url:
-            raise NodeError(f"nobody shares {path.name}; run the playbook for all nodes of the cluster")
+            raise NodeError(f"no node shares {path.name}; run the playbook for all nodes of the cluster")
         try:
             with open_url(url, timeout=FETCH_TIMEOUT_S, use_proxy=False) as reply, path.open("wb") as file:
                 shutil.copyfileobj(reply, file, CHUNK_BYTES)
@@ -152,8 +143,8 @@ class Node:
     def systemd(self, *, reload: bool, changed: bool) -> bool:
         """Enable and start the unit; return whether something that runs has to be restarted for its changes."""
         unit = self._options["unit"]
-        enabled = run("systemctl", "is-enabled", unit).stdout.strip() == "enabled"
-        state = run("systemctl", "is-active", unit).stdout.strip()
+        enabled = attempt("systemctl", "is-enabled", unit).stdout.strip() == "enabled"
+        state = attempt("systemctl", "is-active", unit).stdout.strip()
         if not enabled:
             self.say(f"enable {unit}")
         if state not in {"active", "activating", "reloading"}:
@@ -161,16 +152,16 @@ class Node:
         if self._dry:
             return changed and state == "active"
         if reload:
-            _systemctl("daemon-reload")
+            run("systemctl", "daemon-reload")
         if not enabled:
-            _systemctl("enable", "--quiet", unit)
+            run("systemctl", "enable", "--quiet", unit)
         if state in {"active", "reloading"}:
             return changed
         if state == "activating" and not changed:
             return False
-        # It has never come up, or is down: nothing is lost by starting it at once.
-        _systemctl("reset-failed", unit, check=False)
-        _systemctl("restart" if state == "activating" else "start", "--no-block", unit)
+        # It has never started, or is down: nothing is lost by starting it at once.
+        attempt("systemctl", "reset-failed", unit)
+        run("systemctl", "restart" if state == "activating" else "start", "--no-block", unit)
         return False
 
     def say(self, sentence: str) -> None:
@@ -178,20 +169,14 @@ class Node:
         self.diffs.append({"prepared": f"{sentence}\n"})
 
 
-def _systemctl(*words: str, check: bool = True) -> None:
-    done = run("systemctl", *words)
-    if check and done.returncode:
-        raise NodeError(f"`systemctl {' '.join(words)}` failed: {' '.join(done.stderr.split())}")
-
-
 def act(options: dict[str, Any], *, dry: bool) -> tuple[list[dict[str, str]], bool]:
-    """Bring the node to what the options say; return the differences, and whether a restart is due."""
+    """Bring the node to the state in the options; return the differences, and whether it has to be restarted."""
     node = Node(options, dry=dry)
     ledger = Path(options["state_dir"]) / "before.json"
     if options["before"] and not ledger.exists():
         node.write(ledger, json.dumps(options["before"], indent=1, sort_keys=True) + "\n", 0o644)
     unit_path = f"/etc/systemd/system/{options['unit']}.service"
-    # The unit first: it marks the node as ours, should this be cut off.
+    # The unit first: it marks the node as faasbed's, should this be interrupted.
     texts = sorted(options["texts"].items(), key=lambda pair: pair[0] != unit_path)
     changed = [
         node.write(Path(path), text.rstrip() + "\n", 0o600 if path.startswith("/etc/rancher") else 0o644)
@@ -204,9 +189,9 @@ def act(options: dict[str, Any], *, dry: bool) -> tuple[list[dict[str, str]], bo
             changed.append(node.write(Path(path), text, 0o600, secret=True))
         elif path and kind == "registries":
             changed.append(node.unlink(Path(path)))
-    brought = [wanted["path"] for wanted in options["files"] if node.fetch(wanted)]
-    # Image archives are taken up by a running k3s, a binary is not.
-    changed += [not path.endswith((".zst", ".gz", ".tar")) for path in brought]
+    fetched = [artifact["path"] for artifact in options["files"] if node.fetch(artifact)]
+    # A running k3s imports image archives by itself; a new binary needs a restart.
+    changed += [not path.endswith((".zst", ".gz", ".tar")) for path in fetched]
     restart = node.systemd(reload=reload, changed=any(changed)) if options["start"] else False
     return node.diffs, restart
 

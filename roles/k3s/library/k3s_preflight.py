@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: see whether a node can be part of a k3s cluster, and what of ours it has."""
+"""Ansible module: check that a node can be part of a k3s cluster, and report what it has of one."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ from ansible.module_utils.k3s.machine import (
     memory_mib,
     network_of,
     resolves,
-    run,
     sysctls,
     taken,
 )
+from ansible.module_utils.node.process import attempt
 
 DOCUMENTATION = r"""
 module: k3s_preflight
-short_description: See whether a node can be part of a k3s cluster
+short_description: Check that a node can be part of a k3s cluster
 description:
-  - Fails with one sentence for each thing that is in the way; changes nothing.
+  - Fails with one sentence for each obstacle; changes nothing.
 options:
   node: {description: The node's name in the inventory., type: str, required: true}
   server: {description: Whether the node is to be a server., type: bool, required: true}
-  unit: {description: Name of the systemd unit of ours., type: str, required: true}
+  unit: {description: Name of the role's systemd unit., type: str, required: true}
   state_dir: {description: Where the role keeps what it knows about the node., type: path, required: true}
   interface: {description: The interface towards the data network., type: str, required: true}
   address: {description: The node's address on it., type: str, required: true}
   backend: {description: Flannel's backend., type: str, required: true}
   version: {description: "k3s' version, as v1.34.3+k3s1.", type: str, required: true}
-  memory_mib: {description: Least memory., type: int, required: true}
-  disk_mib: {description: Least free space under /var/lib before anything is installed., type: int, required: true}
+  memory_mib: {description: Memory required., type: int, required: true}
+  disk_mib: {description: Free space required under /var/lib before anything is installed., type: int, required: true}
   controller_time_s: {description: The controller's clock just before the module was sent., type: float, required: true}
 author: [faasbed]
 """
 EXAMPLES = r"""
-- name: See whether the node can be part of the cluster
+- name: Check that the node can be part of the cluster
   k3s_preflight:
     node: edge-1
     server: true
@@ -66,7 +66,7 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 architecture: {description: amd64 or arm64., type: str, returned: always}
-active: {description: Whether our unit runs., type: bool, returned: always}
+active: {description: Whether the role's unit runs., type: bool, returned: always}
 known: {description: Whether the node remembers having been part of a cluster., type: bool, returned: always}
 holds: {description: SHA-256 by path of binary and image archives., type: dict, returned: always}
 data_network: {description: The network of the node's data address., type: str, returned: always}
@@ -100,71 +100,73 @@ def runs_systemd() -> bool:
 
 
 def obstacles(options: dict[str, Any], active: bool) -> list[str]:
-    """Return a sentence for each thing that keeps k3s from running here."""
-    found = []
+    """Return a sentence for each thing that prevents k3s from running here."""
+    sentences = []
     if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", options["node"]):
-        found.append(
-            "Kubernetes takes names of small letters, digits, dots and hyphens only; rename the host in the inventory"
+        sentences.append(
+            "Kubernetes accepts names of lower-case letters, digits, dots and hyphens only; rename the host in the inventory"
         )
     if platform.machine() not in ARCHITECTURES:
-        found.append(f"its processor is {platform.machine()}; k3s is taken for x86_64 and aarch64")
+        sentences.append(f"its architecture is {platform.machine()}; k3s is supported on x86_64 and aarch64")
     if not runs_systemd():
-        found.append("it does not run systemd, which has to run k3s")
+        sentences.append("it does not run systemd, which k3s needs")
     if memory_mib() < options["memory_mib"]:
         kind = "server" if options["server"] else "agent"
-        found.append(f"it has {memory_mib()} MiB of memory, {options['memory_mib']} are due (k3s_{kind}_memory_mib)")
+        sentences.append(
+            f"it has {memory_mib()} MiB of memory, {options['memory_mib']} MiB required (k3s_{kind}_memory_mib)"
+        )
     version, controllers = cgroups()
     if CONTROLLERS - controllers:
         lacking = ", ".join(sorted(CONTROLLERS - controllers))
-        found.append(
-            f"its kernel has the control group controllers {lacking} switched off; add cgroup_enable=memory "
-            "cgroup_memory=1 to the kernel's command line and restart it"
+        sentences.append(
+            f"its kernel has the control group controllers {lacking} disabled; add cgroup_enable=memory "
+            "cgroup_memory=1 to the kernel's command line and reboot it"
         )
     minor = int(options["version"].lstrip("v").split(".")[1])
     if version == 1 and minor >= CGROUP_V2_FROM:
-        found.append(
-            f"it has control groups version 1, which kubelet 1.{minor} refuses; take k3s 1.{CGROUP_V2_FROM - 1} or "
+        sentences.append(
+            f"it has control groups version 1, which kubelet 1.{minor} refuses; use k3s 1.{CGROUP_V2_FROM - 1} or "
             "boot with systemd.unified_cgroup_hierarchy=1"
         )
-    found += lacking_features(options["backend"])
+    sentences += lacking_features(options["backend"])
     if network_of(options["interface"], options["address"]) is None:
-        found.append(
+        sentences.append(
             f"its interface {options['interface']} does not have the address {options['address']}; correct "
             "data_interface or data_address in the inventory (`ip -brief address` on the node)"
         )
     if not default_route(Path("/proc/net/route").read_text("utf-8")):
-        found.append(
-            "it has no default route, without which its own processes reach no service of the cluster; add one, a "
-            f"dummy will do (ip route add default dev {options['interface']})"
+        sentences.append(
+            "it has no default route, which its processes need to reach services of the cluster; add one, even a "
+            f"dummy (ip route add default dev {options['interface']})"
         )
     if not resolves(socket.gethostname()):
-        found.append(
-            f"its own name {socket.gethostname()} has no address on it; add `127.0.1.1 {socket.gethostname()}` to "
+        sentences.append(
+            f"its host name {socket.gethostname()} does not resolve on it; add `127.0.1.1 {socket.gethostname()}` to "
             "its /etc/hosts"
         )
     if not active:
-        found += not_yet_installed(options)
-    return found
+        sentences += not_yet_installed(options)
+    return sentences
 
 
 def not_yet_installed(options: dict[str, Any]) -> list[str]:
-    """Return what is in the way of a first start: another k3s, ports, space."""
-    found = []
+    """Return what prevents a first start: another k3s, ports, space."""
+    sentences = []
     ours = Path(f"/etc/systemd/system/{options['unit']}.service").exists()
     strange = [path for path in (BINARY, DATA) if path.exists()]
     if strange and not ours:
-        found.append(
-            f"it has a k3s that is not this testbed's ({strange[0]}); remove it, or use it as it is by setting "
+        sentences.append(
+            f"it has a k3s that faasbed did not install ({strange[0]}); remove it, or use its cluster by setting "
             "kubeconfig in the inventory"
         )
-    # Flannel's port is the kernel's own as long as its interface stands, also while our k3s is stopped.
-    found += taken(ports_of(options["server"], "none" if ours else options["backend"]))
+    # Flannel's port belongs to the kernel while its interface exists, even if the role's k3s is stopped.
+    sentences += taken(ports_of(options["server"], "none" if ours else options["backend"]))
     if not ours and free_mib(str(DATA)) < options["disk_mib"]:
-        found.append(
-            f"{free_mib(str(DATA))} MiB are free under /var/lib, {options['disk_mib']} are due (k3s_disk_mib); make "
-            "room"
+        sentences.append(
+            f"{free_mib(str(DATA))} MiB free under /var/lib, {options['disk_mib']} MiB required (k3s_disk_mib); free "
+            "some space"
         )
-    return found
+    return sentences
 
 
 def holdings(state_dir: Path) -> dict[str, str]:
@@ -176,7 +178,7 @@ def holdings(state_dir: Path) -> dict[str, str]:
 
 
 def before() -> dict[str, Any]:
-    """Return what the node is before a cluster: what its removal has to bring back, or must leave alone."""
+    """Return the node's state before a cluster: what its removal restores, or leaves alone."""
     return {
         "sysctls": sysctls(),
         "firewall": firewall.before(),
@@ -206,15 +208,17 @@ def main() -> None:
         supports_check_mode=True,
     )
     options = module.params
-    state = run("systemctl", "is-active", options["unit"]).stdout.strip()
+    state = attempt("systemctl", "is-active", options["unit"]).stdout.strip()
     active = state in {"active", "activating", "reloading"}
-    found = obstacles(options, active)
-    if found:
-        module.fail_json(msg=f"{options['node']} cannot be part of the cluster: {'; '.join(found)}.")
+    reasons = obstacles(options, active)
+    if reasons:
+        module.fail_json(msg=f"{options['node']} cannot be part of the cluster: {'; '.join(reasons)}.")
     ledger = Path(options["state_dir"]) / "before.json"
     swaps = Path("/proc/swaps").read_text("utf-8").splitlines()[1:]
     if swaps:
-        module.warn(f"{options['node']} has swap; a replica that swaps is a wrong measurement (`swapoff -a` ends it).")
+        module.warn(
+            f"{options['node']} has swap enabled; a replica that swaps falsifies the measurement (disable it: swapoff -a)."
+        )
     module.exit_json(
         changed=False,
         architecture=ARCHITECTURES[platform.machine()],

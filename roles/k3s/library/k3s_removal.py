@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: leave nothing of the cluster on a node."""
+"""Ansible module: remove everything that a cluster created on a node."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from contextlib import suppress
 from functools import partial
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.k3s.firewall import in_force, program, removal_of, tables_of
-from ansible.module_utils.k3s.machine import LEFTOVERS, run
+from ansible.module_utils.k3s.machine import LEFTOVERS
+from ansible.module_utils.node.change import Change, outcome
+from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.process import attempt, processes, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 DOCUMENTATION = r"""
 module: k3s_removal
-short_description: Leave nothing of a k3s cluster on a node
+short_description: Remove everything that a k3s cluster created on a node
 description:
-  - Takes away what it finds, whatever state a killed run left; what was there before the cluster stays.
-  - A k3s that is not this testbed's is left alone.
+  - Removes what it finds, whatever state an interrupted run left; what was there before the cluster stays.
+  - A k3s that the role did not install is left alone.
 options:
   unit: {description: Name of the systemd unit., type: str, required: true}
   state_dir: {description: Where the role keeps what it knows about the node., type: path, required: true}
@@ -35,7 +37,7 @@ options:
 author: [faasbed]
 """
 EXAMPLES = r"""
-- name: Take k3s off the node
+- name: Remove k3s from the node
   k3s_removal:
     unit: faasbed-k3s
     state_dir: /var/lib/faasbed/k3s
@@ -56,65 +58,41 @@ END_TIMEOUT_S = 30
 KUBECTL = Path("/root/.kube")
 
 
-class RemovalError(RuntimeError):
-    """Something could not be taken away: one sentence."""
-
-
-class Change(NamedTuple):
-    """A thing that has to be done, in words and in deed."""
-
-    sentence: str
-    do: Callable[[], object]
-
-
-def check(*command: str, given: str | None = None) -> None:
-    """Run a program.
-
-    Raises:
-        RemovalError: it failed.
-    """
-    done = subprocess.run(command, capture_output=True, text=True, check=False, input=given or "")
-    if done.returncode:
-        raise RemovalError(f"`{' '.join(command)}` failed: {' '.join((done.stderr or done.stdout).split())}")
-
-
 def unit_ends(unit: str) -> Iterator[Change]:
     """End k3s itself."""
-    if run("systemctl", "is-active", unit).stdout.strip() in {"active", "activating", "reloading", "deactivating"}:
-        yield Change(f"stop {unit}", partial(check, "systemctl", "stop", unit))
-    if run("systemctl", "is-enabled", unit).stdout.strip() == "enabled":
-        yield Change(f"disable {unit}", partial(check, "systemctl", "disable", "--quiet", unit))
+    if attempt("systemctl", "is-active", unit).stdout.strip() in {"active", "activating", "reloading", "deactivating"}:
+        yield Change(f"stop {unit}", partial(run, "systemctl", "stop", unit))
+    if attempt("systemctl", "is-enabled", unit).stdout.strip() == "enabled":
+        yield Change(f"disable {unit}", partial(run, "systemctl", "disable", "--quiet", unit))
 
 
 def cluster_processes() -> list[int]:
     """Return the processes of pods, and those that run k3s' own programs."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        with suppress(OSError):  # it ended while we looked, or is the kernel's
+    pids = []
+    for pid, entry in processes():
+        with suppress(OSError):  # it has ended meanwhile, or is the kernel's
             in_pod = "/kubepods" in (entry / "cgroup").read_text("utf-8")
             if in_pod or os.readlink(entry / "exe").startswith(("/var/lib/rancher/k3s/", BINARY)):
-                found.append(int(entry.name))
-    return found
+                pids.append(pid)
+    return pids
 
 
 def processes_end(_: str) -> Iterator[Change]:
     """End what k3s leaves running when it ends."""
-    processes = cluster_processes()
-    if processes:
-        yield Change(f"end {len(processes)} processes of pods and containerd", end_processes)
+    pids = cluster_processes()
+    if pids:
+        yield Change(f"end {len(pids)} processes of pods and containerd", end_processes)
 
 
 def end_processes() -> None:
     """Kill until nothing is left."""
     until = time.monotonic() + END_TIMEOUT_S
-    while processes := cluster_processes():
+    while pids := cluster_processes():
         if time.monotonic() > until:
-            raise RemovalError(f"processes {processes} do not end")
-        for process in processes:
+            raise NodeError(f"processes {pids} do not end")
+        for pid in pids:
             with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
 
 
@@ -122,26 +100,26 @@ def mounts_go(_: str) -> Iterator[Change]:
     """Unmount what pods and containerd had, the innermost first."""
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text("utf-8").splitlines()]
     for point in reversed([point.replace("\\040", " ") for point in points if point.startswith(MOUNTS)]):
-        yield Change(f"unmount {point}", partial(check, "umount", "--lazy", point))
+        yield Change(f"unmount {point}", partial(run, "umount", "--lazy", point))
 
 
 def links_go(_: str) -> Iterator[Change]:
     """Remove the interfaces; those of pods are the bridge's."""
-    there = {link["ifname"]: link for link in json.loads(run("ip", "-json", "link", "show").stdout or "[]")}
-    for name, link in there.items():
+    links = {link["ifname"]: link for link in json.loads(attempt("ip", "-json", "link", "show").stdout or "[]")}
+    for name, link in links.items():
         if link.get("master") == "cni0" or name in LINKS:
-            yield Change(f"remove interface {name}", partial(run, "ip", "link", "delete", name))
+            yield Change(f"remove interface {name}", partial(attempt, "ip", "link", "delete", name))
 
 
 def routes_go(networks: list[str]) -> Iterator[Change]:
     """Remove the routes to pods on other nodes."""
     pods = [network for network in map(ip_network, networks) if isinstance(network, IPv4Network)]
-    for route in json.loads(run("ip", "-json", "route", "show", "table", "main").stdout or "[]"):
+    for route in json.loads(attempt("ip", "-json", "route", "show", "table", "main").stdout or "[]"):
         with suppress(ValueError):  # `default`, and what is not IPv4
             target = IPv4Network(route["dst"])
             if any(target.subnet_of(network) for network in pods):
                 where = ["dev", route["dev"]] if "dev" in route else []
-                yield Change(f"remove route {target}", partial(run, "ip", "route", "delete", str(target), *where))
+                yield Change(f"remove route {target}", partial(attempt, "ip", "route", "delete", str(target), *where))
 
 
 def firewall_goes(before: dict[str, Any]) -> Iterator[Change]:
@@ -152,32 +130,32 @@ def firewall_goes(before: dict[str, Any]) -> Iterator[Change]:
         if script:
             count = script.count("-X ")
             restore = program(f"{kind}-restore") or f"{kind}-restore"
-            yield Change(f"remove {count} chains of {kind}", partial(check, restore, "--noflush", given=script))
+            yield Change(f"remove {count} chains of {kind}", partial(run, restore, "--noflush", text=script))
         family = FAMILIES.get(kind)
         if kind not in before or family is None or shutil.which("nft") is None:
             continue
-        left = run(program(f"{kind}-save") or f"{kind}-save").stdout
+        left = attempt(program(f"{kind}-save") or f"{kind}-save").stdout
         for table in tables_of(left):
             if table.name not in kept and not table.rules and not table.own:
                 yield Change(
                     f"remove the empty table {table.name} of {kind}",
-                    partial(check, "nft", "delete", "table", family, table.name),
+                    partial(run, "nft", "delete", "table", family, table.name),
                 )
 
 
 def sets_go(_: str) -> Iterator[Change]:
     """Remove the sets of addresses."""
-    for name in run("ipset", "list", "-name").stdout.split():
+    for name in attempt("ipset", "list", "-name").stdout.split():
         if name.startswith("KUBE-"):
-            yield Change(f"remove ipset {name}", partial(run, "ipset", "destroy", name))
+            yield Change(f"remove ipset {name}", partial(attempt, "ipset", "destroy", name))
 
 
 def cgroups_go(_: str) -> Iterator[Change]:
     """Remove the control groups of pods, by systemd where it made them."""
-    listed = run("systemctl", "list-units", "--all", "--plain", "--no-legend", "kubepods*.slice").stdout
+    listed = attempt("systemctl", "list-units", "--all", "--plain", "--no-legend", "kubepods*.slice").stdout
     slices = [line.split()[0] for line in listed.splitlines() if line.split()]
     if slices:
-        yield Change(f"stop {len(slices)} slices of pods", partial(check, "systemctl", "stop", *slices))
+        yield Change(f"stop {len(slices)} slices of pods", partial(run, "systemctl", "stop", *slices))
     root = Path("/sys/fs/cgroup")
     for above in (root, *(entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink())):
         for name in CGROUPS:
@@ -193,7 +171,7 @@ def remove_cgroup(top: Path) -> None:
             with suppress(OSError):  # the kernel lets go of ended processes a moment later
                 Path(folder).rmdir()
         if top.exists() and time.monotonic() > until:
-            raise RemovalError(f"the control group {top} cannot be removed; something still runs in it")
+            raise NodeError(f"the control group {top} cannot be removed; something still runs in it")
         time.sleep(0.02)
 
 
@@ -212,7 +190,7 @@ def files_go(kept: list[str]) -> Iterator[Change]:
 
 
 def settings_return(before: dict[str, Any]) -> Iterator[Change]:
-    """Give the kernel's settings the values of before."""
+    """Restore the kernel's settings to their values before the cluster."""
     for name, value in before.get("sysctls", {}).items():
         path = Path("/proc/sys", *name.split("."))
         if not path.exists() or path.read_text("utf-8").strip() == value or not os.access(path, os.W_OK):
@@ -221,17 +199,17 @@ def settings_return(before: dict[str, Any]) -> Iterator[Change]:
 
 
 def set_back(path: Path, value: str) -> None:
-    """Write a setting; one that a container may not write was not written by the cluster either."""
+    """Write a setting; one that a container may not write was not changed by the cluster either."""
     with suppress(PermissionError):
         path.write_text(value, "utf-8")
 
 
 def marks_go(unit: str, state_dir: Path) -> Iterator[Change]:
-    """Remove what says that the node is ours: last, so that a removal that was cut off can be done again."""
+    """Remove what marks the node as faasbed's: last, so that an interrupted removal can be repeated."""
     unit_file = Path(f"/etc/systemd/system/{unit}.service")
     if unit_file.exists():
         yield Change(f"remove {unit_file}", unit_file.unlink)
-        yield Change("let systemd forget it", partial(forget_unit, unit))
+        yield Change(f"reload systemd without {unit}", partial(forget_unit, unit))
     if state_dir.exists():
         yield Change(f"remove {state_dir}", partial(shutil.rmtree, state_dir))
     if state_dir.parent.is_dir() and not any(entry for entry in state_dir.parent.iterdir() if entry != state_dir):
@@ -240,19 +218,19 @@ def marks_go(unit: str, state_dir: Path) -> Iterator[Change]:
 
 def forget_unit(unit: str) -> None:
     """Make systemd forget a unit whose file is gone."""
-    check("systemctl", "daemon-reload")
-    run("systemctl", "reset-failed", unit)
+    run("systemctl", "daemon-reload")
+    attempt("systemctl", "reset-failed", unit)
 
 
 def remove(options: dict[str, Any], *, dry: bool) -> list[str]:
-    """Take all away; return what was done in words."""
+    """Remove everything; return a sentence for each change."""
     unit, state_dir = options["unit"], Path(options["state_dir"])
     if not state_dir.exists() and not Path(f"/etc/systemd/system/{unit}.service").exists():
         return []
     ledger = state_dir / "before.json"
     before = json.loads(ledger.read_text("utf-8")) if ledger.exists() else {}
     sentences = []
-    # Each part looks only when the one before it is done.
+    # Each part is evaluated only after the one before it is carried out.
     for part in (
         partial(unit_ends, unit),
         partial(processes_end, unit),
@@ -285,10 +263,9 @@ def main() -> None:
     )
     try:
         changes = remove(module.params, dry=module.check_mode)
-    except (RemovalError, OSError) as error:
-        module.fail_json(msg=f"k3s is not wholly removed: {error}; run the playbook again.")
-    diff = {"before": "", "after": "".join(f"{sentence}\n" for sentence in changes)}
-    module.exit_json(changed=bool(changes), changes=changes, diff=diff)
+    except (NodeError, OSError) as error:
+        module.fail_json(msg=f"k3s is not completely removed: {error}; run the playbook again.")
+    module.exit_json(**outcome(changes))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ DOCUMENTATION = r"""
 module: k3s_share
 short_description: Share files with other nodes over HTTP for a short time
 description:
-  - Nodes of one network copy from each other much faster than from the controller. Receivers hold what they get
-    against its checksum; what is shared is public software.
+  - Nodes of one network copy from each other much faster than from the controller. Receivers check the SHA-256 of what
+    they get; what is shared is public software.
 options:
   state: {description: Whether to share., type: str, choices: [present, absent], default: present}
   address: {description: Where to listen., type: str}
@@ -56,22 +56,22 @@ def begin(address: str, program: str, paths: list[str], seconds: int) -> tuple[d
     with server.stdout as output:
         port = output.readline().decode().strip()
     if not port:
-        raise OSError(f"the server ended at once with exit code {server.wait()}")
+        raise OSError(f"the server ended immediately with exit code {server.wait()}")
     return {path: f"http://{address}:{port}/{word}/{index}" for index, path in enumerate(paths)}, server
 
 
 def end(pid: int) -> None:
-    """End a server of ours, if it is one."""
+    """Stop the server, if the process is one."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
         if b"share.py ADDRESS SECONDS WORD" in command:
             os.kill(pid, signal.SIGTERM)
-    except OSError:  # it has ended by itself
+    except OSError:  # it has ended already
         return
 
 
 def main() -> None:
-    """Run as Ansible's module; a play's own scaffolding is no change of the node."""
+    """Run as Ansible's module; sharing serves the play itself and is no change of the node."""
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

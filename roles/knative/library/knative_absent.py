@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: take Knative Serving and Kourier out of a cluster that stays."""
+"""Ansible module: remove Knative Serving and Kourier from a cluster that stays."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ansible.module_utils.knative.kubectl import Kubectl, KubectlError, name_of
 
 DOCUMENTATION = r"""
 module: knative_absent
-short_description: Take Knative Serving and Kourier out of a cluster that stays
+short_description: Remove Knative Serving and Kourier from a cluster that stays
 description:
-  - Services go first, while their controllers still clean up behind them; then namespaces, roles and definitions. What a
-    controller that is gone would have to release is released after a while.
+  - Services are removed first, while their controllers still clean up; then namespaces, roles and definitions. Finalizers
+    of controllers that no longer run are removed after a while.
 options:
   kubectl: {description: Program and arguments that speak to the cluster., type: list, elements: str, required: true}
-  timeout_s: {description: How long at most until all is gone., type: int, required: true}
+  timeout_s: {description: Timeout until everything is removed., type: int, required: true}
 author: [faasbed]
 """
 EXAMPLES = r"""
@@ -28,32 +28,31 @@ EXAMPLES = r"""
     timeout_s: 120
 """
 RETURN = r"""
-objects: {description: The names of what was there., type: list, returned: always}
+objects: {description: Names of the objects that existed., type: list, elements: str, returned: always}
 """
 
 NAMESPACES = ("knative-serving", "kourier-system")
 LABELLED = "validatingwebhookconfigurations,mutatingwebhookconfigurations,clusterrolebindings,clusterroles"
 LABEL = "app.kubernetes.io/name=knative-serving"
 DEFINITIONS = ".knative.dev"
-# The kinds that people make; all others follow from them.
+# The kinds that users create; controllers derive all others from them.
 MADE = ("domainmappings.serving.knative.dev", "services.serving.knative.dev", "routes.serving.knative.dev")
-# How long the controllers may take to clean up behind the services.
+# How long the controllers may take to clean up after the services.
 CLEAN_UP_S = 30
 POLL_S = 0.5
 
 
 class Removal:
-    """Knative in one cluster, and its end."""
+    """Knative in one cluster, and its removal."""
 
     def __init__(self, kubectl: Kubectl, timeout_s: int) -> None:
         self._kubectl = kubectl
         self._deadline = time.monotonic() + timeout_s
 
-    def there(self) -> list[dict[str, Any]]:
+    def existing(self) -> list[dict[str, Any]]:
         """Return namespaces, roles, webhooks and definitions of Knative."""
-        found = self._kubectl.objects("get", "namespaces", "--ignore-not-found", *NAMESPACES)
-        found += self._kubectl.objects("get", LABELLED, "--selector", LABEL)
-        return found + self.definitions()
+        namespaces = self._kubectl.objects("get", "namespaces", "--ignore-not-found", *NAMESPACES)
+        return namespaces + self._kubectl.objects("get", LABELLED, "--selector", LABEL) + self.definitions()
 
     def definitions(self) -> list[dict[str, Any]]:
         """Return the definitions of Knative's kinds."""
@@ -67,32 +66,33 @@ class Removal:
 
     def remove(self) -> None:
         """Remove everything and wait until it is gone."""
-        # Without the webhooks nobody has to answer for what follows.
+        # Without the webhooks, what follows needs no running webhook.
         self._delete("validatingwebhookconfigurations,mutatingwebhookconfigurations", "--selector", LABEL)
         kinds = {one["metadata"]["name"] for one in self.definitions()}
         for kind in MADE:
             if kind in kinds:
                 self._delete(kind, "--all", "--all-namespaces")
-        self._let_go()
+        self._remove_finalizers()
         for namespace in NAMESPACES:
             self._end_pods(namespace)
         self._delete("namespaces", "--ignore-not-found", *NAMESPACES)
         self._delete("clusterrolebindings,clusterroles", "--selector", LABEL)
         if kinds:
             self._delete("customresourcedefinitions", "--ignore-not-found", *sorted(kinds))
-        while left := self.there():
+        while left := self.existing():
             if time.monotonic() > self._deadline:
-                raise KubectlError(f"still there: {', '.join(name_of(one) + self._why(one) for one in left)}")
+                raise KubectlError(f"still present: {', '.join(name_of(one) + self._why(one) for one in left)}")
             time.sleep(POLL_S)
 
     def _delete(self, *what: str) -> None:
         self._kubectl.read("delete", *what, "--wait=false")
 
     def _end_pods(self, namespace: str) -> None:
-        """End the pods of a namespace at once: activator and webhook would drain for up to ten minutes.
+        """Delete the pods of a namespace immediately: activator and webhook would drain for up to ten minutes.
 
-        They must have gone before the namespace goes, whose controller looks again only after half that time. Those that
-        would replace them are taken away without them, else their first deletion would be one with all that time.
+        They have to be deleted before the namespace, whose controller checks again only after half that time. The
+        workloads that would replace them are deleted as orphans first: deleting pods with them would use the full grace
+        period.
         """
         workloads = "horizontalpodautoscalers,poddisruptionbudgets,deployments,replicasets"
         self._delete(workloads, "--all", "--cascade=orphan", "--namespace", namespace)
@@ -101,8 +101,8 @@ class Removal:
             *("delete", "pods", "--all", "--grace-period=1", f"--timeout={left_s}s", "--namespace", namespace)
         )
 
-    def _let_go(self) -> None:
-        """Wait until the controllers have cleaned up; release what none of them does."""
+    def _remove_finalizers(self) -> None:
+        """Wait until the controllers have cleaned up; remove the finalizers that they leave."""
         deadline = min(time.monotonic() + CLEAN_UP_S, self._deadline)
         made = [one for one in self.resources() if one["metadata"].get("deletionTimestamp")]
         while made and time.monotonic() < deadline:
@@ -113,7 +113,7 @@ class Removal:
                 group = one["apiVersion"].partition("/")[0]
                 name, namespace = one["metadata"]["name"], one["metadata"].get("namespace", "")
                 nothing = json.dumps({"metadata": {"finalizers": None}})
-                # It may have gone by itself meanwhile.
+                # It may have been removed meanwhile.
                 self._kubectl.run(
                     *("patch", f"{one['kind']}.{group}", name, "--namespace", namespace, "--type=merge", "-p", nothing)
                 )
@@ -136,7 +136,7 @@ def main() -> None:
     )
     removal = Removal(Kubectl(module.params["kubectl"]), module.params["timeout_s"])
     try:
-        names = [name_of(one) for one in removal.there()]
+        names = [name_of(one) for one in removal.existing()]
         if names and not module.check_mode:
             removal.remove()
     except KubectlError as error:

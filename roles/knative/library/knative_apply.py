@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: make a cluster's objects what a kustomization says."""
+"""Ansible module: apply a kustomization to a cluster."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.knative.kubectl import Kubectl, KubectlError, name_of, wanted_part
+from ansible.module_utils.knative.kubectl import Kubectl, KubectlError, declared_part, name_of
 
 DOCUMENTATION = r"""
 module: knative_apply
-short_description: Make a cluster's objects what a kustomization says
+short_description: Apply a kustomization to a cluster
 description:
-  - Server-side apply by a field manager of our own. Says C(changed) only when an object is another one afterwards, and
-    shows the difference.
+  - Server-side apply with a field manager of its own. Reports C(changed) only if an object differs afterwards, and shows
+    the difference.
 options:
   kubectl: {description: Program and arguments that speak to the cluster., type: list, elements: str, required: true}
   files: {description: "The kustomization's files: text by name, kustomization.yaml among them.", type: dict, required: true}
   definitions: {description: The one of them with the custom resources' definitions., type: str, required: true}
   manager: {description: The field manager., type: str, default: faasbed}
-  timeout_s: {description: How long a webhook may not answer., type: int, required: true}
+  timeout_s: {description: How long a webhook may take until it answers., type: int, required: true}
 author: [faasbed]
 """
 EXAMPLES = r"""
@@ -37,26 +37,26 @@ EXAMPLES = r"""
     timeout_s: 180
 """
 RETURN = r"""
-objects: {description: The names of the objects that changed., type: list, returned: always}
+objects: {description: Names of the objects that changed., type: list, elements: str, returned: always}
 """
 
-# Answers that time heals: a webhook that does not serve yet, an API that is not listed yet.
+# Errors that go away by waiting: a webhook that does not answer yet, an API that is not listed yet.
 PASSING = ("failed calling webhook", "no matches for kind", "connection refused", "etcdserver: request timed out")
 UNKNOWN = ("no matches for kind", "the server doesn't have a resource type", "could not find the requested resource")
 POLL_S = 1
 
 
 class Cluster:
-    """What applies and what is there."""
+    """One cluster: what exists in it, and applying to it."""
 
     def __init__(self, kubectl: Kubectl, manager: str, timeout_s: int) -> None:
         self._kubectl = kubectl
-        # A field that somebody else set and we set too is ours: the testbed says what it runs on.
+        # A field that somebody else has set too becomes this manager's: the testbed decides what it runs on.
         self._apply = ("apply", "--server-side", "--force-conflicts", f"--field-manager={manager}")
         self._deadline = time.monotonic() + timeout_s
 
-    def there(self, documents: str) -> list[dict[str, Any]] | None:
-        """Return those of the objects that are there; None when the cluster does not even know their kinds."""
+    def existing(self, documents: str) -> list[dict[str, Any]] | None:
+        """Return those of the objects that exist; None if the cluster does not know their kinds."""
         try:
             return self._kubectl.objects("get", "--ignore-not-found", "-f", "-", text=documents)
         except KubectlError as error:
@@ -83,12 +83,12 @@ class Cluster:
 
 
 def by_name(things: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return what is wanted of objects by their names."""
-    return {name_of(thing): wanted_part(thing) for thing in things}
+    """Return the declared part of objects by their names."""
+    return {name_of(thing): declared_part(thing) for thing in things}
 
 
 def difference(name: str, old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, str]:
-    """Return one object's difference in Ansible's words; of a new one only the name, as release files are long."""
+    """Return one object's difference as Ansible shows it; of a new one only the name, as release files are long."""
     header = {"before_header": name, "after_header": name}
     if old is None:
         return header | {"before": "", "after": "new\n"}
@@ -97,7 +97,7 @@ def difference(name: str, old: dict[str, Any] | None, new: dict[str, Any]) -> di
 
 
 def rendered(kubectl: Kubectl, files: dict[str, str]) -> str:
-    """Return what a kustomization's files come to."""
+    """Return the documents that a kustomization's files are rendered to."""
     with tempfile.TemporaryDirectory(prefix="faasbed-knative-") as folder:
         for name, text in files.items():
             Path(folder, name).write_text(text, "utf-8")
@@ -105,12 +105,12 @@ def rendered(kubectl: Kubectl, files: dict[str, str]) -> str:
 
 
 def act(module: AnsibleModule) -> dict[str, Any]:
-    """Apply, or say what would be applied, and return the module's result."""
+    """Apply, or report what would be applied, and return the module's result."""
     options = module.params
     kubectl = Kubectl(options["kubectl"])
     cluster = Cluster(kubectl, options["manager"], options["timeout_s"])
     documents = rendered(kubectl, options["files"])
-    before = cluster.there(documents)
+    before = cluster.existing(documents)
     if before is None and module.check_mode:
         return {
             "changed": True,

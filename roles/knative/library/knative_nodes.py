@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: see that a cluster answers and has the nodes that are asked for."""
+"""Ansible module: check that a cluster answers and has the expected nodes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from ansible.module_utils.knative.kubectl import Kubectl, KubectlError
 
 DOCUMENTATION = r"""
 module: knative_nodes
-short_description: See that a cluster answers and has the nodes that are asked for
+short_description: Check that a cluster answers and has the expected nodes
 options:
   kubectl: {description: Program and arguments that speak to the cluster., type: list, elements: str, required: true}
-  wanted: {description: Names of nodes., type: list, elements: str, required: true}
+  nodes: {description: Names of the expected nodes., type: list, elements: str, required: true}
 author: [faasbed]
 """
 EXAMPLES = r"""
-- name: Look at the cluster's nodes
+- name: Check the cluster's nodes
   knative_nodes:
     kubectl: [k3s, kubectl]
-    wanted: [edge-1, cloud-1]
+    nodes: [edge-1, cloud-1]
 """
 RETURN = r"""
 versions: {description: "kubelet's version by node.", type: dict, returned: always}
@@ -30,19 +30,21 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "kubectl": {"type": "list", "elements": "str", "required": True},
-            "wanted": {"type": "list", "elements": "str", "required": True},
+            "nodes": {"type": "list", "elements": "str", "required": True},
         },
         supports_check_mode=True,
     )
     try:
         nodes = Kubectl(module.params["kubectl"]).objects("get", "nodes")
     except KubectlError as error:
-        module.fail_json(msg=f"The cluster does not answer: {error}. Is roles/k3s done, or kubeconfig right?")
-    versions = {node["metadata"]["name"]: node["status"]["nodeInfo"]["kubeletVersion"] for node in nodes}
-    lacking = sorted(set(module.params["wanted"]) - set(versions))
-    if lacking:
         module.fail_json(
-            msg=f"The cluster has no node {', '.join(lacking)}, it has {', '.join(sorted(versions))}. "
+            msg=f"The cluster does not answer: {error}. Deploy it (playbooks/cluster.yml) or correct kubeconfig in the inventory."
+        )
+    versions = {node["metadata"]["name"]: node["status"]["nodeInfo"]["kubeletVersion"] for node in nodes}
+    missing = sorted(set(module.params["nodes"]) - set(versions))
+    if missing:
+        module.fail_json(
+            msg=f"The cluster has no node {', '.join(missing)}, it has {', '.join(sorted(versions))}. "
             "Correct knative_gateway_nodes and knative_system_node."
         )
     module.exit_json(changed=False, versions=versions)

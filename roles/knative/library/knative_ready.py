@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.knative.kubectl import Kubectl, KubectlError, last_words
+from ansible.module_utils.knative.kubectl import Kubectl, KubectlError, complaint
 
 DOCUMENTATION = r"""
 module: knative_ready
@@ -32,20 +32,20 @@ waited_s: {description: How long it took., type: float, returned: always}
 """
 
 POLL_S = 0.5
-# What does not heal by waiting, once it has been so for a while.
+# Reasons that do not go away by waiting, once they have lasted for a while.
 LASTING = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "SysctlForbidden"})
 BELIEVED_AFTER_S = 20
 LOG_LINES = 3
 
 
 def unready(deployment: dict[str, Any]) -> str | None:
-    """Return in which way a Deployment is not what it is to be, or None."""
-    status, due = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
+    """Return why a Deployment is not ready, or None."""
+    status, expected = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
         return "not seen yet by the cluster"
     updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
-    if updated < due or available < due or status.get("replicas", 0) > due:
-        return f"{min(updated, available)} of {due} pods ready"
+    if updated < expected or available < expected or status.get("replicas", 0) > expected:
+        return f"{min(updated, available)} of {expected} pods ready"
     return None
 
 
@@ -76,15 +76,15 @@ class Watch:
 
     def waiting(self) -> dict[str, str]:
         """Return what is not ready by name."""
-        found = {}
+        states = {}
         for namespace in self._namespaces:
             deployments = self._kubectl.objects("get", "deployments", "--namespace", namespace)
             if not deployments:
-                found[namespace] = "nothing there"
+                states[namespace] = "no deployments"
             for one in deployments:
                 if (state := unready(one)) is not None:
-                    found[f"{namespace}/{one['metadata']['name']}"] = state
-        return found
+                    states[f"{namespace}/{one['metadata']['name']}"] = state
+        return states
 
     def troubles(self) -> list[tuple[dict[str, Any], str, str]]:
         """Return the pods that are not ready, with reason and message."""
@@ -93,35 +93,35 @@ class Watch:
 
     def explain(self) -> str:
         """Return one text on all pods that are not ready: reason, last event, last log lines."""
-        return " ".join(self._story(*trouble) for trouble in self.troubles()) or "No pod says why."
+        return " ".join(self._describe(*trouble) for trouble in self.troubles()) or "No pod reports a reason."
 
-    def _story(self, pod: dict[str, Any], reason: str, message: str) -> str:
+    def _describe(self, pod: dict[str, Any], reason: str, message: str) -> str:
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         node = pod["spec"].get("nodeName", "no node")
-        words = [f"{namespace}/{name} on {node}: {reason}{f' ({last_words(message)})' if message else ''}"]
+        words = [f"{namespace}/{name} on {node}: {reason}{f' ({complaint(message)})' if message else ''}"]
         selector = f"involvedObject.name={name}"
         events = self._kubectl.objects("get", "events", "--namespace", namespace, "--field-selector", selector)
         warnings = [event for event in events if event.get("type") == "Warning"]
         if warnings:
             latest = max(warnings, key=lambda event: event.get("lastTimestamp") or "")
-            words.append(f"event {latest.get('reason')}: {last_words(latest.get('message', ''))}")
+            words.append(f"event {latest.get('reason')}: {complaint(latest.get('message', ''))}")
         logs = self._kubectl.run("logs", "--namespace", namespace, name, f"--tail={LOG_LINES}", "--all-containers")
         if logs.stdout.strip():
-            words.append(f"its log ends: {last_words(logs.stdout)}")
+            words.append(f"its log ends: {complaint(logs.stdout)}")
         return "; ".join(words) + "."
 
 
 def wait(watch: Watch, timeout_s: int) -> str | None:
-    """Wait, and return why it was in vain, or None."""
-    begun = time.monotonic()
+    """Wait, and return why Knative is not ready, or None."""
+    started = time.monotonic()
     hopeless_since: float | None = None
     while waiting := watch.waiting():
         now = time.monotonic()
         hopeless = any(reason in LASTING for _, reason, _ in watch.troubles())
         hopeless_since = (hopeless_since or now) if hopeless else None
-        if now - begun > timeout_s or (hopeless_since and now - hopeless_since > BELIEVED_AFTER_S):
+        if now - started > timeout_s or (hopeless_since and now - hopeless_since > BELIEVED_AFTER_S):
             parts = ", ".join(f"{name}: {state}" for name, state in sorted(waiting.items()))
-            return f"Knative is not ready after {now - begun:.0f} s ({parts}). {watch.explain()}"
+            return f"Knative is not ready after {now - started:.0f} s ({parts}). {watch.explain()}"
         time.sleep(POLL_S)
     return None
 
@@ -136,14 +136,14 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         reason = wait(Watch(Kubectl(module.params["kubectl"]), module.params["namespaces"]), module.params["timeout_s"])
     except KubectlError as error:
         reason = f"Knative's state cannot be read: {error}"
     if reason:
         module.fail_json(msg=reason)
-    module.exit_json(changed=False, waited_s=round(time.monotonic() - begun, 1))
+    module.exit_json(changed=False, waited_s=round(time.monotonic() - started, 1))
 
 
 if __name__ == "__main__":

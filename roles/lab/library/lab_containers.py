@@ -18,15 +18,16 @@ from ansible.module_utils.lab.containers import (
     sysctls,
 )
 from ansible.module_utils.lab.ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
-from ansible.module_utils.lab.module import asked_lab, carry_out, carry_out_in, run_module, surplus_changes
+from ansible.module_utils.lab.module import asked_lab, carry_out_in, run_module, surplus_changes
 from ansible.module_utils.lab.network import network_changes, refuse_strangers, removal_changes
 from ansible.module_utils.lab.nodes import connection_changes
-from ansible.module_utils.lab.plan import Change, Lab
+from ansible.module_utils.node.change import Change, carry_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ansible.module_utils.basic import AnsibleModule
+    from ansible.module_utils.lab.plan import Lab
 
 DOCUMENTATION = r"""
 module: lab_containers

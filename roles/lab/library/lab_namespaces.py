@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from ansible.module_utils.lab.ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
 from ansible.module_utils.lab.module import (
     asked_lab,
-    carry_out,
     carry_out_in,
     run_module,
     surplus_changes,
@@ -26,10 +25,11 @@ from ansible.module_utils.lab.nodes import (
     mount_point_removal,
     process_changes,
 )
-from ansible.module_utils.lab.plan import Change, Lab
+from ansible.module_utils.node.change import Change, carry_out
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
+    from ansible.module_utils.lab.plan import Lab
 
 DOCUMENTATION = r"""
 module: lab_namespaces

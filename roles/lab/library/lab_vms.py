@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.lab.ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
-from ansible.module_utils.lab.machine import boot, read, write
+from ansible.module_utils.lab.machine import boot
 from ansible.module_utils.lab.module import (
     asked_lab,
-    carry_out,
     carry_out_in,
     run_module,
     surplus_changes,
@@ -19,8 +18,10 @@ from ansible.module_utils.lab.module import (
 )
 from ansible.module_utils.lab.network import network_changes, refuse_strangers, removal_changes
 from ansible.module_utils.lab.nodes import connection_changes, end_changes
-from ansible.module_utils.lab.plan import Change, LabError
+from ansible.module_utils.lab.plan import LabError
 from ansible.module_utils.lab.vms import TOOLS, Machines, Size, check_memory, choose, vm_changes, vm_removal
+from ansible.module_utils.node.change import Change, carry_out
+from ansible.module_utils.node.files import read, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,19 +119,19 @@ def asked_machines(module: AnsibleModule, folder: Path) -> tuple[Machines, int]:
     lab, usable_cores = asked_lab(module, default_route=True, taps=True)
     sizes = {}
     for node in lab.nodes:
-        given = {key: str(module.params[key].get(node.name)) for key in LEAST}
+        size = {key: str(module.params[key].get(node.name)) for key in LEAST}
         for key, least in LEAST.items():
-            if not given[key].isdecimal() or int(given[key]) < least:
-                raise LabError(f"{key} of {node.name} is {given[key]}: use a whole number of {least} or more.")
-        sizes[node.name] = Size(**{key: int(value) for key, value in given.items()})
+            if not size[key].isdecimal() or int(size[key]) < least:
+                raise LabError(f"{key} of {node.name} is {size[key]}: expected an integer of at least {least}.")
+        sizes[node.name] = Size(**{key: int(value) for key, value in size.items()})
     image = Path(module.params["image"])
-    wanted, remembered = module.params["accelerator"], folder / "accelerator"
-    about = f"{boot()} {wanted} {image.name} "
+    accelerator, remembered = module.params["accelerator"], folder / "accelerator"
+    about = f"{boot()} {accelerator} {image.name} "
     known = read(remembered) or ""
     chosen = known.removeprefix(about).strip() if known.startswith(about) else ""
     if not chosen and not module.check_mode:
-        chosen = choose(image, wanted)
-        write(remembered, f"{about}{chosen}\n", 0o600)
+        chosen = choose(image, accelerator)
+        write(remembered, f"{about}{chosen}\n", 0o600, folder_mode=0o700)
     return Machines(replace(lab, accelerator=chosen), image, sizes), usable_cores
 
 

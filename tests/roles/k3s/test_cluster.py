@@ -182,14 +182,14 @@ def test_a_wrong_checksum_is_refused_before_a_node_is_touched(cluster: Cluster, 
     listing.unlink()
     listing.write_text(text.translate(str.maketrans("abcdef", "bcdefa")), "utf-8")
     refused = said(cluster.provision("-e", f"k3s_artifacts_dir={tmp_path}"))
-    assert "is damaged or not the release's: its SHA-256 is" in refused
+    assert "is damaged or not the release's: sha256" in refused
 
 
 def test_clocks_an_hour_apart_are_refused_with_both_names(cluster: Cluster) -> None:
     skewed = {"k3s_controller_time_s": "{{ now().timestamp() + (3600 if inventory_hostname == 'cloud-1' else 0) }}"}
     refused = said(cluster.provision("-e", json.dumps(skewed)))
     assert "The clocks of cloud-1 and edge-" in refused
-    assert "s apart, 30 s are allowed" in refused
+    assert "differ by" in refused
 
 
 def test_what_is_in_the_way_is_named_all_at_once(cluster: Cluster, absent: str) -> None:
@@ -197,9 +197,9 @@ def test_what_is_in_the_way_is_named_all_at_once(cluster: Cluster, absent: str) 
         wanted = {"k3s_disk_mib": 10**8, "k3s_agent_memory_mib": 10**8, "k3s_data_interface": "eth9"}
         refused = said(cluster.provision("--limit", absent, "-e", json.dumps(wanted)))
     assert f"{absent} cannot be part of the cluster: " in refused
-    assert "port 10250/tcp (kubelet) is taken by python3 (pid " in refused
-    assert "MiB are free under /var/lib, 100000000 are due (k3s_disk_mib)" in refused
-    assert "MiB of memory, 100000000 are due (k3s_agent_memory_mib)" in refused
+    assert "port 10250/tcp (kubelet) is in use by python3 (pid " in refused
+    assert "MiB free under /var/lib, 100000000 MiB required (k3s_disk_mib)" in refused
+    assert "MiB of memory, 100000000 MiB required (k3s_agent_memory_mib)" in refused
     assert "its interface eth9 does not have the address" in refused
 
 
@@ -220,8 +220,8 @@ def listening(cluster: Cluster, node: str, port: int) -> Iterator[None]:
 def test_a_wrong_token_is_named(cluster: Cluster, absent: str) -> None:
     refused = said(cluster.provision("--limit", absent, "-vvv", "-e", "k3s_token=NotTheTokenOfThisCluster"))
     assert f"{absent} does not join: its token is wrong: the server refuses it" in refused
-    assert "Its k3s says: " in refused
-    assert "Its k3s says: nothing" not in refused
+    assert "Its k3s reports: " in refused
+    assert "Its k3s reports: nothing" not in refused
 
 
 def test_a_server_out_of_reach_is_named(cluster: Cluster, absent: str) -> None:

@@ -27,7 +27,7 @@ def test_a_port_is_taken_by_who_listens_on_it_and_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         (sentence,) = machine.taken([machine.Port(port, "tcp", "kubelet")])
-        assert sentence.startswith(f"port {port}/tcp (kubelet) is taken by ")
+        assert sentence.startswith(f"port {port}/tcp (kubelet) is in use by ")
         assert "(pid " in sentence
     assert machine.taken([machine.Port(port, "tcp", "kubelet")]) == []
 
@@ -219,7 +219,7 @@ def test_a_folder_that_is_whole_gives_what_a_node_gets(folder: Path) -> None:
     [
         (lambda folder: (folder / "k3s").write_bytes(b"tampered"), "k3s is damaged or not the release's"),
         (lambda folder: (folder / "k3s").unlink(), "has no k3s, which the nodes of architecture amd64 need"),
-        (lambda folder: (folder / "sha256sum-amd64.txt").unlink(), "no sha256sum-amd64.txt to hold it against"),
+        (lambda folder: (folder / "sha256sum-amd64.txt").unlink(), "no sha256sum-amd64.txt to check it against"),
         (lambda folder: (folder / "k3s-airgap-images-amd64.tar.zst").unlink(), "would pull images from the network"),
         (lambda folder: (folder / "sha256sum-amd64.txt").write_text("", "utf-8"), "has no checksum in the release's"),
     ],
@@ -317,9 +317,9 @@ def test_a_node_that_has_all_is_not_refused(fit: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("lacks", "sentence"),
     [
-        ({"cgroups": (1, {"cpu", "cpuset", "memory", "pids"})}, "version 1, which kubelet 1.35 refuses; take k3s 1.34"),
-        ({"cgroups": (2, {"cpu", "cpuset", "pids"})}, "controllers memory switched off; add cgroup_enable=memory"),
-        ({"memory_mib": 900}, "900 MiB of memory, 1024 are due (k3s_server_memory_mib)"),
+        ({"cgroups": (1, {"cpu", "cpuset", "memory", "pids"})}, "version 1, which kubelet 1.35 refuses; use k3s 1.34"),
+        ({"cgroups": (2, {"cpu", "cpuset", "pids"})}, "controllers memory disabled; add cgroup_enable=memory"),
+        ({"memory_mib": 900}, "900 MiB of memory, 1024 MiB required (k3s_server_memory_mib)"),
         ({"default_route": False}, "no default route"),
         ({"resolves": False}, "to its /etc/hosts"),
         ({"network_of": None}, "its interface data0 does not have the address 198.19.2.11"),
@@ -342,8 +342,8 @@ def test_a_strange_processor_and_a_name_that_kubernetes_refuses(
     monkeypatch.setattr(k3s_preflight.platform, "machine", lambda: "riscv64")
     said = k3s_preflight.obstacles(fit | {"node": "Edge_1"}, active=False)
     assert [sentence.split(";")[0] for sentence in said] == [
-        "Kubernetes takes names of small letters, digits, dots and hyphens only",
-        "its processor is riscv64",
+        "Kubernetes accepts names of lower-case letters, digits, dots and hyphens only",
+        "its architecture is riscv64",
     ]
 
 

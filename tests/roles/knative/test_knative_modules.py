@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible.module_utils.knative.kubectl import Kubectl, KubectlError, last_words, name_of, parse, wanted_part
+from ansible.module_utils.knative.kubectl import Kubectl, KubectlError, complaint, declared_part, name_of, parse
 from hypothesis import given
 from hypothesis import strategies as st
 from knative_absent import Removal
@@ -90,20 +90,20 @@ def test_what_a_server_adds_is_no_difference_and_what_somebody_set_is() -> None:
         "metadata": kept["metadata"] | {"resourceVersion": "812", "managedFields": [], "uid": "x", "generation": 3},
         "status": {"loadBalancer": {}},
     }
-    assert wanted_part(served) == kept
-    assert wanted_part(served | {"spec": {"type": "LoadBalancer"}}) != kept
-    shown = difference(name_of(served), kept, wanted_part(served | {"spec": {"type": "LoadBalancer"}}))
+    assert declared_part(served) == kept
+    assert declared_part(served | {"spec": {"type": "LoadBalancer"}}) != kept
+    shown = difference(name_of(served), kept, declared_part(served | {"spec": {"type": "LoadBalancer"}}))
     assert shown["before_header"] == "Service kourier-system/kourier"
     assert '"NodePort"' in shown["before"]
     assert '"LoadBalancer"' in shown["after"]
 
 
 def test_a_long_complaint_keeps_its_end_and_warnings_are_none() -> None:
-    assert last_words("Warning: old\nfirst\n\nsecond\n") == "first; second"
-    assert last_words("x" * 5000 + "the reason").endswith("the reason")
-    assert len(last_words("x" * 5000)) < 700
+    assert complaint("Warning: old\nfirst\n\nsecond\n") == "first; second"
+    assert complaint("x" * 5000 + "the reason").endswith("the reason")
+    assert len(complaint("x" * 5000)) < 700
 
 
 def test_a_kubectl_that_is_not_there_is_an_error_with_its_name() -> None:
     with pytest.raises(KubectlError, match=r"kubectl get namespaces .* failed: /no/kubectl: No such file"):
-        Removal(Kubectl(["/no/kubectl"]), 1).there()
+        Removal(Kubectl(["/no/kubectl"]), 1).existing()

@@ -83,10 +83,10 @@ def test_the_description_says_where_each_node_is() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"prefix": "Testbed"}, "lab_prefix='Testbed': use two to six small letters"),
+        ({"prefix": "Testbed"}, "lab_prefix='Testbed': expected two to six lower-case letters"),
         ({"management_network": "198.18.0.1/24"}, "lab_management_network='198.18.0.1/24' is not a network"),
         ({"data_network": "fd00::/64"}, "lab_data_network='fd00::/64': use an IPv4 network"),
-        ({"data_network": "198.18.0.0/16"}, "overlap: set them apart"),
+        ({"data_network": "198.18.0.0/16"}, "overlap: choose separate networks"),
         ({"management_addresses": {}}, "group `nodes` is empty"),
         ({"management_addresses": {"Edge_1": "198.18.0.11"}}, "'Edge_1' cannot name a node"),
         (
@@ -99,7 +99,7 @@ def test_the_description_says_where_each_node_is() -> None:
         ),
         ({"data_addresses": {"bs": "somewhere"}}, "data_address of bs is 'somewhere', not an IPv4 address"),
         ({"data_addresses": {"bs": "198.19.0.9", "edge-1": "198.19.0.9"}}, "edge-1 is 198.19.0.9, which belongs to bs"),
-        ({"state_dir": "/var/lib/faasbed-lab/nodes/bs"}, "lie in one another: set them apart"),
+        ({"state_dir": "/var/lib/faasbed-lab/nodes/bs"}, "contain one another: choose separate folders"),
     ],
 )
 def test_a_lab_that_cannot_be_is_refused_by_the_name_of_the_variable(changes: dict[str, Any], sentence: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from ansible.module_utils.lab import machine
+from ansible.module_utils.node.process import end
 from testbed import BIN, PAPER_NODES, ROOT, TrialLab, changed, run, trial_lab
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def test_a_node_whose_sshd_died_answers_again_and_what_runs_there_goes_on(lab: T
     pid = int(lab.ssh("edge-2", work).stdout)
     for process in machine.processes(lab.state_dir):
         if process.network == machine.network_of(lab.namespace("edge-2")) and process.pid != pid:
-            machine.end([process.pid])
+            end([process.pid])
     repaired = lab.make("--diff")
     assert changed(repaired)["localhost"] == 1
     assert "start the sshd of edge-2 again" in repaired.stdout
@@ -231,7 +232,7 @@ def test_a_node_whose_processes_all_died_is_started_again(lab: TrialLab) -> None
         for process in machine.processes(lab.state_dir)
         if process.network == machine.network_of(lab.namespace("cloud-1"))
     ]
-    machine.end(inside)
+    end(inside)
     assert changed(lab.make()) == {"localhost": 1, **dict.fromkeys(NODES, 0)}
     assert changed(lab.make())["localhost"] == 0
 
@@ -289,10 +290,13 @@ def test_a_namespace_that_somebody_else_made_is_refused_and_left_alone(empty: Tr
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        (["link add {p}x type bridge", "address add {net}.1/24 dev {p}x"], "is taken: {p}x has the address {net}.1/24"),
+        (
+            ["link add {p}x type bridge", "address add {net}.1/24 dev {p}x"],
+            "is in use: {p}x has the address {net}.1/24",
+        ),
         (
             ["link add {p}x type bridge", "link set {p}x up", "route add 198.18.0.0/15 dev {p}x"],
-            "is taken: the machine has a route to 198.18.0.0/15 by {p}x",
+            "is in use: this machine has a route to 198.18.0.0/15 by {p}x",
         ),
         (
             ["link add {p}-mgmt type bridge", "link add {p}x type bridge"],

@@ -84,7 +84,7 @@ def test_machines_that_do_not_fit_are_refused_before_anything_is_made(place: Tri
     refused = place.make("-e", json.dumps({"lab_memory_mib": dict.fromkeys(NODES, 10_000_000)}))
     said = " ".join((refused.stdout + refused.stderr).split())
     assert refused.returncode != 0
-    assert re.search(r"The 2 machines to start need \d+ MiB of memory, this machine has \d+ MiB available: give", said)
+    assert re.search(r"\d+ MiB of memory required to start 2 virtual machines, \d+ MiB available: set", said)
     assert qemus(place) == {}
     assert place.prefix not in run(["ip", "netns"]).stdout + run(["ip", "link"]).stdout
     assert place.remove().returncode == 0
@@ -123,7 +123,7 @@ def test_a_machine_that_was_killed_starts_again_with_its_files(machines: TrialLa
     said = machines.make("--check", "--diff").stdout
     assert "start edge-1 (1024 MiB, 1 core)" in said
     assert f"make the TAP {machines.prefix}-m-10 of bs" in said
-    assert "end the machine of bs" in said
+    assert "stop the virtual machine bs" in said
     assert changed(machines.make())["localhost"] == 1
     assert not set(before.values()) & set(qemus(machines).values())
     assert (machines.folder / "known_hosts").read_text("utf-8") == known

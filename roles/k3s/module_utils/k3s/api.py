@@ -1,4 +1,4 @@
-"""The Kubernetes API of this node, asked with the certificates that k3s keeps on it."""
+"""The Kubernetes API of this node, used with the certificates that k3s keeps on it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.node.errors import NodeError
+
 DATA = Path("/var/lib/rancher/k3s")
 TIMEOUT_S = 10
 
 
-class ApiError(RuntimeError):
+class ApiError(NodeError):
     """The API did not answer, or answered with an error; `status` is the HTTP status or 0."""
 
     def __init__(self, message: str, status: int = 0) -> None:
@@ -37,7 +39,7 @@ class Api:
             self._context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # k3s' authority does not name its key
             self._context.load_cert_chain(certificate, key)
         except (OSError, ssl.SSLError) as error:
-            raise ApiError(f"its certificates are not there yet ({error})") from error
+            raise ApiError(f"its certificates do not exist yet ({error})") from error
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Return what the API answers, as JSON where it is JSON.
@@ -73,8 +75,8 @@ def as_kubelet() -> Api:
         settings = (agent / "kubelet.kubeconfig").read_text("utf-8")
     except OSError as error:
         raise ApiError("it has not joined yet") from error
-    found = re.search(r"server: https://[^\s]*:(\d+)", settings)
-    port = int(found.group(1)) if found else 6443
+    address = re.search(r"server: https://[^\s]*:(\d+)", settings)
+    port = int(address.group(1)) if address else 6443
     return Api(port, agent / "server-ca.crt", agent / "client-kubelet.crt", agent / "client-kubelet.key")
 
 
@@ -83,13 +85,13 @@ def why_not_ready(node: dict[str, Any], started_s: float = 0) -> str | None:
 
     Args:
         node: the API's object.
-        started_s: kubelet's start, in seconds since 1970; what the object says from before does not count.
+        started_s: kubelet's start, in seconds since 1970; an earlier heartbeat does not count.
     """
     for condition in node.get("status", {}).get("conditions", []):
         if condition["type"] != "Ready":
             continue
         if condition["status"] != "True":
             return f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ") or "not Ready"
-        heard_s = datetime.strptime(condition["lastHeartbeatTime"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
-        return None if heard_s + 1 >= started_s else "its kubelet has not reported since it was started"
+        heartbeat_s = datetime.strptime(condition["lastHeartbeatTime"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
+        return None if heartbeat_s + 1 >= started_s else "its kubelet has not reported since it was started"
     return "its kubelet has not reported yet"

@@ -1,4 +1,4 @@
-"""What a cluster leaves in iptables: found by its chains' names, taken out without touching anything else."""
+"""What a cluster leaves in iptables: identified by its chains' names, removed without touching anything else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible.module_utils.k3s.machine import run
+from ansible.module_utils.node.process import attempt
 
 PREFIXES = ("KUBE-", "CNI-", "FLANNEL-")
 PROGRAMS = ("iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy")
@@ -73,13 +73,13 @@ def program(name: str) -> str | None:
 
 
 def in_force() -> dict[str, str]:
-    """Return what each kind of iptables on this node says is in force."""
-    said = {}
+    """Return the text that ``iptables-save`` of each kind on this node prints."""
+    rules = {}
     for kind in PROGRAMS:
         save = program(f"{kind}-save")
         if save:
-            said[kind] = run(save).stdout
-    return said
+            rules[kind] = attempt(save).stdout
+    return rules
 
 
 def before() -> dict[str, list[str]]:

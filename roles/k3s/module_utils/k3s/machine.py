@@ -8,10 +8,12 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ansible.module_utils.node import files
+from ansible.module_utils.node.process import attempt, processes
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 LISTENING = "0A"
@@ -62,40 +64,30 @@ class Port(NamedTuple):
     purpose: str
 
 
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a program and return what it said; a program that is not there is one that failed."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    except OSError as error:
-        return subprocess.CompletedProcess(command, 127, "", str(error))
-
-
 def sockets_on(table: str, port: int, *, listening: bool) -> list[str]:
     """Return the inodes of the sockets on a local port, of the text of ``/proc/net/tcp`` or ``udp``."""
-    found = []
+    inodes = []
     for line in table.splitlines()[1:]:
         words = line.split()
         if int(words[1].rpartition(":")[2], 16) == port and (words[3] == LISTENING or not listening):
-            found.append(words[9])
-    return found
+            inodes.append(words[9])
+    return inodes
 
 
 def owner_of(inode: str) -> str:
     """Return who has a socket, as ``nginx (pid 12)``; a kernel's own socket has no process."""
-    wanted = f"socket:[{inode}]"
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    target = f"socket:[{inode}]"
+    for pid, entry in processes():
         try:
-            if any(os.readlink(link) == wanted for link in (entry / "fd").iterdir()):
-                return f"{(entry / 'comm').read_text('utf-8').strip()} (pid {entry.name})"
-        except OSError:  # it ended while we looked
+            if any(os.readlink(link) == target for link in (entry / "fd").iterdir()):
+                return f"{(entry / 'comm').read_text('utf-8').strip()} (pid {pid})"
+        except OSError:  # it has ended meanwhile
             continue
     return "the kernel"
 
 
 def taken(ports: list[Port]) -> list[str]:
-    """Return a sentence for each port that some program has."""
+    """Return a sentence for each port that some program uses."""
     sentences = []
     for port in ports:
         inodes = []
@@ -104,7 +96,7 @@ def taken(ports: list[Port]) -> list[str]:
                 inodes += sockets_on(Path(table).read_text("utf-8"), port.number, listening=port.protocol == "tcp")
         if inodes:
             sentences.append(
-                f"port {port.number}/{port.protocol} ({port.purpose}) is taken by {owner_of(inodes[0])}; end it"
+                f"port {port.number}/{port.protocol} ({port.purpose}) is in use by {owner_of(inodes[0])}; stop that program"
             )
     return sentences
 
@@ -125,27 +117,27 @@ def controllers_of(table: str) -> set[str]:
 
 def memory_mib() -> int:
     """Return how much memory this node may have: the machine's, or its control group's limit."""
-    found = re.search(r"^MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text("utf-8"), re.MULTILINE)
-    total = int(found.group(1)) // 1024 if found else 0
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        said = Path(limit).read_text("utf-8").strip() if Path(limit).exists() else "max"
-        if said.isdigit():
-            total = min(total, int(said) // 2**20)
+    entry = re.search(r"^MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text("utf-8"), re.MULTILINE)
+    total = int(entry.group(1)) // 1024 if entry else 0
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        limit = (files.read(Path(file)) or "max").strip()
+        if limit.isdigit():
+            total = min(total, int(limit) // 2**20)
     return total
 
 
 def free_mib(path: str) -> int:
     """Return the free space of the file system that holds a path, which need not exist yet."""
-    there = Path(path)
-    while not there.exists():
-        there = there.parent
-    return shutil.disk_usage(there).free // 2**20
+    existing = Path(path)
+    while not existing.exists():
+        existing = existing.parent
+    return shutil.disk_usage(existing).free // 2**20
 
 
 def may_raise_limits(status: str) -> bool:
     """Return whether the bounding set of the text of ``/proc/1/status`` has CAP_SYS_RESOURCE."""
-    found = re.search(r"^CapBnd:\s+([0-9a-f]+)", status, re.MULTILINE)
-    return bool(int(found.group(1), 16) >> CAP_SYS_RESOURCE & 1) if found else True
+    bounding = re.search(r"^CapBnd:\s+([0-9a-f]+)", status, re.MULTILINE)
+    return bool(int(bounding.group(1), 16) >> CAP_SYS_RESOURCE & 1) if bounding else True
 
 
 def default_route(table: str) -> bool:
@@ -155,7 +147,7 @@ def default_route(table: str) -> bool:
 
 def network_of(interface: str, address: str) -> str | None:
     """Return the network of an interface's address, as ``198.19.2.0/24``; None when it does not have it."""
-    for link in json.loads(run("ip", "-json", "address", "show", "dev", interface).stdout or "[]"):
+    for link in json.loads(attempt("ip", "-json", "address", "show", "dev", interface).stdout or "[]"):
         for entry in link.get("addr_info", []):
             if entry["local"] == address:
                 return str(ip_interface(f"{address}/{entry['prefixlen']}").network)
@@ -172,17 +164,17 @@ def resolves(name: str) -> bool:
 
 
 def lacking_features(backend: str) -> list[str]:
-    """Return a sentence for each feature of the kernel that containers or the flannel backend need and do not find."""
+    """Return a sentence for each kernel feature that containers or the flannel backend need and the kernel lacks."""
     sentences = []
     for module in ("overlay", "br_netfilter"):
-        run("modprobe", "--quiet", module)  # the unit does it as well; where it is built in there is nothing to load
+        attempt("modprobe", "--quiet", module)  # the unit does it as well; a built-in one needs no loading
     if not re.search(r"\boverlay$", Path("/proc/filesystems").read_text("utf-8"), re.MULTILINE):
-        sentences.append("its kernel has no overlayfs, which containers' files need; install the distribution's kernel")
+        sentences.append("its kernel has no overlayfs, which containers need; install the distribution's kernel")
     if not Path("/proc/sys/net/bridge").exists():
         sentences.append("its kernel has no br_netfilter, which services need; install the distribution's kernel")
     kind = {"vxlan": ["vxlan", "id", "1", "dstport", "0"], "wireguard-native": ["wireguard"]}.get(backend)
-    # Tried in a network namespace that ends with the trial.
-    if kind and run("unshare", "--net", "ip", "link", "add", "trial", "type", *kind).returncode:
+    # Tried in a network namespace of its own.
+    if kind and attempt("unshare", "--net", "ip", "link", "add", "trial", "type", *kind).returncode:
         sentences.append(
             f"its kernel cannot make {kind[0]} interfaces; load the module {kind[0]} or set k3s_flannel_backend to host-gw"
         )
@@ -241,5 +233,4 @@ class Sums:
         """Write down what a file holds now."""
         about = path.stat()
         self._known[str(path)] = {"sha256": sha256, "size": about.st_size, "mtime_ns": about.st_mtime_ns}
-        self._ledger.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self._ledger.write_text(json.dumps(self._known, indent=1), "utf-8")
+        files.write(self._ledger, json.dumps(self._known, indent=1))

@@ -1,22 +1,27 @@
-"""kubectl, and what it says."""
+"""kubectl: its calls, and what it prints."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# What the server adds by itself, or changes all the time.
+from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.process import attempt
+
+if TYPE_CHECKING:
+    import subprocess
+
+# What the server adds or changes by itself.
 VOLATILE = ("resourceVersion", "managedFields", "generation", "uid", "creationTimestamp", "selfLink")
 QUOTED_CHARACTERS = 600
 
 
-class KubectlError(RuntimeError):
-    """kubectl refused; the message is one sentence with its own words."""
+class KubectlError(NodeError):
+    """kubectl failed; the message is one sentence that quotes it."""
 
 
 class Kubectl:
-    """The program that speaks to one cluster.
+    """The program that talks to one cluster.
 
     Args:
         command: program and arguments, as ``["k3s", "kubectl"]``.
@@ -25,15 +30,11 @@ class Kubectl:
     def __init__(self, command: list[str]) -> None:
         self._command = command
 
-    def run(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run it, whatever comes of it."""
-        command = [*self._command, *arguments]
-        try:
-            return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-        except OSError as error:
-            return subprocess.CompletedProcess(command, 127, "", f"{command[0]}: {error.strerror}")
+    def run(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        """Run it and return what came of it, whether or not it failed."""
+        return attempt(*self._command, *arguments, text=text)
 
-    def read(self, *arguments: str, text: str | None = None) -> str:
+    def read(self, *arguments: str, text: str = "") -> str:
         """Run it and return what it printed.
 
         Raises:
@@ -42,10 +43,10 @@ class Kubectl:
         done = self.run(*arguments, text=text)
         if done.returncode:
             shown = " ".join(one for one in arguments if not one.startswith("-"))
-            raise KubectlError(f"kubectl {shown} failed: {last_words(done.stderr) or f'code {done.returncode}'}")
+            raise KubectlError(f"kubectl {shown} failed: {complaint(done.stderr) or f'exit code {done.returncode}'}")
         return done.stdout
 
-    def objects(self, *arguments: str, text: str | None = None) -> list[dict[str, Any]]:
+    def objects(self, *arguments: str, text: str = "") -> list[dict[str, Any]]:
         """Run it with ``-o json`` and return the objects it printed, a list's items one by one.
 
         Raises:
@@ -65,9 +66,9 @@ def parse(printed: str) -> list[dict[str, Any]]:
     return objects
 
 
-def last_words(said: str) -> str:
-    """Return the end of what a program complained about, on one line."""
-    line = "; ".join(line.strip() for line in said.splitlines() if line.strip() and not line.startswith("Warning:"))
+def complaint(output: str) -> str:
+    """Return the end of a program's error output on one line, without warnings."""
+    line = "; ".join(line.strip() for line in output.splitlines() if line.strip() and not line.startswith("Warning:"))
     return line if len(line) <= QUOTED_CHARACTERS else f"... {line[-QUOTED_CHARACTERS:]}"
 
 
@@ -77,7 +78,7 @@ def name_of(thing: dict[str, Any]) -> str:
     return f"{thing['kind']} {metadata['namespace'] + '/' if metadata.get('namespace') else ''}{metadata['name']}"
 
 
-def wanted_part(thing: dict[str, Any]) -> dict[str, Any]:
+def declared_part(thing: dict[str, Any]) -> dict[str, Any]:
     """Return an object without its status and without what the server keeps about it."""
     metadata = {key: value for key, value in thing["metadata"].items() if key not in VOLATILE}
     return {key: value for key, value in thing.items() if key != "status"} | {"metadata": metadata}

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.lab import machine
 from ansible.module_utils.lab.files import PRIVATE, node_files, sshd_config
 from ansible.module_utils.lab.nodes import controller_changes, file_change
-from ansible.module_utils.lab.plan import Change, Lab, LabError, Node
+from ansible.module_utils.lab.plan import Lab, LabError, Node
+from ansible.module_utils.node.change import Change
+from ansible.module_utils.node.files import read, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -51,12 +53,12 @@ class Container:
 def containers() -> dict[str, Container]:
     """Every container of podman's, by name."""
     listed: list[dict[str, Any]] = json.loads(machine.run(["podman", "ps", "--all", "--format", "json"]) or "[]")
-    found = {}
+    by_name = {}
     for entry in listed:
         labels = entry.get("Labels") or {}
         name, pid = entry["Names"][0], entry["Pid"] if entry["State"] == "running" else 0
-        found[name] = Container(name, labels.get(LAB_LABEL, ""), labels.get(WAY_LABEL, ""), pid)
-    return found
+        by_name[name] = Container(name, labels.get(LAB_LABEL, ""), labels.get(WAY_LABEL, ""), pid)
+    return by_name
 
 
 def refuse_foreign_containers(lab: Lab) -> None:
@@ -89,7 +91,7 @@ def container_changes(lab: Lab, archive: Path, usable_cores: int) -> Iterator[Ch
         )
         if container and not as_now:
             yield Change(f"end the container {container.name}", partial(_remove, container.name))
-        if machine.read(_unpacked(lab, node)) != archive.name:
+        if read(_unpacked(lab, node)) != archive.name:
             yield Change(f"unpack the root file system of {node.name}", partial(_unpack, lab, node, archive))
         for path, text in _files(lab, node).items():
             yield from file_change(path, text, 0o600 if path.name in PRIVATE else 0o644)
@@ -108,8 +110,8 @@ def container_removal(names: Iterable[str]) -> Iterator[Change]:
 
 def sysctls() -> dict[str, str]:
     """The settings of this machine's kernel that a kubelet changes for all, as they are now."""
-    found = {name: machine.read(Path("/proc/sys") / name) for name in (*SHARED_SYSCTLS, *LEAST, ALLOWED)}
-    return {name: value.strip() for name, value in found.items() if value is not None}
+    values = {name: read(Path("/proc/sys") / name) for name in (*SHARED_SYSCTLS, *LEAST, ALLOWED)}
+    return {name: value.strip() for name, value in values.items() if value is not None}
 
 
 def limit_changes() -> Iterator[Change]:
@@ -118,7 +120,7 @@ def limit_changes() -> Iterator[Change]:
     for name, least in LEAST.items():
         if int(now.get(name, least)) < least:
             yield _setting(name, str(least))
-    available = (machine.read(Path("/proc/sys") / AVAILABLE) or "").split()
+    available = (read(Path("/proc/sys") / AVAILABLE) or "").split()
     if set(available) - set(now.get(ALLOWED, "").split()):
         yield _setting(ALLOWED, " ".join(available))
 
@@ -177,11 +179,11 @@ def _unpack(lab: Lab, node: Node, archive: Path) -> None:
         shutil.rmtree(home)
     root.mkdir(parents=True, mode=0o755)
     machine.run(["tar", "--extract", "--numeric-owner", "--file", str(archive), "--directory", str(root)])
-    machine.write(_unpacked(lab, node), archive.name, 0o600)
+    write(_unpacked(lab, node), archive.name, 0o600, folder_mode=0o700)
 
 
 def _command(lab: Lab, node: Node) -> list[str]:
-    """How a node is started, but for what stands in its files.
+    """The command that starts a node, without what its files hold.
 
     systemd gets fresh /run and /tmp and a cgroup namespace of its own by these options, not by podman's own
     ``--systemd``, which on machines with version 1 of cgroups would bind the machine's own hierarchy into every node.
@@ -203,21 +205,21 @@ def _command(lab: Lab, node: Node) -> list[str]:
 
 
 def _way(lab: Lab, node: Node, archive: Path) -> str:
-    """All that a running node was started with, as a hash: where it differs from now, the node is started anew."""
-    said = [
+    """A hash of everything a running node was started with: if it differs from now, the node is restarted."""
+    parts = [
         *_command(lab, node),
         archive.name,
         sshd_config(node),
         _systemd_config(node),
-        machine.read(lab.host_key(node)) or "",
+        read(lab.host_key(node)) or "",
     ]
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _start(lab: Lab, node: Node, archive: Path) -> None:
     labels = {LAB_LABEL: str(lab.folder), WAY_LABEL: _way(lab, node, archive)}
-    given = [part for name, value in labels.items() for part in ("--label", f"{name}={value}")]
-    machine.run([*_command(lab, node), *given, "--rootfs", str(_root(lab, node)), "/sbin/init"])
+    options = [part for name, value in labels.items() for part in ("--label", f"{name}={value}")]
+    machine.run([*_command(lab, node), *options, "--rootfs", str(_root(lab, node)), "/sbin/init"])
 
 
 def _remove(name: str) -> None:

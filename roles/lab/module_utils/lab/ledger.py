@@ -9,19 +9,20 @@ import shutil
 import stat
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.lab.machine import boot, read, write
+from ansible.module_utils.lab.machine import boot
 from ansible.module_utils.lab.plan import Lab, LabError
+from ansible.module_utils.node.files import draft_of, read, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NAME = "made.json"
-# What may lie in the folder without a ledger: one that was being written, and the folder that Ansible makes for its
-# connections when a playbook asks for a lab that is not there, and what was chosen to run machines with.
-WITHOUT_LEDGER = {f".{NAME}.new", "cp", "accelerator"}
+# What the folder may hold without a ledger: an unfinished one, the folder that Ansible creates for its connections when a
+# playbook names a lab that does not exist, and the accelerator that was chosen for virtual machines.
+WITHOUT_LEDGER = {draft_of(Path(NAME)).name, "cp", "accelerator"}
 SHALLOWEST = 3  # parts of the path: "/", "var", "faasbed-lab"
 
 
@@ -50,7 +51,7 @@ class Ledger:
 
     def write(self, folder: Path) -> None:
         """Put the ledger in the lab's folder."""
-        write(_file(folder), json.dumps(asdict(self), indent=2) + "\n", 0o600)
+        write(_file(folder), json.dumps(asdict(self), indent=2) + "\n", 0o600, folder_mode=0o700)
 
 
 def ledger_of(lab: Lab) -> Ledger:

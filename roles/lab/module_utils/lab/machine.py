@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shutil
-import signal
 import socket
 import stat
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.lab.plan import LabError
+from ansible.module_utils.node import process
+from ansible.module_utils.node.files import read
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# All that a program gets, and with it the nodes' sshd: nothing of the controller's environment reaches a node.
+ENVIRONMENT = {"PATH": SEARCH_PATH, "LC_ALL": "C"}
 NAMESPACES = Path("/run/netns")
 
 
@@ -43,32 +44,24 @@ def check_tools(tools: dict[str, str]) -> None:
 
 
 def run(command: list[str], lines: list[str] | None = None, pass_fds: tuple[int, ...] = ()) -> str:
-    """The output of a program of the system, which gets the lines on its standard input, and these open files.
+    """Return the output of a program, which gets the lines on its standard input, and these open files.
 
     Raises:
-        LabError: the program failed; the sentence has its own words and, where it is known, the reason.
+        LabError: the program failed; the sentence has its own message and, where it is known, the reason.
     """
-    finished = subprocess.run(
-        command,
-        input="\n".join([*(lines or []), ""]),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-        env={"PATH": SEARCH_PATH, "LC_ALL": "C"},
-        pass_fds=pass_fds,
-    )
-    if finished.returncode == 0:
-        return finished.stdout
-    said = " ".join(finished.stderr.split())
-    hint = ""
-    if "not permitted" in said or "Permission denied" in said:
-        hint = " Root lacks the rights here: in a container, start it with --privileged."
-    elif "Unknown device type" in said or "not supported" in said:
-        hint = (
-            " The kernel lacks a part: the lab needs veth, bridge and network namespaces (try: modprobe veth bridge)."
-        )
-    raise LabError(f"`{' '.join(command)}` failed: {said or finished.returncode}.{hint}")
+    text = "\n".join([*(lines or []), ""])
+    try:
+        return process.run(*command, text=text, environment=ENVIRONMENT, folder="/", pass_fds=pass_fds)
+    except process.ProcessError as error:
+        hint = ""
+        if "not permitted" in error.message or "Permission denied" in error.message:
+            hint = " Root lacks the rights here: in a container, start it with --privileged."
+        elif "Unknown device type" in error.message or "not supported" in error.message:
+            hint = (
+                " The kernel lacks a feature: the lab needs veth, bridge and network namespaces "
+                "(try: modprobe veth bridge)."
+            )
+        raise LabError(f"{error}.{hint}") from error
 
 
 def run_ip(namespace: str | None, lines: list[str]) -> None:
@@ -133,10 +126,8 @@ def processes(state_dir: Path) -> list[Process]:
     """Every process that is apart from the machine by its network or its mounts: all that could be a node's."""
     own = _namespaces_of(Path("/proc/self"))
     seen_by_mounts: dict[int, tuple[int, int] | None] = {}
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    apart = []
+    for pid, entry in process.processes():
         try:
             network, mounts = _namespaces_of(entry)
             if (network, mounts) == own:
@@ -144,11 +135,11 @@ def processes(state_dir: Path) -> list[Process]:
             if mounts not in seen_by_mounts:
                 seen_by_mounts[mounts] = identity(Path(f"{entry}/root{state_dir}"))
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
+            continue  # it has ended meanwhile
         except PermissionError:
-            continue  # more is allowed to it than to us, so it cannot be one that we started
-        found.append(Process(int(entry.name), network, seen_by_mounts[mounts]))
-    return found
+            continue  # it has more rights than this process, so it cannot be one that this lab started
+        apart.append(Process(pid, network, seen_by_mounts[mounts]))
+    return apart
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -163,37 +154,6 @@ def identity(path: Path) -> tuple[int, int] | None:
 def program(pid: int) -> str:
     """The name of a process's program, cut to 15 characters as the kernel does; nothing if it has ended."""
     return (read(Path(f"/proc/{pid}/comm")) or "").strip()
-
-
-def end(pids: list[int], deadline_s: float = 5.0) -> None:
-    """End processes: SIGTERM, and SIGKILL for those that are still there at the deadline.
-
-    Raises:
-        LabError: a process outlives SIGKILL.
-    """
-    handles = {}
-    for pid in pids:
-        try:
-            handles[os.pidfd_open(pid)] = pid
-        except ProcessLookupError:
-            continue  # it ended by itself
-    try:
-        left = set(handles)
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            for handle in left:
-                try:
-                    signal.pidfd_send_signal(handle, number)
-                except ProcessLookupError:
-                    continue
-            left = _wait(left, deadline_s)
-        if left:
-            names = ", ".join(str(handles[handle]) for handle in sorted(left))
-            raise LabError(
-                f"Processes {names} do not end, not even by SIGKILL: look at them with `ps -o pid,stat,wchan`."
-            )
-    finally:
-        for handle in handles:
-            os.close(handle)
 
 
 def greets(address: str, timeout_s: float) -> bool:
@@ -215,24 +175,6 @@ def answers(address: str, deadline_s: float) -> bool:
     return True
 
 
-def write(path: Path, text: str, mode: int) -> None:
-    """Put a file in place whole or not at all, with these permissions from the start."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
-        file.write(text)
-    draft.replace(path)
-
-
-def read(path: Path) -> str | None:
-    """The text of a file, None where there is none."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-
-
 def sockets(folder: Path) -> list[Path]:
     """The sockets in a folder."""
     if not folder.is_dir():
@@ -240,22 +182,9 @@ def sockets(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if stat.S_ISSOCK(path.lstat().st_mode))
 
 
-def _namespaces_of(process: Path) -> tuple[int, int]:
-    return (process / "ns" / "net").stat().st_ino, (process / "ns" / "mnt").stat().st_ino
+def _namespaces_of(entry: Path) -> tuple[int, int]:
+    return (entry / "ns" / "net").stat().st_ino, (entry / "ns" / "mnt").stat().st_ino
 
 
 def _ip(namespace: str | None) -> list[str]:
     return ["ip"] if namespace is None else ["ip", "-netns", namespace]
-
-
-def _wait(handles: set[int], deadline_s: float) -> set[int]:
-    waiting = select.poll()
-    for handle in handles:
-        waiting.register(handle, select.POLLIN)
-    left = set(handles)
-    until = time.monotonic() + deadline_s
-    while left and (rest := until - time.monotonic()) > 0:
-        for handle, _event in waiting.poll(rest * 1000):
-            waiting.unregister(handle)
-            left.discard(handle)
-    return left

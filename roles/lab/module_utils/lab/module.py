@@ -1,4 +1,4 @@
-"""What the modules of all kinds of nodes have in common: their options, and how they do and say their changes."""
+"""What the modules of all kinds of nodes share: their options, and how they carry out and report changes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from ansible.module_utils.lab.ledger import Ledger, alone, read_ledger
 from ansible.module_utils.lab.machine import check_tools
 from ansible.module_utils.lab.network import removal_changes
 from ansible.module_utils.lab.nodes import folder_removal
-from ansible.module_utils.lab.plan import Lab, LabError, core_warning, make_lab
+from ansible.module_utils.lab.plan import Lab, core_warning, make_lab
+from ansible.module_utils.node.change import carry_out, outcome
+from ansible.module_utils.node.errors import NodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
-    from ansible.module_utils.lab.plan import Change
+    from ansible.module_utils.node.change import Change
 
 LAB_OPTIONS: dict[str, dict[str, Any]] = {
     "prefix": {"type": "str"},
@@ -27,12 +29,6 @@ LAB_OPTIONS: dict[str, dict[str, Any]] = {
     "data_addresses": {"type": "dict"},
     "compute": {"type": "list", "elements": "str"},
 }
-
-
-def carry_out(changes: Iterable[Change]) -> None:
-    """Do what the sentences say, in their order."""
-    for change in changes:
-        change.do()
 
 
 def carry_out_in(folder: Path, ledger: Ledger | None, after: Ledger, changes: list[Change]) -> None:
@@ -92,24 +88,19 @@ def run_module(
         make: brings the lab in a folder to what is asked for, and returns what was done, or would be done.
         remove: takes the lab in a folder away, and returns the same.
     """
-    wanted = {**own, **LAB_OPTIONS}
+    options = {**own, **LAB_OPTIONS}
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "folder": {"type": "path", "required": True},
-            **wanted,
+            **options,
         },
-        required_if=[("state", "present", tuple(wanted))],
+        required_if=[("state", "present", tuple(options))],
         supports_check_mode=True,
     )
     try:
         check_tools(tools)
         changes = (make if module.params["state"] == "present" else remove)(module, Path(module.params["folder"]))
-    except LabError as error:
+    except NodeError as error:
         module.fail_json(msg=str(error))
-    sentences = [change.sentence for change in changes]
-    module.exit_json(
-        changed=bool(sentences),
-        changes=sentences,
-        diff={"before": "", "after": "".join(f"{sentence}\n" for sentence in sentences)},
-    )
+    module.exit_json(**outcome(change.sentence for change in changes))

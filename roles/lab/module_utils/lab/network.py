@@ -13,12 +13,12 @@ from ansible.module_utils.lab.plan import (
     DATA_INTERFACE,
     MTU,
     Cable,
-    Change,
     Lab,
     LabError,
     Node,
     hardware_address,
 )
+from ansible.module_utils.node.change import Change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,16 +55,16 @@ def refuse_strangers(lab: Lab, ledger: Ledger | None) -> None:
         for address in machine.addresses(link):
             if name not in our_links and ip_interface(address).network.overlaps(network):
                 raise LabError(
-                    f"lab_management_network {network} is taken: {name} has the address {address}. "
-                    "Set lab_management_network, and ansible_host of the nodes, to free addresses."
+                    f"lab_management_network {network} is in use: {name} has the address {address}. "
+                    "Set lab_management_network, and ansible_host of the nodes, to unused addresses."
                 )
     for route in machine.routes():
         target = ip_network("0.0.0.0/0" if route["dst"] == "default" else route["dst"])
         wide = target.prefixlen < NARROWEST_FOREIGN_ROUTE
         if route.get("dev") not in our_links and not wide and target.overlaps(network):
             raise LabError(
-                f"lab_management_network {network} is taken: the machine has a route to {target} by "
-                f"{route.get('dev', 'no interface')}. Set lab_management_network, and ansible_host of the nodes, anew."
+                f"lab_management_network {network} is in use: this machine has a route to {target} by "
+                f"{route.get('dev', 'no interface')}. Set lab_management_network, and ansible_host of the nodes, to unused addresses."
             )
 
 
@@ -103,9 +103,9 @@ def removal_changes(namespaces: set[str], links: set[str]) -> Iterator[Change]:
 
 def _stray_changes(lab: Lab) -> Iterator[Change]:
     """Ports of the data bridge that lead to nodes which are no longer in the inventory."""
-    wanted = {lab.cables(node)[1].port for node in lab.nodes}
+    ports = {lab.cables(node)[1].port for node in lab.nodes}
     for port in _links(lab.data_namespace):
-        if re.fullmatch(rf"{lab.prefix}-d-\d+", port) and port not in wanted:
+        if re.fullmatch(rf"{lab.prefix}-d-\d+", port) and port not in ports:
             yield Change(f"remove the port {port}", partial(_remove_link, lab.data_namespace, port))
 
 
@@ -115,8 +115,8 @@ def _links(namespace: str) -> Links:
 
 def _bridge_change(namespace: str | None, bridge: str, address: str | None) -> Iterator[Change]:
     link = (machine.interfaces(None) if namespace is None else _links(namespace)).get(bridge)
-    wanted = {address} if address else set()
-    if link is None or "UP" not in link["flags"] or machine.addresses(link) != wanted:
+    expected = {address} if address else set()
+    if link is None or "UP" not in link["flags"] or machine.addresses(link) != expected:
         where = f" in the namespace {namespace}" if namespace else f" with the address {address}"
         yield Change(f"make the bridge {bridge}{where}", partial(_set_bridge, namespace, bridge, address))
 

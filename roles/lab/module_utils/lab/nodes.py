@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.lab import machine
-from ansible.module_utils.lab.plan import Change, Lab, LabError, Node
+from ansible.module_utils.lab.plan import Lab, LabError, Node
+from ansible.module_utils.node.change import Change
+from ansible.module_utils.node.files import read, write
+from ansible.module_utils.node.process import end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -57,7 +60,7 @@ def process_changes(lab: Lab, launcher: Path) -> Iterator[Change]:
         network, home = machine.network_of(lab.namespace(node)), machine.identity(lab.home(node))
         inside = [process for process in everything if process.network == network]
         at_home = [process for process in everything if home is not None and process.state == home]
-        as_now = machine.read(_started(lab, node)) == _way(lab, node, launcher)
+        as_now = read(_started(lab, node)) == _way(lab, node, launcher)
         if as_now and at_home and set(at_home) <= set(inside):
             if not machine.greets(node.management_address, timeout_s=2.0):
                 yield Change(f"start the sshd of {node.name} again", partial(_restart, lab, node, launcher))
@@ -113,8 +116,10 @@ def _end_all(state_dir: Path, belongs: Callable[[Process], bool]) -> None:
         pids = [process.pid for process in machine.processes(state_dir) if belongs(process)]
         if not pids:
             return
-        machine.end(pids)
-    raise LabError(f"New processes keep starting while the lab ends them, the last ones {pids}: end what starts them.")
+        end(pids)
+    raise LabError(
+        f"New processes keep starting while the lab ends them, last {pids}: end the program that starts them."
+    )
 
 
 def _start(lab: Lab, node: Node, launcher: Path) -> None:
@@ -123,7 +128,7 @@ def _start(lab: Lab, node: Node, launcher: Path) -> None:
     enter = ["sh", str(launcher), node.name, str(lab.home(node)), str(lab.state_dir), _shadow(lab)]
     machine.run(["ip", "netns", "exec", lab.namespace(node), *_taskset(node), *namespaces, *enter, *_sshd(lab, node)])
     _await(lab, node)
-    machine.write(_started(lab, node), _way(lab, node, launcher), 0o600)
+    write(_started(lab, node), _way(lab, node, launcher), 0o600, folder_mode=0o700)
 
 
 def _restart(lab: Lab, node: Node, launcher: Path) -> None:
@@ -131,7 +136,7 @@ def _restart(lab: Lab, node: Node, launcher: Path) -> None:
     inside = partial(_is_inside, lab.namespace(node))
     living = [process.pid for process in machine.processes(lab.state_dir) if inside(process)]
     work = [pid for pid in living if not machine.program(pid).startswith("sshd")]
-    machine.end([pid for pid in living if pid not in work])
+    end([pid for pid in living if pid not in work])
     if not work:
         _start(lab, node, launcher)
         return
@@ -175,13 +180,13 @@ def _folder_change(folder: Path) -> Iterator[Change]:
 
 
 def file_change(path: Path, text: Callable[[], str], mode: int = 0o600) -> Iterator[Change]:
-    """A file that has another text, or is not there; a text of keys may come only when the change is carried out."""
+    """A file that has another text or is missing; a text made of keys may be known only when the change is carried out."""
     try:
-        wanted: str | None = text()
+        expected: str | None = text()
     except FileNotFoundError:
-        wanted = None  # made of keys that will be there only later
-    if wanted is None or machine.read(path) != wanted:
-        yield Change(f"write {path}", lambda: machine.write(path, text(), mode))
+        expected = None  # made of keys that do not exist yet
+    if expected is None or read(path) != expected:
+        yield Change(f"write {path}", lambda: write(path, text(), mode, folder_mode=0o700))
 
 
 def _known_hosts(lab: Lab) -> str:
@@ -205,17 +210,17 @@ def _shadow(lab: Lab) -> str:
 
     sshd without PAM refuses an account that is locked by `!`, as root is on Ubuntu.
     """
-    lines = (machine.read(Path("/etc/shadow")) or "").splitlines()
+    lines = (read(Path("/etc/shadow")) or "").splitlines()
     if not any(line.startswith("root:!") for line in lines):
         return ""
     path = lab.folder / "sshd" / "shadow"
-    machine.write(path, UNLOCKED_ROOT, 0o600)
+    write(path, UNLOCKED_ROOT, 0o600, folder_mode=0o700)
     return str(path)
 
 
 def _way(lab: Lab, node: Node, launcher: Path) -> str:
     """All that a running node was started with: where it differs from now, the node is started anew."""
-    key = machine.read(lab.host_key(node).with_suffix(".pub")) or ""
+    key = read(lab.host_key(node).with_suffix(".pub")) or ""
     return "\n".join([key, lab.sshd_config(node), str(node.cores), str(lab.state_dir), launcher.read_text("utf-8")])
 
 

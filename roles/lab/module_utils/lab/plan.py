@@ -10,26 +10,17 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, ip_interface, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from ansible.module_utils.node.errors import NodeError
 
 MTU = 1500
 MANAGEMENT_INTERFACE = "mgmt0"
 DATA_INTERFACE = "data0"
 
 
-class LabError(Exception):
-    """Something the user can put right; its text says what, where and what to do."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """A difference between the machine and the lab: what is to be done, as a sentence, and how."""
-
-    sentence: str
-    do: Callable[[], object]
+class LabError(NodeError):
+    """Something about a lab that the user can correct; its text says what is wrong, where, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -168,13 +159,13 @@ class Lab:
 
     def warnings(self, usable_cores: int) -> list[str]:
         """What a reader of this lab's numbers has to know, a sentence each."""
-        found = [core_warning(self.nodes, usable_cores)]
+        sentences = [core_warning(self.nodes, usable_cores)]
         if self.accelerator.startswith("tcg"):
-            found.append(
-                "The machines' CPUs are emulated, some ten times slower than this machine's and with coarser timers: "
-                "compare their times with each other only."
+            sentences.append(
+                "The nodes' CPUs are emulated, about ten times slower than this machine's and with coarser timers: "
+                "compare their times only with each other."
             )
-        return [sentence for sentence in found if sentence]
+        return [sentence for sentence in sentences if sentence]
 
     def description(self, usable_cores: int) -> str:
         """The text of nodes.json: what a run's manifest has to know about the nodes."""
@@ -208,23 +199,29 @@ def make_lab(parameters: dict[str, Any], cores: list[int], *, default_route: boo
     """
     prefix = parameters["prefix"]
     if not re.fullmatch(r"[a-z][a-z0-9]{1,5}", prefix):
-        raise LabError(f"lab_prefix={prefix!r}: use two to six small letters and digits, a letter first.")
+        raise LabError(f"lab_prefix={prefix!r}: expected two to six lower-case letters and digits, a letter first.")
     management = _network("lab_management_network", parameters["management_network"])
     data = _network("lab_data_network", parameters["data_network"])
     if management.overlaps(data):
-        raise LabError(f"lab_management_network {management} and lab_data_network {data} overlap: set them apart.")
+        raise LabError(
+            f"lab_management_network {management} and lab_data_network {data} overlap: choose separate networks."
+        )
     management_addresses: dict[str, str] = parameters["management_addresses"]
     data_addresses: dict[str, str] = parameters["data_addresses"]
     if not management_addresses:
-        raise LabError("The inventory's group `nodes` is empty: name the lab's hosts there.")
+        raise LabError("The inventory's group `nodes` is empty: add the lab's hosts to it.")
     for name in management_addresses:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", name) or name in ("data", "mgmt"):
-            raise LabError(f"The host name {name!r} cannot name a node: use small letters, digits and dashes.")
+            raise LabError(
+                f"The host name {name!r} cannot name a node: expected lower-case letters, digits and hyphens."
+            )
     _check_addresses("ansible_host", management_addresses, management)
     _check_addresses("data_address", data_addresses, data)
     folder, state_dir = Path(parameters["folder"]), Path(parameters["state_dir"])
     if folder.is_relative_to(state_dir) or state_dir.is_relative_to(folder):
-        raise LabError(f"lab_dir={folder} and faasbed_state_dir={state_dir} lie in one another: set them apart.")
+        raise LabError(
+            f"lab_dir={folder} and faasbed_state_dir={state_dir} contain one another: choose separate folders."
+        )
     pinned = spread_cores(parameters["compute"], list(management_addresses), cores)
     return Lab(
         prefix=prefix,

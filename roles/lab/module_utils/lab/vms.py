@@ -1,4 +1,4 @@
-"""What has to change for the nodes of a lab to run as machines of QEMU, or to be gone."""
+"""The changes after which the nodes of a lab run as QEMU virtual machines, or are removed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from ansible.module_utils.lab import machine
 from ansible.module_utils.lab.files import PRIVATE, node_files
 from ansible.module_utils.lab.network import carries
 from ansible.module_utils.lab.nodes import controller_changes
-from ansible.module_utils.lab.plan import DATA_INTERFACE, MANAGEMENT_INTERFACE, Change, Lab, LabError, hardware_address
+from ansible.module_utils.lab.plan import DATA_INTERFACE, MANAGEMENT_INTERFACE, Lab, LabError, hardware_address
+from ansible.module_utils.node.change import Change
+from ansible.module_utils.node.files import read, write
+from ansible.module_utils.node.process import end, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -113,15 +116,15 @@ def accelerated(accelerator: str) -> list[str]:
     return ["-machine", MACHINE, "-accel", f"tcg,thread=multi,tb-size={TRANSLATED_MIB}", "-cpu", EMULATED_CPU]
 
 
-def choose(image: Path, wanted: str) -> str:
+def choose(image: Path, accelerator: str) -> str:
     """What runs the machines: `kvm` or `tcg`, a colon and the reason.
 
     Args:
         image: holds the kernel that is tried.
-        wanted: `auto` tries KVM by starting the kernel on it; the others are taken at their word.
+        accelerator: `auto` tries KVM by starting the kernel on it; `kvm` and `tcg` are not tried.
     """
-    if wanted != "auto":
-        return f"{wanted}: lab_accelerator says so"
+    if accelerator != "auto":
+        return f"{accelerator}: set by lab_accelerator"
     if not Path("/dev/kvm").exists():
         return "tcg: this machine has no /dev/kvm"
     if _boots(image / "vmlinuz"):
@@ -144,47 +147,45 @@ def _boots(kernel: Path) -> bool:
     command += ["-kernel", str(kernel), "-append", f"console={CONSOLE} panic=-1", "-serial", "stdio"]
     tried = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
-        return _says(tried, PROBE_MARK, time.monotonic() + PROBE_WITHIN_S)
+        return _prints(tried, PROBE_MARK, time.monotonic() + PROBE_WITHIN_S)
     finally:
         tried.kill()
         tried.communicate()
 
 
-def _says(tried: subprocess.Popen[bytes], mark: bytes, until: float) -> bool:
+def _prints(tried: subprocess.Popen[bytes], mark: bytes, until: float) -> bool:
     if tried.stdout is None:
         return False
-    said = b""
+    output = b""
     while (left := until - time.monotonic()) > 0 and select.select([tried.stdout], [], [], left)[0]:
         some = os.read(tried.stdout.fileno(), 4096)
-        said += some
-        if mark in said or not some:
-            return mark in said
+        output += some
+        if mark in output or not some:
+            return mark in output
     return False
 
 
-def running(folder: Path) -> dict[str, tuple[int, list[str]]]:
+def running_machines(folder: Path) -> dict[str, tuple[int, list[str]]]:
     """The machines whose disks lie in a lab's folder: pid and command line, by the node's name.
 
     Nobody else starts QEMU on a disk of ours, so nobody else's process is ever among them.
     """
-    found = {}
+    running = {}
     disk = re.compile(rf"file={re.escape(str(folder))}/nodes/([^/]+)/disk\.qcow2,")
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    for pid, entry in processes():
         try:
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
+            continue  # it has ended meanwhile
         if words and words[0] == QEMU:
             for name in (match[1] for word in words if (match := disk.match(word))):
-                found[name] = (int(entry.name), words)
-    return found
+                running[name] = (pid, words)
+    return running
 
 
 def vm_changes(machines: Machines, usable_cores: int) -> Iterator[Change]:
     """What is missing or different among keys, disks, files and machines."""
-    lab, here = machines.lab, running(machines.lab.folder)
+    lab, here = machines.lab, running_machines(machines.lab.folder)
     network = machine.network_of(lab.data_namespace)
     yield from controller_changes(lab, usable_cores)
     for node in lab.nodes:
@@ -199,9 +200,9 @@ def vm_changes(machines: Machines, usable_cores: int) -> Iterator[Change]:
             and all(carries(cable) for cable in lab.cables(node))
         )
         if pid and not as_now:
-            yield Change(f"end the machine of {node.name}", partial(machine.end, [pid]))
+            yield Change(f"stop the virtual machine {node.name}", partial(end, [pid]))
         if not based:
-            yield Change(f"make the disk of {node.name}", partial(_make_disk, machines, node))
+            yield Change(f"create the disk of {node.name}", partial(_make_disk, machines, node))
         if not identified:
             yield Change(f"write the files of {node.name}", partial(_write_identity, machines, node))
         if not as_now:
@@ -213,9 +214,9 @@ def vm_changes(machines: Machines, usable_cores: int) -> Iterator[Change]:
 
 def vm_removal(folder: Path, names: Iterable[str]) -> Iterator[Change]:
     """Machines that are to go, whatever runs in them."""
-    here = running(folder)
+    here = running_machines(folder)
     for name in sorted(set(names) & here.keys()):
-        yield Change(f"end the machine of {name}", partial(machine.end, [here[name][0]]))
+        yield Change(f"stop the virtual machine {name}", partial(end, [here[name][0]]))
 
 
 def check_memory(machines: Machines) -> None:
@@ -224,15 +225,15 @@ def check_memory(machines: Machines) -> None:
     Raises:
         LabError: how much they need, how much there is, and what to do.
     """
-    here = running(machines.lab.folder)
+    here = running_machines(machines.lab.folder)
     missing = [size for name, size in machines.sizes.items() if name not in here]
     needed = sum(size.memory_mib + TRANSLATED_MIB for size in missing)
-    found = re.search(r"MemAvailable:\s+(\d+) kB", machine.read(Path("/proc/meminfo")) or "")
-    available = int(found[1]) // 1024 if found else needed
+    entry = re.search(r"MemAvailable:\s+(\d+) kB", read(Path("/proc/meminfo")) or "")
+    available = int(entry[1]) // 1024 if entry else needed
     if needed > available:
         raise LabError(
-            f"The {len(missing)} machines to start need {needed} MiB of memory, this machine has {available} MiB "
-            "available: give the hosts a smaller memory_mib in the inventory, or take hosts out of it."
+            f"{needed} MiB of memory required to start {len(missing)} virtual machines, {available} MiB available: "
+            "set a smaller memory_mib for the hosts in the inventory, or remove hosts from it."
         )
 
 
@@ -251,7 +252,7 @@ def _marker(machines: Machines, node: Node) -> Path:
 
 def _based(machines: Machines, node: Node) -> bool:
     try:
-        return machines.disk(node).exists() and machine.read(_marker(machines, node)) == machines.base()
+        return machines.disk(node).exists() and read(_marker(machines, node)) == machines.base()
     except FileNotFoundError:  # the image comes when the changes are carried out
         return False
 
@@ -260,7 +261,7 @@ def _make_disk(machines: Machines, node: Node) -> None:
     machines.lab.home(node).mkdir(parents=True, mode=0o700, exist_ok=True)
     base = machines.image / "disk.raw"
     machine.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base), str(machines.disk(node))])
-    machine.write(_marker(machines, node), machines.base(), 0o600)
+    write(_marker(machines, node), machines.base(), 0o600, folder_mode=0o700)
 
 
 def _identity(machines: Machines, node: Node) -> bytes:
@@ -304,11 +305,7 @@ def _identified(machines: Machines, node: Node) -> bool:
 
 
 def _write_identity(machines: Machines, node: Node) -> None:
-    path = machines.identity(node)
-    draft = path.with_suffix(".new")
-    draft.touch(mode=0o600)
-    draft.write_bytes(_identity(machines, node))
-    draft.replace(path)
+    write(machines.identity(node), _identity(machines, node), 0o600, folder_mode=0o700)
 
 
 def _start(machines: Machines, node: Node) -> None:
@@ -325,8 +322,8 @@ def _start(machines: Machines, node: Node) -> None:
             fcntl.ioctl(tap, TUNSETIFF, request)
         except OSError as error:
             raise LabError(
-                f"{management.port}, the TAP of {node.name}, cannot be taken ({error.strerror}): "
-                "see which program holds it (`ip -details link`), or remove the lab and make it anew."
+                f"{management.port}, the TAP of {node.name}, cannot be opened ({error.strerror}): "
+                "see which program uses it (`ip -details link`), or remove the lab and create it again."
             ) from error
         os.dup2(tap, TAP_FD, inheritable=True)
     finally:

@@ -59,7 +59,7 @@ def attempt(
             command,
             input=text,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             check=False,
             cwd=folder,

@@ -16,8 +16,10 @@ def ship(folder: Path, files: dict[str, str]) -> bool:
     """Run the module on this machine; says whether it changed anything."""
     arguments = json.dumps({"folder": str(folder), "files": files})
     library = str(ROOT / "roles" / "runtime" / "library")
-    command = [str(BIN / "ansible"), "localhost", "--connection=local", "-M", library, "-m", "shipped_code", "-a"]
-    shipped = run([*command, arguments], cwd=ROOT, env={**os.environ, "ANSIBLE_NOCOLOR": "1"})
+    command = [str(BIN / "ansible"), "localhost", "--connection=local", "-M", library, "-m", "runtime_code", "-a"]
+    shared = str(ROOT / "roles" / "node" / "module_utils")
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_MODULE_UTILS": shared}
+    shipped = run([*command, arguments], cwd=ROOT, env=environment)
     assert shipped.returncode == 0, shipped.stdout + shipped.stderr
     return '"changed": true' in shipped.stdout
 
