@@ -26,7 +26,7 @@ options:
     required: true
   unit: {description: The systemd unit that runs k3s., type: str, required: true}
   nodes: {description: The nodes by name., type: list, elements: str, default: []}
-  timeout_s: {description: How long at most., type: int, default: 300}
+  timeout_s: {description: Timeout in seconds., type: int, default: 300}
 author: [faasbed]
 """
 EXAMPLES = r"""

@@ -27,7 +27,7 @@ options:
   labels: {description: "The labels that it is to have, among others.", type: dict, default: {}}
   restart: {description: Whether to restart the unit first., type: bool, default: false}
   reach_timeout_s: {description: How long the server may be out of reach., type: int, default: 20}
-  timeout_s: {description: How long at most., type: int, required: true}
+  timeout_s: {description: Timeout in seconds., type: int, required: true}
 author: [faasbed]
 """
 EXAMPLES = r"""
@@ -39,7 +39,7 @@ EXAMPLES = r"""
     timeout_s: 300
 """
 RETURN = r"""
-waited_s: {description: How long it took., type: float, returned: always}
+waited_s: {description: How long the wait took, in seconds., type: float, returned: always}
 """
 
 POLL_S = 0.5

@@ -26,7 +26,7 @@ description:
 options:
   unit: {description: Name of the systemd unit., type: str, required: true}
   start: {description: Whether the unit is to be enabled and running., type: bool, default: true}
-  state_dir: {description: Where the role keeps what it knows about the node., type: path, required: true}
+  state_dir: {description: Where the role keeps its files on the node., type: path, required: true}
   texts: {description: "Text by path; the mode is 0600 under /etc/rancher, else 0644.", type: dict, default: {}}
   token: {description: The cluster's secret., type: str}
   token_path: {description: Where k3s reads it., type: path}

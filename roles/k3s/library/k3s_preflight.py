@@ -39,7 +39,7 @@ options:
   node: {description: The node's name in the inventory., type: str, required: true}
   server: {description: Whether the node is to be a server., type: bool, required: true}
   unit: {description: Name of the role's systemd unit., type: str, required: true}
-  state_dir: {description: Where the role keeps what it knows about the node., type: path, required: true}
+  state_dir: {description: Where the role keeps its files on the node., type: path, required: true}
   interface: {description: The interface towards the data network., type: str, required: true}
   address: {description: The node's address on it., type: str, required: true}
   backend: {description: Flannel's backend., type: str, required: true}

@@ -32,7 +32,7 @@ description:
   - A k3s that the role did not install is left alone.
 options:
   unit: {description: Name of the systemd unit., type: str, required: true}
-  state_dir: {description: Where the role keeps what it knows about the node., type: path, required: true}
+  state_dir: {description: Where the role keeps its files on the node., type: path, required: true}
   networks: {description: The networks of pods and services., type: list, elements: str, required: true}
 author: [faasbed]
 """

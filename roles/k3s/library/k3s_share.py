@@ -23,7 +23,7 @@ options:
   address: {description: Where to listen., type: str}
   program: {description: Text of the server., type: str}
   paths: {description: The files., type: list, elements: str, default: []}
-  seconds: {description: How long at most., type: int, default: 900}
+  seconds: {description: Timeout in seconds., type: int, default: 900}
   pid: {description: The server to end., type: int}
 author: [faasbed]
 """

@@ -17,7 +17,7 @@ description:
   - Services are removed first, while their controllers still clean up; then namespaces, roles and definitions. Finalizers
     of controllers that no longer run are removed after a while.
 options:
-  kubectl: {description: Program and arguments that speak to the cluster., type: list, elements: str, required: true}
+  kubectl: {description: Program and arguments that talk to the cluster., type: list, elements: str, required: true}
   timeout_s: {description: Timeout until everything is removed., type: int, required: true}
 author: [faasbed]
 """

@@ -19,7 +19,7 @@ description:
   - Server-side apply with a field manager of its own. Reports C(changed) only if an object differs afterwards, and shows
     the difference.
 options:
-  kubectl: {description: Program and arguments that speak to the cluster., type: list, elements: str, required: true}
+  kubectl: {description: Program and arguments that talk to the cluster., type: list, elements: str, required: true}
   files: {description: "The kustomization's files: text by name, kustomization.yaml among them.", type: dict, required: true}
   definitions: {description: The one of them with the custom resources' definitions., type: str, required: true}
   manager: {description: The field manager., type: str, default: faasbed}

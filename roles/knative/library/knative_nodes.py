@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 module: knative_nodes
 short_description: Check that a cluster answers and has the expected nodes
 options:
-  kubectl: {description: Program and arguments that speak to the cluster., type: list, elements: str, required: true}
+  kubectl: {description: Program and arguments that talk to the cluster., type: list, elements: str, required: true}
   nodes: {description: Names of the expected nodes., type: list, elements: str, required: true}
 author: [faasbed]
 """

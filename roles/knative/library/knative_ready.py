@@ -16,9 +16,9 @@ description:
   - Ends with one message that names what is not ready, with its pods' reasons, events and last log lines. Ends early when
     an image cannot be had or a pod cannot be made, which waiting does not heal.
 options:
-  kubectl: {description: Program and arguments that speak to the cluster., type: list, elements: str, required: true}
+  kubectl: {description: Program and arguments that talk to the cluster., type: list, elements: str, required: true}
   namespaces: {description: Where they are., type: list, elements: str, default: [knative-serving, kourier-system]}
-  timeout_s: {description: How long at most., type: int, required: true}
+  timeout_s: {description: Timeout in seconds., type: int, required: true}
 author: [faasbed]
 """
 EXAMPLES = r"""
@@ -28,7 +28,7 @@ EXAMPLES = r"""
     timeout_s: 180
 """
 RETURN = r"""
-waited_s: {description: How long it took., type: float, returned: always}
+waited_s: {description: How long the wait took, in seconds., type: float, returned: always}
 """
 
 POLL_S = 0.5

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Make or remove the nodes of the inventory `containers`: one podman container with systemd each, reached by SSH."""
+"""Create or remove the nodes of the inventory `containers`: one podman container with systemd each, reached by SSH."""
 
 from __future__ import annotations
 
@@ -31,48 +31,19 @@ if TYPE_CHECKING:
 
 DOCUMENTATION = r"""
 module: lab_containers
-short_description: Make or remove nodes that are podman containers of this machine
+short_description: Create or remove nodes that are podman containers on this machine
 description:
-  - Compares the machine with the lab that is asked for, and changes what differs, in check mode only in words.
-  - Takes away nothing that C(folder)/made.json does not name.
+  - Compares this machine with the lab in the options and changes what differs; in check mode it only lists the changes.
+  - Removes nothing that C(folder)/made.json does not name.
+extends_documentation_fragment: [lab]
 options:
-  state:
-    description: Whether the lab is to stand or to be gone.
-    type: str
-    choices: [present, absent]
-    default: present
-  folder:
-    description: Where the lab keeps keys, the nodes' root file systems and its ledger on this machine.
-    type: path
-    required: true
   root_archive:
     description: Archive of a root file system with systemd, an SSH server and Python.
     type: path
-  prefix:
-    description: The first word of all names of containers, namespaces and interfaces.
-    type: str
-  state_dir:
-    description: The path at which a node keeps what the testbed brings to it.
-    type: path
-  management_network:
-    description: Network over which the nodes are reached; its first address is the machine's.
-    type: str
-  data_network:
-    description: Network on which the nodes reach each other, and by which their default route goes.
-    type: str
-  management_addresses:
-    description: Address of each node on the management network, by name; these are the nodes of the lab.
-    type: dict
-  data_addresses:
-    description: Address of each node on the data network, by name.
-    type: dict
-  compute:
-    description: Names of the nodes that are pinned to a core each.
-    type: list
-    elements: str
+author: [faasbed]
 """
 EXAMPLES = r"""
-- name: Make a lab of one node
+- name: Create a lab of one node
   lab_containers:
     folder: /var/lib/faasbed-containers
     root_archive: /root/.cache/faasbed/node.tar
@@ -86,7 +57,7 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 changes:
-  description: What was done, or would be done, in order and in words.
+  description: What was done, or would be done, in order.
   returned: always
   type: list
   elements: str

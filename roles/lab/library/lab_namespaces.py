@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Make or remove the nodes of the inventory `local`: one network namespace each, reached by SSH."""
+"""Create or remove the nodes of the inventory `local`: one network namespace each, reached by SSH."""
 
 from __future__ import annotations
 
@@ -33,48 +33,19 @@ if TYPE_CHECKING:
 
 DOCUMENTATION = r"""
 module: lab_namespaces
-short_description: Make or remove nodes that are network namespaces of this machine
+short_description: Create or remove nodes that are network namespaces of this machine
 description:
-  - Compares the machine with the lab that is asked for, and changes what differs, in check mode only in words.
-  - Takes away nothing that C(folder)/made.json does not name.
+  - Compares this machine with the lab in the options and changes what differs; in check mode it only lists the changes.
+  - Removes nothing that C(folder)/made.json does not name.
+extends_documentation_fragment: [lab]
 options:
-  state:
-    description: Whether the lab is to stand or to be gone.
-    type: str
-    choices: [present, absent]
-    default: present
-  folder:
-    description: Where the lab keeps keys, the nodes' folders and its ledger on this machine.
-    type: path
-    required: true
   launcher:
-    description: The script that lays out a node's paths and becomes its sshd.
+    description: Script that sets up a node's paths and becomes its sshd.
     type: path
-  prefix:
-    description: The first word of all names of namespaces and interfaces.
-    type: str
-  state_dir:
-    description: The path at which each node sees its own folder.
-    type: path
-  management_network:
-    description: Network over which the nodes are reached; its first address is the machine's.
-    type: str
-  data_network:
-    description: Network on which the nodes reach each other.
-    type: str
-  management_addresses:
-    description: Address of each node on the management network, by name; these are the nodes of the lab.
-    type: dict
-  data_addresses:
-    description: Address of each node on the data network, by name.
-    type: dict
-  compute:
-    description: Names of the nodes that are pinned to a core each.
-    type: list
-    elements: str
+author: [faasbed]
 """
 EXAMPLES = r"""
-- name: Make a lab of one node
+- name: Create a lab of one node
   lab_namespaces:
     folder: /var/lib/faasbed-lab
     launcher: "{{ role_path }}/files/enter_node.sh"
@@ -88,7 +59,7 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 changes:
-  description: What was done, or would be done, in order and in words.
+  description: What was done, or would be done, in order.
   returned: always
   type: list
   elements: str

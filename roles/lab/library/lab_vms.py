@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Make or remove the nodes of the inventory `vm`: one machine of QEMU's each, reached by SSH."""
+"""Create or remove the nodes of the inventory `vm`: one QEMU virtual machine each, reached by SSH."""
 
 from __future__ import annotations
 
@@ -30,59 +30,30 @@ if TYPE_CHECKING:
 
 DOCUMENTATION = r"""
 module: lab_vms
-short_description: Make or remove nodes that are QEMU's machines on this one
+short_description: Create or remove nodes that are QEMU virtual machines on this machine
 description:
-  - Compares the machine with the lab that is asked for, and changes what differs, in check mode only in words.
+  - Compares this machine with the lab in the options and changes what differs; in check mode it only lists the changes.
   - Does not wait until the nodes answer.
-  - Takes away nothing that C(folder)/made.json does not name.
+  - Removes nothing that C(folder)/made.json does not name.
+extends_documentation_fragment: [lab]
 options:
-  state:
-    description: Whether the lab is to stand or to be gone.
-    type: str
-    choices: [present, absent]
-    default: present
-  folder:
-    description: Where the lab keeps keys, the nodes' disks and its ledger on this machine.
-    type: path
-    required: true
   image:
     description: Folder with C(disk.raw), C(vmlinuz) and C(initrd.img), from which every node starts.
     type: path
   accelerator:
-    description: What runs the machines' CPUs; C(auto) takes KVM where the nodes' kernel really starts on it.
+    description: What runs the virtual CPUs; C(auto) uses KVM if the nodes' kernel starts on it, else C(tcg).
     type: str
     choices: [auto, kvm, tcg]
   memory_mib:
     description: Memory of each node, by name.
     type: dict
   cores:
-    description: How many CPUs each node has, by name.
+    description: Number of virtual CPUs of each node, by name.
     type: dict
-  prefix:
-    description: The first word of all names of machines, namespaces and interfaces.
-    type: str
-  state_dir:
-    description: The path at which a node keeps what the testbed brings to it.
-    type: path
-  management_network:
-    description: Network over which the nodes are reached; its first address is the machine's.
-    type: str
-  data_network:
-    description: Network on which the nodes reach each other, and by which their default route goes.
-    type: str
-  management_addresses:
-    description: Address of each node on the management network, by name; these are the nodes of the lab.
-    type: dict
-  data_addresses:
-    description: Address of each node on the data network, by name.
-    type: dict
-  compute:
-    description: Names of the nodes that are pinned to a core each.
-    type: list
-    elements: str
+author: [faasbed]
 """
 EXAMPLES = r"""
-- name: Make a lab of one node
+- name: Create a lab of one node
   lab_vms:
     folder: /var/lib/faasbed-vm
     image: /root/.cache/faasbed/machine-bookworm
@@ -99,7 +70,7 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 changes:
-  description: What was done, or would be done, in order and in words.
+  description: What was done, or would be done, in order.
   returned: always
   type: list
   elements: str

@@ -55,7 +55,17 @@ options:
     default: 0
 author: [faasbed]
 """
-
+EXAMPLES = r"""
+- name: Shape the link from bs to edge-1
+  netem_links:
+    state: present
+    node: bs
+    links: [{source: bs, target: edge-1, delay_ms: 1.25, jitter_ms: 0.25, loss_percent: 0.02}]
+    addresses: {bs: 192.0.2.10, edge-1: 192.0.2.11}
+    interface: eth0
+    folder: /var/lib/faasbed/netem
+    emulator: /var/lib/faasbed/netem/emulator.py
+"""
 RETURN = r"""
 backend: {description: The backend in use., type: str, returned: not absent}
 reason: {description: A sentence on why it is this one., type: str, returned: not absent}

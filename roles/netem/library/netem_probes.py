@@ -65,7 +65,16 @@ options:
   interface: {description: "The interface towards the data network, by which an emulator's counters are found.", type: str, required: true}
 author: [faasbed]
 """
-
+EXAMPLES = r"""
+- name: Probe the link from bs to edge-1 and judge it
+  netem_probes:
+    state: judged
+    node: bs
+    links: [{source: bs, target: edge-1, delay_ms: 1.25, jitter_ms: 0.25, loss_percent: 0.02}]
+    addresses: {bs: 192.0.2.10, edge-1: 192.0.2.11}
+    folder: /var/lib/faasbed/netem
+    interface: eth0
+"""
 RETURN = r"""
 streams: {description: "Mbit/s of one TCP connection by target, and what the formula says.", type: dict, returned: streamed}
 links: {description: "An entry of the report for each link of this node, and each family by which it is probed.", type: list, returned: judged}
