@@ -9,63 +9,83 @@ cd "$(dirname "$0")"
 wanted=${1:-testbed}
 inventory=${2:-local}
 
-# program or file that tells whether a Debian package is there, and the package
+# The distribution's family, and its table of package names, which the roles read too.
+family=$(
+  [ ! -r /etc/os-release ] || . /etc/os-release
+  case " ${ID:-} ${ID_LIKE:-} " in
+    *" debian "*) echo Debian ;;
+    *" rhel "* | *" fedora "*) echo RedHat ;;
+    *" suse "*) echo Suse ;;
+    *" arch "*) echo Archlinux ;;
+    *" alpine "*) echo Alpine ;;
+  esac
+)
+table=roles/node/vars/$family.yml
+supported=yes
+[ -r "$table" ] || { supported="" table=roles/node/vars/Debian.yml; }
+
+# package PROGRAM: the package that has a program; need PROGRAM: add it where the program is missing
 packages=""
-need() {
-  command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ] || packages="$packages $2"
+package() {
+  sed -n "s/^  $1: //p" "$table"
 }
-need git git
+need() {
+  command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ] || packages="$packages $(package "$1")"
+}
+need git
 if [ "$wanted" != unit ]; then
-  need ip iproute2
-  need ssh openssh-client
-  need sshd openssh-server
-  need ssh-keygen openssh-client
-  need taskset util-linux
+  need ip
+  need ssh
+  need sshd
+  need ssh-keygen
+  need taskset
 fi
 if ! command -v python3 >/dev/null 2>&1; then
-  packages="$packages python3 python3-venv"
+  packages="$packages $(package python3) $(package venv)"
 elif ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
   echo "error: $(command -v python3) is $(python3 -V); faasbed needs Python 3.11 or later." >&2
   exit 2
 elif [ ! -x .venv/bin/python ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
-  packages="$packages python3-venv"
+  packages="$packages $(package venv)"
 fi
 if [ "$wanted" = dev ] || [ "$inventory" = containers ]; then
-  need mmdebstrap mmdebstrap
-  need podman podman
-  need runc runc
+  need mmdebstrap
+  need podman
+  need runc
 fi
 if [ "$wanted" = dev ] || [ "$inventory" = vm ]; then
   case $(uname -m) in
-    aarch64) need qemu-system-aarch64 qemu-system-arm ;;
-    *) need qemu-system-x86_64 qemu-system-x86 ;;
+    aarch64) need qemu-system-aarch64 ;;
+    *) need qemu-system-x86_64 ;;
   esac
-  need qemu-img qemu-utils
-  need mmdebstrap mmdebstrap
-  need mkfs.ext4 e2fsprogs
+  need qemu-img
+  need mmdebstrap
+  need mkfs.ext4
 fi
 if [ "$wanted" = dev ] || [ "$inventory" = artifacts ]; then
-  need skopeo skopeo
-  need zstd zstd
+  need skopeo
+  need zstd
 fi
 if [ "$wanted" = dev ]; then
-  need chromium chromium
-  need linux.uml user-mode-linux
+  need chromium
+  need linux.uml
 fi
 packages=$(printf '%s\n' $packages | sort -u | tr '\n' ' ')
 
 if [ -n "${packages% }" ]; then
-  if ! command -v apt-get >/dev/null 2>&1; then
-    echo "error: this is no Debian or Ubuntu; install what these Debian packages hold, then run this again: $packages" >&2
+  if [ -z "$supported" ]; then
+    echo "error: ${family:-this distribution} has no package names in roles/node/vars; install the programs of these Debian" \
+      "packages, then run this again: $packages" >&2
     exit 2
   fi
+  install=$(sed -n 's/^node_install_command: //p' "$table")
   if [ "$(id -u)" -ne 0 ]; then
-    echo "error: these packages are missing; install them, then run this again: sudo apt-get install $packages" >&2
+    echo "error: missing packages; install them, then run this again: sudo $install $packages" >&2
     exit 2
   fi
-  echo "installing Debian packages: $packages"
+  echo "installing packages: $packages"
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq
+  ! command -v apt-get >/dev/null 2>&1 || apt-get update -qq
   # sshd is started by the lab inside its own namespaces, never by its package on this machine: policy-rc.d prevents it.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e $policy ]; then
@@ -73,7 +93,7 @@ if [ -n "${packages% }" ]; then
     chmod 755 $policy
     trap 'rm -f /usr/sbin/policy-rc.d' EXIT
   fi
-  apt-get install -qq -y --no-install-recommends $packages >/dev/null
+  $install $packages >/dev/null
   # Nor at its next start, where it was us who brought it.
   case "$packages" in *openssh-server*) ! command -v systemctl >/dev/null 2>&1 || systemctl disable --quiet ssh ;; esac
 fi

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROLES = {path.parent.name: path.parent for path in sorted(ROOT.glob("roles/*/meta"))}
-DOING = {name: role for name, role in ROLES.items() if (role / "tasks").exists()}
+DOING = {name: role for name, role in ROLES.items() if (role / "tasks" / "main.yml").exists()}
 
 
 def printed(role: Path) -> list[dict[str, object]]:

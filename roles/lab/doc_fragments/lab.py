@@ -17,6 +17,14 @@ options:
     description: Where the lab keeps keys, the nodes' files and its ledger on this machine.
     type: path
     required: true
+  packages:
+    description: The package by program, as this distribution calls it; named where a program is missing.
+    type: dict
+    required: true
+  install_command:
+    description: What installs packages on this distribution.
+    type: str
+    required: true
   prefix:
     description: First word of all names of namespaces, interfaces, containers and virtual machines.
     type: str

@@ -46,6 +46,8 @@ EXAMPLES = r"""
 - name: Create a lab of one node
   lab_containers:
     folder: /var/lib/faasbed-containers
+    packages: "{{ node_packages }}"
+    install_command: "{{ node_install_command }}"
     root_archive: /root/.cache/faasbed/node.tar
     prefix: fc
     state_dir: /var/lib/faasbed

@@ -48,6 +48,8 @@ EXAMPLES = r"""
 - name: Create a lab of one node
   lab_namespaces:
     folder: /var/lib/faasbed-lab
+    packages: "{{ node_packages }}"
+    install_command: "{{ node_install_command }}"
     launcher: "{{ role_path }}/files/enter_node.sh"
     prefix: fb
     state_dir: /var/lib/faasbed

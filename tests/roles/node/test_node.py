@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from ansible.module_utils.node.change import Change, carry_out, outcome
+from ansible.module_utils.node.distribution import distribution_of
 from ansible.module_utils.node.errors import NodeError
 from ansible.module_utils.node.files import draft_of, read, write
 from ansible.module_utils.node.process import NOT_STARTED, ProcessError, attempt, end, processes, run
@@ -142,3 +143,21 @@ def test_changes_are_carried_out_in_order_and_listed_when_the_one_before_is_done
 
 def test_no_change_is_not_changed() -> None:
     assert outcome([]) == {"changed": False, "changes": [], "diff": {"before": "", "after": ""}}
+
+
+# The distribution
+
+
+@pytest.mark.parametrize(
+    ("text", "distribution"),
+    [
+        ('PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n', ("Debian GNU/Linux 12 (bookworm)", "Debian")),
+        ('ID=ubuntu\nID_LIKE=debian\nPRETTY_NAME="Ubuntu 24.04 LTS"\n', ("Ubuntu 24.04 LTS", "Debian")),
+        ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', ("linuxmint", "Debian")),
+        ('ID="rocky"\nID_LIKE="rhel centos fedora"\nPRETTY_NAME="Rocky Linux 9.4"\n', ("Rocky Linux 9.4", "RedHat")),
+        ("# a comment\nID=void\n\n", ("void", "Void")),
+        ("", ("linux", "Linux")),
+    ],
+)
+def test_a_distribution_is_known_by_its_family(text: str, distribution: tuple[str, str]) -> None:
+    assert distribution_of(text) == distribution

@@ -21,13 +21,7 @@ from ansible.module_utils.node.files import read, write
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-TOOLS = {
-    "ip": "iproute2",
-    "podman": "podman",
-    "ssh": "openssh-client",
-    "ssh-keygen": "openssh-client",
-    "tar": "tar",
-}
+TOOLS = ("ip", "podman", "ssh", "ssh-keygen", "tar")
 STARTED_WITHIN_S = 60.0
 LAB_LABEL = "faasbed.lab"
 WAY_LABEL = "faasbed.way"

@@ -10,11 +10,14 @@ import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.lab.plan import LabError
 from ansible.module_utils.node import process
 from ansible.module_utils.node.files import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # All that a program gets, and with it the nodes' sshd: nothing of the controller's environment reaches a node.
@@ -31,14 +34,23 @@ class Process:
     state: tuple[int, int] | None
 
 
-def check_tools(tools: dict[str, str]) -> None:
-    """Refuse to start without root or without one of the programs, naming the Debian package that has it."""
+def check_tools(tools: Iterable[str], packages: dict[str, str], install_command: str) -> None:
+    """Refuse to start without root or without one of the programs.
+
+    Args:
+        tools: the programs.
+        packages: the package by program, as this distribution calls it.
+        install_command: what installs packages here.
+
+    Raises:
+        LabError: what is missing, and what to do.
+    """
     if os.geteuid() != 0:
-        raise LabError("Making network namespaces needs root: run this with sudo.")
+        raise LabError("Creating network namespaces requires root: run this with sudo.")
     missing = [tool for tool in tools if shutil.which(tool, path=SEARCH_PATH) is None]
     if missing:
-        packages = sorted({tools[tool] for tool in missing})
-        raise LabError(f"Missing: {', '.join(missing)}. On Debian or Ubuntu: apt-get install {' '.join(packages)}")
+        names = sorted({packages.get(tool, tool) for tool in missing})
+        raise LabError(f"Missing: {', '.join(missing)}. Install them: {install_command} {' '.join(names)}")
     if not Path("/proc/self/ns/net").exists():
         raise LabError("This kernel has no network namespaces (CONFIG_NET_NS): nodes on this machine need them.")
 

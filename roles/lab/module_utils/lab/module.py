@@ -16,7 +16,7 @@ from ansible.module_utils.node.change import carry_out, outcome
 from ansible.module_utils.node.errors import NodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ansible.module_utils.node.change import Change
 
@@ -76,7 +76,7 @@ def asked_lab(module: AnsibleModule, *, default_route: bool = False, taps: bool 
 
 def run_module(
     own: dict[str, dict[str, Any]],
-    tools: dict[str, str],
+    tools: Iterable[str],
     make: Callable[[AnsibleModule, Path], list[Change]],
     remove: Callable[[AnsibleModule, Path], list[Change]],
 ) -> None:
@@ -84,7 +84,7 @@ def run_module(
 
     Args:
         own: the options that this kind has beside those of all kinds.
-        tools: the programs it needs, and the Debian packages that have them.
+        tools: the programs it needs.
         make: brings the lab in a folder to what is asked for, and returns what was done, or would be done.
         remove: takes the lab in a folder away, and returns the same.
     """
@@ -93,13 +93,15 @@ def run_module(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "folder": {"type": "path", "required": True},
+            "packages": {"type": "dict", "required": True},
+            "install_command": {"type": "str", "required": True},
             **options,
         },
         required_if=[("state", "present", tuple(options))],
         supports_check_mode=True,
     )
     try:
-        check_tools(tools)
+        check_tools(tools, module.params["packages"], module.params["install_command"])
         changes = (make if module.params["state"] == "present" else remove)(module, Path(module.params["folder"]))
     except NodeError as error:
         module.fail_json(msg=str(error))

@@ -18,16 +18,7 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.lab.machine import Process
 
-TOOLS = {
-    "ip": "iproute2",
-    "mount": "mount",
-    "nsenter": "util-linux",
-    "ssh": "openssh-client",
-    "ssh-keygen": "openssh-client",
-    "sshd": "openssh-server",
-    "taskset": "util-linux",
-    "unshare": "util-linux",
-}
+TOOLS = ("ip", "mount", "nsenter", "ssh", "ssh-keygen", "sshd", "taskset", "unshare")
 STARTED_WITHIN_S = 10.0
 ROUNDS = 5  # of ending processes that start others while they end
 UNLOCKED_ROOT = "root:*:19000:0:99999:7:::\n"

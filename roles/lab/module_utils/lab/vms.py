@@ -31,23 +31,15 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.lab.plan import Cable, Node
 
-# By our own architecture: the machine that QEMU makes, its serial console as the kernel calls it, the Debian package, and
-# the CPU that TCG emulates. Without AVX: QEMU 7.2 emulates it so that numpy's sorting ends with a protection fault.
+# By this machine's architecture: the machine type of QEMU, its serial console as the kernel calls it, and the CPU that
+# TCG emulates. Without AVX: QEMU 7.2 emulates it so that numpy's sorting ends with a protection fault.
 QEMUS = {
-    "x86_64": ("q35", "ttyS0", "qemu-system-x86", "max,avx=off,avx2=off,fma=off,f16c=off"),
-    "aarch64": ("virt", "ttyAMA0", "qemu-system-arm", "max"),
+    "x86_64": ("q35", "ttyS0", "max,avx=off,avx2=off,fma=off,f16c=off"),
+    "aarch64": ("virt", "ttyAMA0", "max"),
 }
-MACHINE, CONSOLE, PACKAGE, EMULATED_CPU = QEMUS.get(platform.machine(), QEMUS["x86_64"])
+MACHINE, CONSOLE, EMULATED_CPU = QEMUS.get(platform.machine(), QEMUS["x86_64"])
 QEMU = f"qemu-system-{platform.machine()}"
-TOOLS = {
-    QEMU: PACKAGE,
-    "ip": "iproute2",
-    "nsenter": "util-linux",
-    "qemu-img": "qemu-utils",
-    "ssh": "openssh-client",
-    "ssh-keygen": "openssh-client",
-    "taskset": "util-linux",
-}
+TOOLS = (QEMU, "ip", "nsenter", "qemu-img", "ssh", "ssh-keygen", "taskset")
 # How far a kernel without a disk comes by itself, when its CPU works; a good one takes about a second.
 PROBE_MARK = b"VFS: "
 PROBE_WITHIN_S = 10.0

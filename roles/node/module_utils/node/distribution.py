@@ -1,0 +1,34 @@
+"""The Linux distribution of the node, as os-release(5) describes it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import NamedTuple
+
+# Words of ID and ID_LIKE, and what Ansible calls the family (ansible_os_family).
+FAMILIES = {
+    "debian": "Debian",
+    "ubuntu": "Debian",
+    "rhel": "RedHat",
+    "fedora": "RedHat",
+    "centos": "RedHat",
+    "suse": "Suse",
+    "opensuse": "Suse",
+    "arch": "Archlinux",
+    "alpine": "Alpine",
+}
+
+
+class Distribution(NamedTuple):
+    """A distribution: its name with the version, and its family."""
+
+    name: str
+    family: str
+
+
+def distribution_of(text: str) -> Distribution:
+    """Return the distribution that the text of ``/etc/os-release`` describes; an unknown one is its own family."""
+    fields = dict(word.split("=", 1) for word in shlex.split(text, comments=True) if "=" in word)
+    words = [fields.get("ID", "linux"), *fields.get("ID_LIKE", "").split()]
+    families = [FAMILIES[word] for word in words if word in FAMILIES]
+    return Distribution(fields.get("PRETTY_NAME", words[0]), families[0] if families else words[0].capitalize())
