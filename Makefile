@@ -68,6 +68,7 @@ lint: ## ruff, mypy, import-linter, ansible-lint, yamllint
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
+	@$(PYTHON) -m docs.variables --check
 	@.venv/bin/yamllint --strict .
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint
 

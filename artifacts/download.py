@@ -112,8 +112,8 @@ def _fetch_rest(http: httpx.Client, url: str, partial: Path, meter: Meter) -> st
             return f"HTTP {status}"
         if not reply.is_success:
             raise ArtifactError(
-                f"{url} is not there (HTTP {status}); check the versions in artifacts/versions.yml, "
-                "and that FAASBED_MIRROR, where it is set, holds them"
+                f"{url} does not exist (HTTP {status}); check the versions in the defaults of roles/k3s and "
+                "roles/knative, and that FAASBED_MIRROR, if set, holds them"
             )
         if not reply.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             done = 0  # the server sends the whole file

@@ -1,4 +1,7 @@
-"""Which files a testbed needs, by architecture, and where their projects publish them: what versions.yml says."""
+"""Which files a testbed needs, by architecture, and where their projects publish them.
+
+The versions are defaults of the roles that deploy them, and written nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,12 @@ from artifacts.errors import ArtifactError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-VERSIONS = Path(__file__).resolve().parent / "versions.yml"
+HERE = Path(__file__).resolve().parent
+# Read in this order: a later file's values replace an earlier one's.
+SOURCES = (
+    *(HERE.parent / "roles" / role / "defaults" / "main.yml" for role in ("k3s", "knative")),
+    HERE / "checksums.yml",
+)
 # The part of a release's address that FAASBED_MIRROR stands for.
 ORIGIN = "https://github.com"
 ARCHITECTURES = ("amd64", "arm64")
@@ -57,22 +65,24 @@ def architectures_of(name: str) -> tuple[str, ...]:
     return (architecture,)
 
 
-def load(architectures: Sequence[str], path: Path = VERSIONS) -> Release:
-    """The files that the versions in ``path`` stand for.
+def load(architectures: Sequence[str], sources: Sequence[Path] = SOURCES) -> Release:
+    """The files that the versions in the sources stand for.
 
     Raises:
-        ArtifactError: the file lacks a key, or names one that does not exist.
+        ArtifactError: a key is missing, or an address names one that does not exist.
     """
-    values: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    values: dict[str, Any] = {}
+    for source in sources:
+        values |= yaml.safe_load(source.read_text("utf-8"))
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 # addresses
     try:
         k3s, knative, kourier = (
             environment.from_string(values[f"{project}_release_url"]).render(values)
-            for project in ("k3s", "knative", "kourier")
+            for project in ("k3s", "knative", "knative_kourier")
         )
         pins = values["artifacts_sha256"]
     except (KeyError, jinja2.UndefinedError) as error:
-        raise ArtifactError(f"{path} lacks what it needs: {error}") from error
+        raise ArtifactError(f"{', '.join(map(str, sources))} lack a value: {error}") from error
     files = []
     for architecture in architectures:
         sums = f"sha256sum-{architecture}.txt"

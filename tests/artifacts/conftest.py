@@ -22,7 +22,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def released(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """All that versions.yml names is on the server, which stands for GitHub and for the images' registries."""
+    """All that the roles' versions name is on the server, which stands for GitHub and for the images' registries."""
     for program in ("skopeo", "zstd"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")

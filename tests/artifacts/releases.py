@@ -165,7 +165,7 @@ data:
 
 
 def publish_release(site: Site) -> None:
-    """Publish all that versions.yml names, small: a k3s release for both architectures, Serving, Kourier, images."""
+    """Publish all that the roles' versions name, small: a k3s release for both architectures, Serving, Kourier, images."""
     k3s = "/k3s-io/k3s/releases/download/v1.34.3+k3s1"
     for architecture, binary in (("amd64", "k3s"), ("arm64", "k3s-arm64")):
         content = {

@@ -169,11 +169,10 @@ def test_a_file_that_changes_after_its_first_download_is_refused(
 def test_a_pin_wins_over_what_was_seen_first(
     released: Site, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    versions = yaml.safe_load(release.VERSIONS.read_text("utf-8")) | {"artifacts_sha256": {"kourier.yaml": "0" * 64}}
-    pinned = tmp_path / "versions.yml"
-    pinned.write_text(yaml.safe_dump(versions), "utf-8")
+    pinned = tmp_path / "checksums.yml"
+    pinned.write_text(yaml.safe_dump({"artifacts_sha256": {"kourier.yaml": "0" * 64}}), "utf-8")
     real = release.load
-    monkeypatch.setattr(release, "load", lambda architectures: real(architectures, pinned))
+    monkeypatch.setattr(release, "load", lambda architectures: real(architectures, [*release.SOURCES, pinned]))
     assert run("download", folder) == 1
     assert f"expected sha256 {'0' * 64}" in capsys.readouterr().err
 
@@ -193,9 +192,9 @@ def test_another_version_replaces_the_old_ones_files(
         ),
     }
     versions = tmp_path / "versions.yml"
-    versions.write_text(release.VERSIONS.read_text("utf-8").replace("v1.34.3+k3s1", "v1.35.0+k3s1"), "utf-8")
+    versions.write_text("k3s_version: v1.35.0+k3s1\n", "utf-8")
     real = release.load
-    monkeypatch.setattr(release, "load", lambda architectures: real(architectures, versions))
+    monkeypatch.setattr(release, "load", lambda architectures: real(architectures, [*release.SOURCES, versions]))
     capsys.readouterr()
     assert run("list", folder) == 1
     assert "of another version" in capsys.readouterr().out

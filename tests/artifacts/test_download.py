@@ -115,7 +115,7 @@ def test_a_file_that_was_there_stays_when_its_successor_is_tampered_with(file: S
 
 
 def test_a_file_that_is_missing_is_named_with_what_to_do(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"/file is not there \(HTTP 404\); check the versions"):
+    with pytest.raises(ArtifactError, match=r"/file does not exist \(HTTP 404\); check the versions"):
         fetch(f"{site.url}/file", tmp_path / "file")
     assert len(site.requests) == 1
 
