@@ -41,6 +41,6 @@ def test_playbooks_assume_the_roles_defaults(root: Path) -> None:
         for match in ASSUMED.finditer(path.read_text())
     }
     assert {variable for _, variable, _ in assumed} >= {"function_platform", "lab_kind"}
-    for role, variable, value in assumed - {("lab", "lab_state", "present")}:
+    for role, variable, value in assumed - {("lab", "lab_action", "create")}:
         assert role_default(role, variable) == value, variable
-    assert role_default("lab", "lab_state") == "present"
+    assert role_default("lab", "lab_action") == "create"

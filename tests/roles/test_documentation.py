@@ -24,7 +24,8 @@ def documentation() -> dict[str, Any]:
     command = [str(BIN / "ansible-doc"), "--json", "--module-path", folders, *MODULES]
     shown = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ})
     assert shown.returncode == 0, shown.stderr
-    return json.loads(shown.stdout)
+    modules: dict[str, Any] = json.loads(shown.stdout)
+    return modules
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -19,10 +19,11 @@ ROLES = {path.parent.name: path.parent for path in sorted(ROOT.glob("roles/*/met
 DOING = {name: role for name, role in ROLES.items() if (role / "tasks" / "main.yml").exists()}
 
 
-def printed(role: Path) -> list[dict[str, object]]:
+def printed(role: Path) -> list[dict[str, Any]]:
     """The first playbook in a role's README."""
     (text, *_more) = re.findall(r"```yaml\n(- name: .*?)```", (role / "README.md").read_text("utf-8"), re.DOTALL)
-    return yaml.safe_load(text)
+    plays: list[dict[str, Any]] = yaml.safe_load(text)
+    return plays
 
 
 @pytest.mark.parametrize("role", ROLES.values(), ids=ROLES)
@@ -53,7 +54,7 @@ def test_a_table_that_is_not_up_to_date_and_a_default_that_differs_are_found(tmp
 def test_the_playbooks_in_the_readmes_are_playbooks(tmp_path: Path) -> None:
     playbook = tmp_path / "printed.yml"
     playbook.write_text(yaml.safe_dump([play for role in DOING.values() for play in printed(role)]))
-    command = [BIN / "ansible-playbook", "-i", "inventories/edge", "--syntax-check", playbook]
+    command = [str(BIN / "ansible-playbook"), "-i", "inventories/edge", "--syntax-check", str(playbook)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
