@@ -94,7 +94,7 @@ if [ -n "${packages% }" ]; then
     trap 'rm -f /usr/sbin/policy-rc.d' EXIT
   fi
   $install $packages >/dev/null
-  # Nor at its next start, where it was us who brought it.
+  # Nor at the next boot, if this script installed it.
   case "$packages" in *openssh-server*) ! command -v systemctl >/dev/null 2>&1 || systemctl disable --quiet ssh ;; esac
 fi
 

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class ArtifactError(RuntimeError):
-    """An artifact cannot be had, or is not what it should be."""
+    """An artifact cannot be had, or is not the expected one."""

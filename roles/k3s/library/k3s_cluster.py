@@ -20,7 +20,7 @@ options:
   state:
     description:
       - C(ready) waits until all nodes are listed and Ready.
-      - C(forgotten) deletes nodes and their passwords, so that they may join anew; nothing where no API runs.
+      - C(forgotten) deletes nodes and their passwords, so that they may join again; does nothing where no API runs.
     type: str
     choices: [ready, forgotten]
     required: true

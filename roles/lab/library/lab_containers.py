@@ -67,13 +67,13 @@ changes:
 
 
 def made(lab: Lab, before: Ledger | None) -> Ledger:
-    """The ledger of the lab once it stands; the kernel's settings are those of before its first node ran."""
+    """The ledger of the lab once it is finished; the kernel's settings are those from before its first node ran."""
     names = tuple(sorted(lab.namespace(node) for node in lab.nodes))
     return replace(ledger_of(lab), containers=names, sysctls=(before and before.sysctls) or sysctls())
 
 
 def lab_stands(lab: Lab, ledger: Ledger | None, after: Ledger, archive: Path, usable_cores: int) -> Iterator[Change]:
-    """All that has to change for the lab's nodes to run; what the ledger has beyond the lab goes."""
+    """Everything that has to change for the lab's nodes to run; what the ledger has beyond the lab is removed."""
     before = ledger or after
     yield from container_removal(sorted(set(before.containers) - set(after.containers)))
     yield from surplus_changes(lab.folder, before, after)
@@ -83,7 +83,7 @@ def lab_stands(lab: Lab, ledger: Ledger | None, after: Ledger, archive: Path, us
 
 
 def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
-    """All that is left of the lab in the folder."""
+    """The removal of everything that is left of the lab in the folder."""
     folder_goes = Change(f"remove {folder}", lambda: remove_lab_folder(folder))
     if ledger is None:
         return [folder_goes]
@@ -97,7 +97,7 @@ def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
 
 
 def make(module: AnsibleModule, folder: Path) -> list[Change]:
-    """Bring the lab to what the parameters say."""
+    """Bring the lab to the state in the parameters."""
     lab, usable_cores = asked_lab(module, default_route=True)
     archive = Path(module.params["root_archive"])
     ledger = read_ledger(folder)
@@ -118,7 +118,7 @@ def make(module: AnsibleModule, folder: Path) -> list[Change]:
 
 
 def remove(module: AnsibleModule, folder: Path) -> list[Change]:
-    """Take away all that the ledger names."""
+    """Remove everything the ledger names."""
     if not folder.exists():
         return []
     with alone(folder):

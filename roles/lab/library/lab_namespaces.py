@@ -69,7 +69,7 @@ changes:
 
 
 def lab_is_laid_out(lab: Lab, ledger: Ledger | None, usable_cores: int) -> list[Change]:
-    """All that has to change before nodes can run; what the ledger has beyond the lab goes."""
+    """Everything that has to change before nodes can run; what the ledger has beyond the lab is removed."""
     before, after = ledger or ledger_of(lab), ledger_of(lab)
     gone = sorted(set(before.nodes) - set(after.nodes))
     namespaces = set(before.namespaces) - set(after.namespaces)
@@ -85,13 +85,13 @@ def lab_is_laid_out(lab: Lab, ledger: Ledger | None, usable_cores: int) -> list[
 
 
 def nodes_run(lab: Lab, launcher: Path) -> list[Change]:
-    """All that has to change for the nodes of a lab that is laid out to answer."""
+    """Everything that has to change for the nodes of a lab that is laid out to answer."""
     started = list(process_changes(lab, launcher))
     return [*(connection_changes(lab.control_sockets) if started else ()), *started]
 
 
 def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
-    """All that is left of the lab in the folder."""
+    """The removal of everything that is left of the lab in the folder."""
     folder_goes = Change(f"remove {folder}", partial(remove_lab_folder, folder))
     if ledger is None:
         return [folder_goes]
@@ -107,7 +107,7 @@ def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
 
 
 def make(module: AnsibleModule, folder: Path) -> list[Change]:
-    """Bring the lab to what the parameters say."""
+    """Bring the lab to the state in the parameters."""
     lab, usable_cores = asked_lab(module)
     ledger = read_ledger(folder)
     refuse_strangers(lab, ledger)
@@ -125,7 +125,7 @@ def make(module: AnsibleModule, folder: Path) -> list[Change]:
 
 
 def remove(module: AnsibleModule, folder: Path) -> list[Change]:
-    """Take away all that the ledger names."""
+    """Remove everything the ledger names."""
     return take_away(module, folder, lab_is_gone)
 
 

@@ -109,7 +109,7 @@ def asked_machines(module: AnsibleModule, folder: Path) -> tuple[Machines, int]:
 
 
 def lab_stands(machines: Machines, ledger: Ledger | None, usable_cores: int) -> Iterator[Change]:
-    """All that has to change for the lab's nodes to run; what the ledger has beyond the lab goes."""
+    """Everything that has to change for the lab's nodes to run; what the ledger has beyond the lab is removed."""
     lab = machines.lab
     before, after = ledger or ledger_of(lab), ledger_of(lab)
     yield from vm_removal(lab.folder, set(before.nodes) - set(after.nodes))
@@ -119,7 +119,7 @@ def lab_stands(machines: Machines, ledger: Ledger | None, usable_cores: int) -> 
 
 
 def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
-    """All that is left of the lab in the folder."""
+    """The removal of everything that is left of the lab in the folder."""
     folder_goes = Change(f"remove {folder}", lambda: remove_lab_folder(folder))
     if ledger is None:
         return [folder_goes]
@@ -133,7 +133,7 @@ def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
 
 
 def make(module: AnsibleModule, folder: Path) -> list[Change]:
-    """Bring the lab to what the parameters say."""
+    """Bring the lab to the state in the parameters."""
     ledger = read_ledger(folder)
     if module.check_mode:
         machines, usable_cores = asked_machines(module, folder)
@@ -155,7 +155,7 @@ def make(module: AnsibleModule, folder: Path) -> list[Change]:
 
 
 def remove(module: AnsibleModule, folder: Path) -> list[Change]:
-    """Take away all that the ledger names."""
+    """Remove everything the ledger names."""
     return take_away(module, folder, lab_is_gone)
 
 

@@ -1,4 +1,4 @@
-"""Somebody's own function, as docs/your-own-function.md shows it, deployed on the lab instead of ours."""
+"""Somebody's own function, as docs/your-own-function.md shows it, deployed on the lab instead of the project's."""
 
 from __future__ import annotations
 

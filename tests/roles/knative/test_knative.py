@@ -113,7 +113,7 @@ def test_a_node_that_the_cluster_does_not_have_is_named(knative: Cluster) -> Non
 def test_a_cluster_that_kubeconfig_names_is_used_as_it_is(
     knative: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # k3s is kubectl where it is called by that name.
+    # k3s is kubectl if it is called kubectl.
     (tmp_path / "kubectl").symlink_to(binary())
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("K3S_DATA_DIR", str(tmp_path / "data"))

@@ -85,7 +85,7 @@ def test_a_node_that_left_the_inventory_goes_alone(empty: TrialLab) -> None:
     changed(empty.make())
     empty.describe({**PAPER_NODES, "edge": ("edge-1",)})
     changed(empty.make())
-    # The addresses moved up by one, so cloud-1 was started anew; edge-2 is gone with its files.
+    # The addresses moved up by one, so cloud-1 was restarted; edge-2 is removed with its files.
     assert set(containers(empty)) == {empty.namespace(node) for node in ("bs", "edge-1", "cloud-1")}
     assert not (empty.folder / "nodes" / "edge-2").exists()
 

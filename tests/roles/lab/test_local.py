@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 NODES = ["bs", "edge-1", "edge-2", "cloud-1"]
-# Port 9 is closed everywhere: whoever is there says so.
+# Port 9 is closed everywhere: a host that exists refuses the connection.
 CONNECT = (
     "import errno,socket as s,sys; c=s.socket(); c.settimeout(5); print(errno.errorcode[c.connect_ex((sys.argv[1],9))])"
 )
@@ -331,7 +331,7 @@ def test_a_folder_with_something_else_in_it_is_neither_used_nor_removed(empty: T
 
 
 def test_asking_a_lab_that_is_not_there_does_not_keep_one_from_being_made(empty: TrialLab) -> None:
-    (empty.folder / "cp").mkdir(mode=0o700, parents=True)  # what ssh leaves where it asks in vain
+    (empty.folder / "cp").mkdir(mode=0o700, parents=True)  # what ssh leaves where no node answers
     assert changed(empty.make())
     assert changed(empty.remove())
     assert not empty.folder.exists()

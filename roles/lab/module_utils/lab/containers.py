@@ -1,4 +1,4 @@
-"""What has to change for the nodes of a lab to run as podman containers with systemd, or to be gone."""
+"""The changes after which the nodes of a lab run as podman containers with systemd, or are removed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Container:
 
 
 def containers() -> dict[str, Container]:
-    """Every container of podman's, by name."""
+    """Every podman container, by name."""
     listed: list[dict[str, Any]] = json.loads(machine.run(["podman", "ps", "--all", "--format", "json"]) or "[]")
     by_name = {}
     for entry in listed:
@@ -56,7 +56,7 @@ def containers() -> dict[str, Container]:
 
 
 def refuse_foreign_containers(lab: Lab) -> None:
-    """Refuse to touch a container that has a name of ours and is not this lab's.
+    """Refuse to touch a container that has a name of this lab and belongs to something else.
 
     Raises:
         LabError: which container it is, and what to do.
@@ -95,7 +95,7 @@ def container_changes(lab: Lab, archive: Path, usable_cores: int) -> Iterator[Ch
 
 
 def container_removal(names: Iterable[str]) -> Iterator[Change]:
-    """Containers that are to go, whatever runs in them."""
+    """The removal of containers, whatever runs in them."""
     known = containers()
     for name in names:
         if name in known:
@@ -133,10 +133,10 @@ def _setting(name: str, value: str) -> Change:
 
 
 def await_nodes(lab: Lab) -> None:
-    """Wait until every node's SSH server greets.
+    """Wait until every node's SSH server answers.
 
     Raises:
-        LabError: one does not, with the last words of its systemd.
+        LabError: one does not, with the commands that show why.
     """
     for node in lab.nodes:
         if not machine.answers(node.management_address, STARTED_WITHIN_S):

@@ -1,4 +1,4 @@
-"""What a lab has made on this machine, in writing: only what stands here is ever taken away."""
+"""The record of what a lab has created on this machine: only what it names is ever removed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHALLOWEST = 3  # parts of the path: "/", "var", "faasbed-lab"
 
 @dataclass(frozen=True)
 class Ledger:
-    """The names a lab has made, or is about to make: written before the first of them exists."""
+    """The names of everything a lab has created or is about to create: written before the first of them exists."""
 
     boot: str
     state_dir: str
@@ -55,7 +55,7 @@ class Ledger:
 
 
 def ledger_of(lab: Lab) -> Ledger:
-    """The ledger once the lab stands."""
+    """The ledger of the finished lab."""
     return Ledger(
         boot=boot(),
         state_dir=str(lab.state_dir),
@@ -66,7 +66,7 @@ def ledger_of(lab: Lab) -> Ledger:
 
 
 def read_ledger(folder: Path) -> Ledger | None:
-    """The ledger in a lab's folder, None where there is no lab; of an earlier boot only the files are left.
+    """The ledger in a lab's folder, None where there is no lab; after a reboot only the files are left.
 
     Raises:
         LabError: the folder is not a place for a lab, or holds something else.
@@ -108,7 +108,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def remove_lab_folder(folder: Path) -> None:
-    """Remove the lab's folder, the ledger last: a removal that was cut off can go on."""
+    """Remove the lab's folder, the ledger last: an interrupted removal can continue."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

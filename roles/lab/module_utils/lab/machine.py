@@ -1,4 +1,4 @@
-"""What there is on the machine: interfaces, namespaces, processes; and the few ways to ask and to change it."""
+"""The state of this machine: interfaces, namespaces, processes; and the few ways to read and change it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def run_ip(namespace: str | None, lines: list[str]) -> None:
 
 
 def interfaces(namespace: str | None) -> dict[str, dict[str, Any]]:
-    """The interfaces of a namespace as `ip -json address` tells them, by name."""
+    """The interfaces of a namespace as `ip -json address` lists them, by name."""
     listed: list[dict[str, Any]] = json.loads(run([*_ip(namespace), "-json", "address"]))
     return {link["ifname"]: link for link in listed}
 
@@ -99,7 +99,7 @@ def routes() -> list[dict[str, Any]]:
 
 
 def has_default_route(namespace: str) -> bool:
-    """Whether the namespace has an IPv4 default route; one that is not there has none."""
+    """Whether the namespace has an IPv4 default route; a missing one has none."""
     return is_whole(namespace) and bool(json.loads(run([*_ip(namespace), "-json", "-4", "route", "show", "default"])))
 
 
@@ -130,7 +130,7 @@ def network_of_process(pid: int) -> int | None:
 
 
 def boot() -> str:
-    """The kernel's name for this boot: namespaces and interfaces end with it, files do not."""
+    """The kernel's id of this boot: namespaces and interfaces do not outlive it, files do."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
@@ -155,7 +155,7 @@ def processes(state_dir: Path) -> list[Process]:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """What makes a folder the same folder under two names; None where there is none."""
+    """Device and inode of a folder, which it has under any name; None where there is none."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -169,7 +169,7 @@ def program(pid: int) -> str:
 
 
 def greets(address: str, timeout_s: float) -> bool:
-    """Whether an SSH server greets at port 22 of the address, asked once."""
+    """Whether an SSH server answers at port 22 of the address, tried once."""
     try:
         with socket.create_connection((address, 22), timeout=timeout_s) as connection:
             return connection.recv(4) == b"SSH-"
@@ -178,7 +178,7 @@ def greets(address: str, timeout_s: float) -> bool:
 
 
 def answers(address: str, deadline_s: float) -> bool:
-    """Whether an SSH server greets at port 22 of the address before the deadline."""
+    """Whether an SSH server answers at port 22 of the address before the deadline."""
     until = time.monotonic() + deadline_s
     while not greets(address, max(0.1, until - time.monotonic())):
         if time.monotonic() >= until:

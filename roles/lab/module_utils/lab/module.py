@@ -32,7 +32,7 @@ LAB_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def carry_out_in(folder: Path, ledger: Ledger | None, after: Ledger, changes: list[Change]) -> None:
-    """Do the changes that lead from one ledger to another: what is to be made is written down before it is made."""
+    """Do the changes that lead from one ledger to another: what is to be created is recorded before it is created."""
     if changes:
         (ledger.and_then(after) if ledger else after).write(folder)
         carry_out(changes)
@@ -40,7 +40,7 @@ def carry_out_in(folder: Path, ledger: Ledger | None, after: Ledger, changes: li
 
 
 def surplus_changes(folder: Path, before: Ledger, after: Ledger) -> Iterator[Change]:
-    """Take away what a lab had and is not to have: links and namespaces, and the folders of nodes that are gone."""
+    """Remove what a lab had and no longer has: links, namespaces and the folders of removed nodes."""
     yield from removal_changes(set(before.namespaces) - set(after.namespaces), set(before.links) - set(after.links))
     for name in sorted(set(before.nodes) - set(after.nodes)):
         for kind in ("nodes", "sshd"):
@@ -50,7 +50,7 @@ def surplus_changes(folder: Path, before: Ledger, after: Ledger) -> Iterator[Cha
 def take_away(
     module: AnsibleModule, folder: Path, lab_is_gone: Callable[[Path, Ledger | None], list[Change]]
 ) -> list[Change]:
-    """Take away all that the ledger names."""
+    """Remove everything the ledger names."""
     if not folder.exists():
         return []
     with alone(folder):
@@ -61,7 +61,7 @@ def take_away(
 
 
 def asked_lab(module: AnsibleModule, *, default_route: bool = False, taps: bool = False) -> tuple[Lab, int]:
-    """The lab that the parameters ask for, and how many cores it may use; warns where they are too few.
+    """The lab that the parameters ask for, and how many cores it may use; warns if they are too few.
 
     Raises:
         LabError: a parameter that makes no lab, by its name.

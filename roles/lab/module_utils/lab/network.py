@@ -1,4 +1,4 @@
-"""What has to change among namespaces, bridges and cables for a lab to stand or to be gone."""
+"""The changes of namespaces, bridges and cables after which a lab exists, or is removed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NARROWEST_FOREIGN_ROUTE = 8  # a VPN's 0.0.0.0/1 is no claim to our addresses; 1
 
 
 def refuse_strangers(lab: Lab, ledger: Ledger | None) -> None:
-    """Refuse to touch what somebody else made under our names or at our addresses.
+    """Refuse to touch what something else created under the lab's names or addresses.
 
     Raises:
         LabError: which name or address it is, and what to do.
@@ -129,7 +129,7 @@ def _tap_changes(lab: Lab, node: Node) -> Iterator[Change]:
 
 
 def carries(cable: Cable) -> bool:
-    """Whether somebody holds the other end of a TAP."""
+    """Whether a program holds the other end of a TAP."""
     return "LOWER_UP" in _ports(cable).get(cable.port, {"flags": []})["flags"]
 
 
@@ -182,7 +182,7 @@ def _set_bridge(namespace: str | None, bridge: str, address: str | None) -> None
 
 
 def _lay(cable: Cable) -> None:
-    """Connect a node to its bridge, or put right what is wrong with the connection there is."""
+    """Connect a node to its bridge, or repair its existing connection."""
     port = machine.interfaces(cable.bridge_namespace).get(cable.port)
     interface = machine.interfaces(cable.namespace).get(cable.interface)
     if port is None or interface is None or not _are_a_pair(port, interface):
@@ -234,7 +234,7 @@ def _remove_link(namespace: str | None, link: str) -> None:
 
 
 def _remove_namespace(namespace: str) -> None:
-    """Take the cables away first: the kernel takes down a namespace later, by itself."""
+    """Remove the cables first: the kernel destroys a namespace later, by itself."""
     if machine.is_whole(namespace):
         for link in machine.interfaces(namespace).values():
             if "link_netnsid" in link:

@@ -1,4 +1,4 @@
-"""What has to change among keys, files and processes for the nodes of a lab to answer, or to be gone."""
+"""The changes of keys, files and processes after which the nodes of a lab answer, or are removed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNLOCKED_ROOT = "root:*:19000:0:99999:7:::\n"
 
 
 def controller_changes(lab: Lab, usable_cores: int) -> Iterator[Change]:
-    """What is missing or different among what the controller needs to reach the nodes and to speak of them."""
+    """What is missing or different among what the controller needs to reach the nodes and to describe them."""
     yield from _key_changes(lab.client_key, "the key of the controller")
     for node in lab.nodes:
         yield from _key_changes(lab.host_key(node), f"the host key of {node.name}")
@@ -80,7 +80,7 @@ def connection_changes(sockets: Path) -> Iterator[Change]:
 
 
 def folder_removal(folder: Path) -> Iterator[Change]:
-    """A folder of the lab's own that is to go with all that is in it."""
+    """The removal of one of the lab's own folders with everything in it."""
     if folder.exists():
         yield Change(f"remove {folder}", partial(shutil.rmtree, folder))
 
@@ -123,7 +123,7 @@ def _start(lab: Lab, node: Node, launcher: Path) -> None:
 
 
 def _restart(lab: Lab, node: Node, launcher: Path) -> None:
-    """Start sshd anew, in the mounts of what else runs on the node; where nothing does, start the node anew."""
+    """Restart sshd in the mounts of what else runs on the node; if nothing does, restart the node."""
     inside = partial(_is_inside, lab.namespace(node))
     living = [process.pid for process in machine.processes(lab.state_dir) if inside(process)]
     work = [pid for pid in living if not machine.program(pid).startswith("sshd")]
@@ -146,7 +146,7 @@ def _await(lab: Lab, node: Node) -> None:
 
 
 def _close(socket: Path) -> None:
-    """End the ssh process behind a control socket; one that is gone already has only left its socket."""
+    """End the ssh process behind a control socket; one that has ended already has only left its socket."""
     try:
         machine.run(["ssh", "-F", "none", "-o", f"ControlPath={socket}", "-O", "exit", "node"])
     except LabError:
@@ -210,7 +210,7 @@ def _shadow(lab: Lab) -> str:
 
 
 def _way(lab: Lab, node: Node, launcher: Path) -> str:
-    """All that a running node was started with: where it differs from now, the node is started anew."""
+    """Everything a running node was started with: if it differs from now, the node is restarted."""
     key = read(lab.host_key(node).with_suffix(".pub")) or ""
     return "\n".join([key, lab.sshd_config(node), str(node.cores), str(lab.state_dir), launcher.read_text("utf-8")])
 
@@ -220,7 +220,7 @@ def _started(lab: Lab, node: Node) -> Path:
 
 
 def _sshd(lab: Lab, node: Node) -> list[str]:
-    """The node's sshd; it insists on its own whole path."""
+    """The node's sshd; it requires its own absolute path."""
     program = str(shutil.which("sshd", path=machine.SEARCH_PATH))
     return [program, "-E", str(lab.sshd(node) / "log"), "-f", str(lab.sshd(node) / "sshd_config")]
 

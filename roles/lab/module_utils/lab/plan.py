@@ -117,7 +117,7 @@ class Lab:
 
     @property
     def control_sockets(self) -> Path:
-        """Where Ansible keeps its SSH connections open; the inventory's ansible_control_path_dir says so too."""
+        """Where Ansible keeps its SSH connections open; the inventory's ansible_control_path_dir has the same path."""
         return self.folder / "cp"
 
     def host_key(self, node: Node) -> Path:
@@ -263,7 +263,7 @@ def core_warning(nodes: tuple[Node, ...], usable_cores: int) -> str | None:
 
 
 def hardware_address(address: str) -> str:
-    """A MAC address that belongs to the IPv4 address: a node that is made anew is found by those who knew it before.
+    """A MAC address that belongs to the IPv4 address: a node that is created again keeps the address that others have cached.
 
     02 marks it as locally administered (IEEE 802).
     """

@@ -59,7 +59,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Machines:
-    """The nodes of a lab as machines; `image` is the folder that holds what they are started from."""
+    """The nodes of a lab as virtual machines; `image` is the folder with the files they start from."""
 
     lab: Lab
     image: Path
@@ -74,12 +74,12 @@ class Machines:
         return self.lab.home(node) / "identity.tar"
 
     def base(self) -> str:
-        """Which disk the nodes' own lie on: one that was built anew holds other blocks under the same name."""
+        """Which disk the nodes' own lie on: one that was built again holds other blocks under the same name."""
         status = (self.image / "disk.raw").stat()
         return f"{self.image.name} {status.st_mtime_ns}\n"
 
     def command(self, node: Node) -> list[str]:
-        """How QEMU is started: no screen, no monitor, nothing that listens."""
+        """The command that starts QEMU: without screen, monitor or listening sockets."""
         lab, size = self.lab, self.sizes[node.name]
         management, data = lab.cables(node)
         accelerator = lab.accelerator.split(":")[0]
@@ -92,7 +92,7 @@ class Machines:
             *accelerated(accelerator),
             *("-smp", str(size.cores), "-m", str(size.memory_mib)),
             *("-kernel", str(self.image / "vmlinuz"), "-initrd", str(self.image / "initrd.img"), "-append", kernel),
-            # Unsafe only for who cuts the power of this machine: then the lab is made anew.
+            # Unsafe only if this machine loses power: then the lab is created again.
             *("-drive", f"file={self.disk(node)},format=qcow2,if=virtio,cache=unsafe"),
             *("-drive", f"file={self.identity(node)},format=raw,if=virtio,readonly=on"),
             *("-netdev", f"tap,id=management,fd={TAP_FD}", "-device", _card("management", management)),
@@ -102,14 +102,14 @@ class Machines:
 
 
 def accelerated(accelerator: str) -> list[str]:
-    """The arguments by which QEMU runs a machine's CPUs."""
+    """The arguments by which QEMU runs the virtual CPUs."""
     if accelerator == "kvm":
         return ["-machine", MACHINE, "-accel", "kvm", "-cpu", "host"]
     return ["-machine", MACHINE, "-accel", f"tcg,thread=multi,tb-size={TRANSLATED_MIB}", "-cpu", EMULATED_CPU]
 
 
 def choose(image: Path, accelerator: str) -> str:
-    """What runs the machines: `kvm` or `tcg`, a colon and the reason.
+    """What runs the virtual CPUs: `kvm` or `tcg`, a colon and the reason.
 
     Args:
         image: holds the kernel that is tried.
@@ -160,7 +160,7 @@ def _prints(tried: subprocess.Popen[bytes], mark: bytes, until: float) -> bool:
 def running_machines(folder: Path) -> dict[str, tuple[int, list[str]]]:
     """The machines whose disks lie in a lab's folder: pid and command line, by the node's name.
 
-    Nobody else starts QEMU on a disk of ours, so nobody else's process is ever among them.
+    Nobody else starts QEMU on the lab's disks, so nobody else's process is ever among them.
     """
     running = {}
     disk = re.compile(rf"file={re.escape(str(folder))}/nodes/([^/]+)/disk\.qcow2,")
@@ -205,14 +205,14 @@ def vm_changes(machines: Machines, usable_cores: int) -> Iterator[Change]:
 
 
 def vm_removal(folder: Path, names: Iterable[str]) -> Iterator[Change]:
-    """Machines that are to go, whatever runs in them."""
+    """The removal of virtual machines, whatever runs in them."""
     here = running_machines(folder)
     for name in sorted(set(names) & here.keys()):
         yield Change(f"stop the virtual machine {name}", partial(end, [here[name][0]]))
 
 
 def check_memory(machines: Machines) -> None:
-    """Refuse machines that do not fit, before anything is made.
+    """Refuse virtual machines that do not fit, before anything is created.
 
     Raises:
         LabError: how much they need, how much there is, and what to do.
@@ -234,7 +234,7 @@ def _card(name: str, cable: Cable) -> str:
 
 
 def _pin(machines: Machines, node: Node) -> tuple[int, ...]:
-    """The cores of this machine that a node keeps to: none where it has more cores than it was given."""
+    """The cores of this machine that a node keeps to: none if it has more virtual CPUs than cores."""
     return node.cores if machines.sizes[node.name].cores <= len(node.cores) else ()
 
 
@@ -301,7 +301,7 @@ def _write_identity(machines: Machines, node: Node) -> None:
 
 
 def _start(machines: Machines, node: Node) -> None:
-    """Start QEMU inside the data network's namespace, where the machine's own network is out of its reach.
+    """Start QEMU inside the data network's namespace, where it cannot reach this machine's own network.
 
     The TAP of the management network is on the machine itself: QEMU gets it open.
     """
