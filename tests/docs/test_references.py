@@ -30,7 +30,7 @@ def test_every_link_to_a_file_of_the_repository_leads_to_one(root: Path) -> None
     assert missing == []
 
 
-@pytest.mark.parametrize("name", ["docs/architecture.md"])
+@pytest.mark.parametrize("name", ["docs/architecture.md", "docs/extending.md"])
 def test_every_path_in_a_document_about_the_rooms_is_there(root: Path, name: str) -> None:
     text = (root / name).read_text("utf-8")
     paths = re.findall(
