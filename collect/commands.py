@@ -52,7 +52,7 @@ def pull_records(options: argparse.Namespace) -> None:
     """Fetch the raw records of a run from its base stations."""
     target = folder.find(options.results, options.run)
     console = _console()
-    with console.status(f"Fetching the records of {target.id}") as status:
+    with _status(console, f"fetching the records of {target.id}") as status:
         tasks = Tasks(console, status, verbose=options.verbose)
         pull.pull(target, options.inventory or run.inventory(target) or INVENTORY, tasks)
     _print(console, f"the records of {target.id} are in {target.raw}")
@@ -69,13 +69,13 @@ def write_report(options: argparse.Namespace) -> None:
     console = _console()
     loaded = run.load(folder.find(options.results, options.run))
     target = loaded.folder
-    with console.status("Analysing") as status:
+    with _status(console, f"analysing {target.id} and drawing its figures") as status:
         analysis = _analysed(loaded, options)
         pictures = figures.draw(loaded, analysis)
         for picture in chain.from_iterable(pictures.values()):
-            status.update(f"Drawing {picture.name}")
+            status.update(f"drawing {picture.name}")
             picture.save(target.figures)
-        status.update("Writing the report")
+        status.update("writing the report")
         folder.write(target.report, page.render(loaded, analysis, pictures))
     _print(console, analysis.headline)
     _print(console, str(target.report))
@@ -97,6 +97,13 @@ def _analysed(loaded: Run, options: argparse.Namespace) -> Analysis:
 def _console() -> Console:
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)
+
+
+def _status(console: Console, line: str) -> Status:
+    """Return a moving line that says what is under way; without a terminal it is printed as a line of its own."""
+    if not console.is_terminal:
+        _print(console, f"{line} ...")
+    return console.status(line)
 
 
 def _print(console: Console, line: str) -> None:
