@@ -161,7 +161,10 @@ def lost_controller(lab: TrialLab, folder: Path, lease_s: int, *arguments: str) 
     with (inventory / "group_vars" / "all.yml").open("a", encoding="utf-8") as settings:
         settings.write(f"netem_lease_s: {lease_s}\n")
     command = [sys.executable, "-m", "experiments", "verify", "--inventory", str(inventory), *arguments]
-    controller = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    environment = os.environ | {"XDG_STATE_HOME": str(folder)}  # its log goes with the test
+    controller = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     assert controller.stdout is not None
     try:
         for line in controller.stdout:
