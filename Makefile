@@ -69,6 +69,7 @@ lint: ## ruff, mypy, import-linter, ansible-lint, yamllint
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m docs.variables --check
+	@$(PYTHON) -m docs.scenarios --check
 	@.venv/bin/yamllint --strict .
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import yaml
 
+from docs import marks
+
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- variables -->", "<!-- end of variables -->"
+MARKS = "variables"
 LONGEST_DEFAULT = 60
 
 
@@ -51,18 +53,6 @@ def prose(description: str | list[str]) -> str:
     return re.sub(r"C\(([^)]*)\)", r"`\1`", " ".join(" ".join(sentences).split())).replace("|", "\\|")
 
 
-def with_table(readme: str, rows: str) -> str:
-    """Return a README with a new table between its marks.
-
-    Raises:
-        ValueError: it has no marks.
-    """
-    if BEGIN not in readme or END not in readme:
-        raise ValueError(f"expected the marks {BEGIN} and {END}")
-    before, rest = readme.split(BEGIN, 1)
-    return f"{before}{BEGIN}\n{rows}\n{END}{rest.split(END, 1)[1]}"
-
-
 def problems(role: Path, *, write: bool = False) -> list[str]:
     """Return a sentence for each thing that is not up to date in a role; with `write`, write its table first."""
     path = role / "meta" / "argument_specs.yml"
@@ -80,7 +70,7 @@ def problems(role: Path, *, write: bool = False) -> list[str]:
     readme = role / "README.md"
     text = readme.read_text("utf-8")
     try:
-        expected = with_table(text, table(specs, defaults))
+        expected = marks.replaced(text, MARKS, table(specs, defaults))
     except ValueError as error:
         return [*sentences, f"{readme}: {error}"]
     if text != expected and write:

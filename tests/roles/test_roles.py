@@ -34,7 +34,7 @@ def test_the_tables_of_variables_are_those_of_the_roles(role: Path) -> None:
 def test_a_table_that_is_not_up_to_date_and_a_default_that_differs_are_found(tmp_path: Path) -> None:
     role = tmp_path / "role"
     texts = {
-        "README.md": f"# role\n\n{variables.BEGIN}\n{variables.END}\n",
+        "README.md": "# role\n\n<!-- variables -->\n<!-- end of variables -->\n",
         "defaults/main.yml": "role_size: 2\nrole_new: a\n",
         "meta/argument_specs.yml": "argument_specs: {main: {options: {role_size: {type: int, default: 1, "
         "description: A C(size).}, role_gone: {type: str, description: Gone.}}}}",
