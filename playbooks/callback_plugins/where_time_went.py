@@ -10,14 +10,14 @@ from ansible.plugins.callback import CallbackBase
 DOCUMENTATION = r"""
 name: where_time_went
 type: aggregate
-short_description: Say which tasks of a playbook took longest
+short_description: Print which tasks of a playbook took longest
 description:
   - A task lasts until the next one begins, so the figures add up to what a user waited. Playbooks of less than ten
-    seconds say nothing.
+    seconds print nothing.
 """
 
 COUNT = 10
-WORTH_SAYING_S = 10
+SHORTEST_S = 10
 HEADING = "Where the time went"
 
 
@@ -49,11 +49,11 @@ class CallbackModule(CallbackBase):
         self._lap(task.get_name())
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """End the last task and say which took longest."""
+        """End the last task and print which took longest."""
         del stats
         self._lap("")
         total = self._since - self._begun
-        if total < WORTH_SAYING_S:
+        if total < SHORTEST_S:
             return
         longest = sorted(((lasted, task) for task, lasted in self._lasted.items() if task), reverse=True)[:COUNT]
         self._display.display(f"{HEADING} ({total:.1f} s):")

@@ -22,7 +22,7 @@ HOSTS = """
 nodes:
   children:
     base_stations: {hosts: {bs: {}}}
-    compute: {hosts: {}}
+    compute: {hosts: COMPUTE}
   vars:
     ansible_connection: local
     ansible_python_interpreter: "{{ ansible_playbook_python }}"
@@ -37,13 +37,14 @@ outputs = json.loads(file.read_text())
 file.write_text(json.dumps(outputs[1:] or outputs))
 print(json.dumps(outputs[0]))
 """
+needs_tc = pytest.mark.skipif(shutil.which("tc") is None, reason="the playbook asks tc (Debian package iproute2)")
 
 
 class Trial:
     """This machine as the base station, with a driver that prints what a test says."""
 
-    def __init__(self, folder: Path, *outputs: dict[str, Any]) -> None:
-        (folder / "hosts.yml").write_text(HOSTS)
+    def __init__(self, folder: Path, *outputs: dict[str, Any], compute: str = "{}") -> None:
+        (folder / "hosts.yml").write_text(HOSTS.replace("COMPUTE", compute))
         (folder / "driver.py").write_text(DRIVER)
         (folder / "outputs.json").write_text(json.dumps(outputs))
         self.heard = Heard()
@@ -61,7 +62,7 @@ def status(state: str, finished: int, error: str | None = None) -> dict[str, Any
     return {"state": state, "finished": finished, "total": 3, "last": None, "error": error}
 
 
-@pytest.mark.skipif(shutil.which("tc") is None, reason="the playbook asks tc (Debian package iproute2)")
+@needs_tc
 def test_facts_answers_with_the_facts_of_each_node(tmp_path: Path) -> None:
     facts = Trial(tmp_path).playbooks.run("facts")["node_facts"]["bs"]
     assert facts["kernel"] == platform.release()
@@ -72,6 +73,16 @@ def test_facts_answers_with_the_facts_of_each_node(tmp_path: Path) -> None:
         "architecture", "cpu", "data_address", "default_congestion_control", "distribution", "distribution_version",
         "iproute2", "kernel", "memory_mib", "python", "tc", "usable_cores",
     }  # fmt: skip
+
+
+@needs_tc
+def test_facts_answers_with_the_cluster_by_the_one_host_that_described_it(tmp_path: Path) -> None:
+    listings: tuple[dict[str, Any], ...] = ({"items": [{"metadata": {"name": "edge-1"}}]}, {"items": []})
+    trial = Trial(tmp_path, *listings, compute="{edge-1: {}, edge-2: {}}")
+    kubectl = {"function_kubectl": trial.variables["driver_command"], "function_kubectl_host": "edge-2"}
+    answers = trial.playbooks.run("facts", function_platform="knative", **kubectl)
+    assert answers["cluster"] == {"edge-1": {"nodes": [{"metadata": {"name": "edge-1"}}], "pods": []}}
+    assert set(answers["node_facts"]) == {"bs", "edge-1", "edge-2"}
 
 
 def test_a_measurement_tells_each_status_and_answers_with_the_last(tmp_path: Path) -> None:
