@@ -138,7 +138,7 @@ class Ring:
         self.socket.bind((tap, ETH_P_ALL))
 
     def dropped(self) -> int:
-        """Return how many frames found the ring full since this was last asked."""
+        """Return how many frames were dropped because the ring was full since this was last asked."""
         return int(struct.unpack("II", self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1])
 
 
@@ -190,7 +190,7 @@ class Link:
         return lost
 
     def fate(self, frame: bytes, shape: Shape) -> list[bytes]:
-        """Draw what becomes of a frame: none, one or two, each whole or with one bit turned.
+        """Draw what becomes of a frame: none, one or two, each whole or with one bit flipped.
 
         As netem does it (sch_netem.c, netem_enqueue): a frame that is both lost and repeated arrives once, and the
         second of two goes through the link by itself, but is not repeated again.
@@ -205,7 +205,7 @@ class Link:
         return [self.damaged(frame, shape) for _ in range(copies)]
 
     def damaged(self, frame: bytes, shape: Shape) -> bytes:
-        """Turn one bit of a frame, if the draw says so."""
+        """Flip one bit of a frame, if the draw decides it."""
         if self.random.random() >= shape.corrupt:
             return frame
         self.corrupted += 1
@@ -240,7 +240,9 @@ class Link:
             # Time stamps are of the real-time clock; a step of that clock must not move what is under way.
             now = monotonic_ns()
             since_epoch = time_ns() - now
-            if shape is not self.shape:  # frames under way keep their times: those that come now may overtake them
+            if (
+                shape is not self.shape
+            ):  # frames under way keep their times: those that come now may be sent before them
                 shape, push, pop = self.shape, heapq.heappush, heapq.heappop
                 on_their_way = sorted(on_their_way)
             if shape.in_order and not on_their_way and push is heapq.heappush:  # a queue takes a tenth less time

@@ -21,12 +21,12 @@ short_description: Give the network links that leave this node their delay, jitt
 description:
   - Brings the egress of one interface to exactly the links whose source is this node, and touches only what differs.
   - Uses the kernel's sch_netem, or one emulator process a link where the kernel has none.
-  - Removal works on what it finds, so it also cleans up after a killed run.
+  - Removal works on what is there, so it also cleans up after a killed run.
 options:
   state:
     description:
-      - C(probed) checks links and node and says which backend it would take.
-      - C(present) applies, C(renewed) lets the lease run anew, C(absent) undoes everything.
+      - C(probed) checks links and node and returns which backend it would take.
+      - C(present) applies, C(renewed) renews the lease, C(absent) undoes everything.
     type: str
     choices: [probed, present, renewed, absent]
     default: present
@@ -50,19 +50,27 @@ options:
     type: bool
     default: false
   lease_s:
-    description: The links clear themselves when they are not renewed or applied for so long; 0 for never.
+    description: The links are cleared when they are not renewed or applied for so long; 0 for no lease.
     type: float
     default: 0
 author: [faasbed]
 """
 EXAMPLES = r"""
-- name: Shape the link from bs to edge-1
+- name: Shape the links that leave this node
   netem_links:
-    state: present
-    node: bs
-    links: [{source: bs, target: edge-1, delay_ms: 1.25, jitter_ms: 0.25, loss_percent: 0.02}]
-    addresses: {bs: 192.0.2.10, edge-1: 192.0.2.11}
-    interface: eth0
+    node: "{{ inventory_hostname }}"
+    links:
+      - {source: bs, target: edge-1, delay_ms: 1.25, jitter_ms: 0.25, loss_percent: 0.02}
+    addresses: {bs: 192.0.2.1, edge-1: 192.0.2.2}
+    interface: data0
+    folder: /var/lib/faasbed/netem
+    emulator: /var/lib/faasbed/netem/emulator.py
+    lease_s: 3600
+- name: Undo everything
+  netem_links:
+    state: absent
+    node: "{{ inventory_hostname }}"
+    interface: data0
     folder: /var/lib/faasbed/netem
     emulator: /var/lib/faasbed/netem/emulator.py
 """

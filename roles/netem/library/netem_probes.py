@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: measure the links that leave this node, and hold them against what was asked for."""
+"""Ansible module: measure the links that leave this node, and judge them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ options:
   state:
     description:
       - C(responding) starts this node's responder, which ends by itself after C(seconds); C(silent) ends it.
-      - C(baseline) probes the targets and remembers what the path does by itself; C(judged) probes and judges.
+      - C(baseline) probes the targets and stores what the path does by itself; C(judged) probes and judges.
       - C(streamed) sends by TCP instead, one link after the other; only one node at a time should.
     type: str
     choices: [responding, silent, baseline, streamed, judged]
@@ -47,12 +47,12 @@ options:
     type: dict
     default: {}
   port: {description: UDP port of the responders., type: int, default: 31999}
-  control_port: {description: UDP port that no link shapes; by it the path alone is seen., type: int, default: 32000}
+  control_port: {description: UDP port that no link shapes, by which the path alone is measured., type: int, default: 32000}
   seconds: {description: How long a responder lives., type: int, default: 120}
   probes: {description: Probes for each link., type: int, default: 1000}
   interval_ms: {description: Time between two probes., type: float, default: 2}
   patience_s:
-    description: How long a link is measured again that is off because its machine stalls; one that is off is once anyway.
+    description: For how long a link is measured again if it is off because its machine stalls; one that is off is once anyway.
     type: float
     default: 60
   compensated:
@@ -62,21 +62,29 @@ options:
   stream_s: {description: How long C(streamed) sends over each link., type: float, default: 2}
   streams: {description: What C(streamed) returned on this node., type: dict, default: {}}
   folder: {description: Where this node keeps the role's state., type: path, required: true}
-  interface: {description: "The interface towards the data network, by which an emulator's counters are found.", type: str, required: true}
+  interface: {description: "The interface towards the data network, to which an emulator's counters belong.", type: str, required: true}
 author: [faasbed]
 """
 EXAMPLES = r"""
-- name: Probe the link from bs to edge-1 and judge it
+- name: Answer probes
+  netem_probes:
+    state: responding
+    node: "{{ inventory_hostname }}"
+    addresses: {bs: 192.0.2.1, edge-1: 192.0.2.2}
+    folder: /var/lib/faasbed/netem
+    interface: data0
+- name: Measure and judge the links that leave this node
   netem_probes:
     state: judged
-    node: bs
-    links: [{source: bs, target: edge-1, delay_ms: 1.25, jitter_ms: 0.25, loss_percent: 0.02}]
-    addresses: {bs: 192.0.2.10, edge-1: 192.0.2.11}
+    node: "{{ inventory_hostname }}"
+    links:
+      - {source: bs, target: edge-1, delay_ms: 1.25, jitter_ms: 0.25, loss_percent: 0.02}
+    addresses: {bs: 192.0.2.1, edge-1: 192.0.2.2}
     folder: /var/lib/faasbed/netem
-    interface: eth0
+    interface: data0
 """
 RETURN = r"""
-streams: {description: "Mbit/s of one TCP connection by target, and what the formula says.", type: dict, returned: streamed}
+streams: {description: "Mbit/s of one TCP connection by target, and by the formula.", type: dict, returned: streamed}
 links: {description: "An entry of the report for each link of this node, and each family by which it is probed.", type: list, returned: judged}
 sentences: {description: The same in one line each., type: list, returned: judged}
 problems: {description: The sentences of the links that are off., type: list, returned: judged}

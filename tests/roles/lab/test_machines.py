@@ -160,7 +160,7 @@ def test_links_of_the_kernel_are_applied_judged_changed_and_survive_no_reboot(
     wrong = ("tc", "qdisc", "change", "dev", "data0", "parent", "fb00:1", "handle", "fb01:", "netem", "delay", "80ms")
     machines.ssh("bs", *wrong).check_returncode()
     refused = machines.playbook("playbooks/verify.yml", *noticed)
-    assert "tc shows another thing than was applied" in refused.stdout
+    assert "tc lists something else than was applied" in refused.stdout
 
     boot = machines.ssh("edge-1", "cat /proc/sys/kernel/random/boot_id").stdout
     machines.ssh("edge-1", "systemctl reboot")
@@ -199,7 +199,7 @@ def test_links_of_a_controller_that_was_killed_are_cleared_by_systemds_timer(
         assert time.monotonic() < until, "the links did not clear themselves"
     late = machines.playbook("playbooks/renew.yml")
     assert late.returncode != 0
-    assert "cleared themselves" in late.stdout
+    assert "expired at" in late.stdout
     units = machines.ssh("bs", "systemctl list-units --all --no-legend 'faasbed-netem*'")
     assert units.stdout == ""
 

@@ -62,9 +62,9 @@ def lose_everything(wires: Wires) -> None:
     [
         (restart, "the node restarted after its links were applied, and they are gone"),
         (flap, "data0 lost or found its carrier 2 times since the links were applied"),
-        (lose_a_filter, "tc shows another thing than was applied: `filter protocol ip pref 64002"),
+        (lose_a_filter, "tc lists something else than was applied: `filter protocol ip pref 64002"),
         (gain_a_filter, "` is new"),
-        (lose_everything, "somebody removed the links from data0"),
+        (lose_everything, "the links were removed from data0 by something other than this role"),
         (lambda wires: record(wires, schema=1), "another version of this role applied the links"),
     ],
     ids=["restart", "flap", "filter gone", "filter new", "removed", "other version"],

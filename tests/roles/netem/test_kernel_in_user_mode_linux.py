@@ -95,7 +95,7 @@ def test_management_passes_unshaped_where_it_takes_the_same_interface(seen: dict
     [
         ("gso", "`gso_max_segs 1 data0` is gone and `gso_max_segs 64 data0` is new"),
         ("leaf", "delay 30ms` is new"),
-        ("root", "somebody removed the links from data0"),
+        ("root", "the links were removed from data0 by something other than this role"),
     ],
 )
 def test_what_was_changed_behind_the_links_back_is_named(seen: dict[str, Any], happened: str, words: str):

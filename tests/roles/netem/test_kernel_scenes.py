@@ -95,7 +95,7 @@ def test_links_without_a_controller_clear_themselves_and_the_node_is_as_it_was(s
     found = seen["lease"][happens]
     assert found["after"] == seen["lease"]["before"]
     assert "qdisc netem" not in found["after"]
-    assert "nobody renewed their lease of 6 s" in found["said"]
+    assert "it was not renewed for 6 s" in found["said"]
     assert found["left"] == ["baseline.json", "code", "data0.lapsed", "data0.watch", "tables"]
 
 

@@ -19,13 +19,13 @@ def listed(addresses: Mapping[str, Any]) -> dict[str, list[str]]:
     Raises:
         NodeError: a host's are neither.
     """
-    found = {}
-    for host, given in addresses.items():
-        several = [given] if isinstance(given, str) else given
-        if not isinstance(several, list) or not all(isinstance(one, str) for one in several):
-            raise NodeError(f"netem_addresses of {host} is {given!r}: expected an address or a list of them.")
-        found[host] = several
-    return found
+    lists = {}
+    for host, value in addresses.items():
+        host_addresses = [value] if isinstance(value, str) else value
+        if not isinstance(host_addresses, list) or not all(isinstance(one, str) for one in host_addresses):
+            raise NodeError(f"netem_addresses of {host} is {value!r}: expected an address or a list of them.")
+        lists[host] = host_addresses
+    return lists
 
 
 def networks(host: str, addresses: Sequence[str]) -> dict[int, list[Network]]:
@@ -34,14 +34,14 @@ def networks(host: str, addresses: Sequence[str]) -> dict[int, list[Network]]:
     Raises:
         NodeError: one is neither an address nor a range.
     """
-    found: dict[int, list[Network]] = {}
+    by_family: dict[int, list[Network]] = {}
     for address in addresses:
         try:
             network = ipaddress.ip_network(address)
         except ValueError as error:
             raise NodeError(f"{error}. Correct data_address or netem_addresses of {host}.") from error
-        found.setdefault(network.version, []).append(network)
-    return found
+        by_family.setdefault(network.version, []).append(network)
+    return by_family
 
 
 def with_routed(
@@ -62,28 +62,28 @@ def with_routed(
     """
     taken = [
         network
-        for host, given in addresses.items()
-        for several in networks(host, given).values()
+        for host, host_addresses in addresses.items()
+        for several in networks(host, host_addresses).values()
         for network in several
     ]
-    found = {host: list(given) for host, given in addresses.items()}
+    extended = {host: list(host_addresses) for host, host_addresses in addresses.items()}
     for target in targets:
         hops = own(target, addresses.get(target, ())).values()
         ways = [ipaddress.ip_network(range_) for range_, hop in routes if hop in hops]
-        found[target] += [
+        extended[target] += [
             str(way) for way in ways if not any(one.version == way.version and one.overlaps(way) for one in taken)
         ]
-    return found
+    return extended
 
 
 def own(host: str, addresses: Sequence[str]) -> dict[int, str]:
     """Return a host's own address of each family: the first that is no range; those behind it may be its pods'."""
-    found = {}
+    single_addresses = {}
     for family, several in networks(host, addresses).items():
-        single = [str(one.network_address) for one in several if one.prefixlen == one.max_prefixlen]
-        if single:
-            found[family] = single[0]
-    return found
+        singles = [str(one.network_address) for one in several if one.prefixlen == one.max_prefixlen]
+        if singles:
+            single_addresses[family] = singles[0]
+    return single_addresses
 
 
 def ends(source: str, target: str, addresses: Mapping[str, Sequence[str]]) -> dict[int, tuple[str, str]]:
@@ -93,14 +93,14 @@ def ends(source: str, target: str, addresses: Mapping[str, Sequence[str]]) -> di
         NodeError: they have none in common.
     """
     here, there = (own(host, addresses.get(host, ())) for host in (source, target))
-    found = {family: (here[family], there[family]) for family in sorted(here.keys() & there.keys())}
-    if not found:
-        said = " and ".join(
+    pairs = {family: (here[family], there[family]) for family in sorted(here.keys() & there.keys())}
+    if not pairs:
+        existing = " and ".join(
             f"{host} has {' and '.join(sorted(had.values())) or 'none'}"
             for host, had in ((source, here), (target, there))
         )
         raise NodeError(
-            f"{source} -> {target}: no two addresses of one family, by which the link could be probed: {said}. "
+            f"{source} -> {target}: no two addresses of one family, by which the link could be probed: {existing}. "
             "Correct data_address or netem_addresses."
         )
-    return found
+    return pairs

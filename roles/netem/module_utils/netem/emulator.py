@@ -1,4 +1,4 @@
-"""Our own way, for kernels without `sch_netem`: one process a link, fed by a redirection at the interface's egress."""
+"""The emulator, for kernels without `sch_netem`: one process a link, fed by a redirection at the interface's egress."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Emulator:
         self.filters = Filters(interface, ("egress",))
 
     def present(self) -> bool:
-        """Return whether a filter or a process of ours is on this node."""
+        """Return whether one of our filters or processes is on this node."""
         return bool(preferences(self._listing()) or self.processes())
 
     def unusable(self) -> str | None:
@@ -79,11 +79,11 @@ class Emulator:
         trial = Filters("lo", ("egress",))
         redirection = ["action", "mirred", "egress", "redirect", "dev", "lo"]
         commands = [["qdisc", "add", "dev", "lo", "clsact"], *trial.open((SSH,), UNSHAPED), trial.any(redirection)]
-        failed, said = tc_batch(commands, scratch=True)
+        failed, message = tc_batch(commands, scratch=True)
         if failed is None:
             return None
         lacking = "clsact" if failed == 0 else "act_mirred" if failed == len(commands) - 1 else "cls_u32"
-        return f"this kernel has no {lacking} ({said})"
+        return f"this kernel has no {lacking} ({message})"
 
     def check(self, links: Sequence[Link]) -> None:
         """Refuse nothing: it does all that a link can ask for, and shares a clsact that is already there."""
@@ -99,13 +99,13 @@ class Emulator:
         tc_batch(self.filters.open(passing, UNSHAPED))
 
     def close(self, before: dict[str, Any]) -> None:
-        """Take away filters, hook, processes and files; all of it works on what is found, not on what was planned."""
-        found = preferences(self._listing())
-        tc_batch(self.filters.unhook(found))
+        """Take away filters, hook, processes and files; it works on what the node has, not on what was planned."""
+        filters = preferences(self._listing())
+        tc_batch(self.filters.unhook(filters))
         hooked = self._hooked()
         if hooked and not before.get("clsact", bool(self._others())):
             tc("qdisc", "del", "dev", self.interface, "clsact")
-        elif hooked and found:
+        elif hooked and filters:
             self._take_tables_away(preferences(self._listing()))
         end(self.processes().values(), EMULATORS)
         for path in self.folder.glob(f"{self.interface}-*"):
@@ -116,15 +116,15 @@ class Emulator:
         path = self._path(shaped)
         text = self._write(shaped)
         log = path.with_suffix(".log")
-        with log.open("w") as said:
+        with log.open("w") as output:
             process = subprocess.Popen(
                 [sys.executable, self.program, str(path)],
-                stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True, cwd="/",
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/",
             )  # fmt: skip
         deadline = time.monotonic() + START_SECONDS
         while (seen := self.counters(shaped)).get("pid") != process.pid or seen["values"] != text:
             if process.poll() is not None or time.monotonic() > deadline:
-                last = (log.read_text().strip() or "it said nothing").splitlines()[-1]
+                last = (log.read_text().strip() or "it printed nothing").splitlines()[-1]
                 raise NodeError(f"{shaped.link.path}: the emulator did not start: {last} (whole log: {log}).")
             time.sleep(0.01)
         redirection = ["action", "mirred", "egress", "redirect", "dev", shaped.link.tap]

@@ -102,21 +102,21 @@ class Filters:
                 commands.append(self._at(family, RANGES, shaped.number, verb="del"))
         return commands
 
-    def unhook(self, found: Sequence[tuple[int, str]]) -> Commands:
+    def unhook(self, filters: Sequence[tuple[int, str]]) -> Commands:
         """Return what takes all away but the filters of what passes: by way of them the tables go, which are the place's.
 
         Args:
-            found: preference and protocol of the filters that are there.
+            filters: preference and protocol of the filters that are there.
         """
-        return [self._named("del", *one) for one in found if one[0] not in PASSING.values()]
+        return [self._named("del", *one) for one in filters if one[0] not in PASSING.values()]
 
     def drop_table(self, table: str, way: tuple[int, str]) -> list[str]:
         """Return what takes a hash table away that no rule leads to any more."""
         return [*self._named("del", *way), "handle", f"{table}:", "u32"]
 
-    def close(self, found: Sequence[tuple[int, str]]) -> Commands:
+    def close(self, filters: Sequence[tuple[int, str]]) -> Commands:
         """Return what takes the last away."""
-        return [self._named("del", *one) for one in found]
+        return [self._named("del", *one) for one in filters]
 
     def _named(self, verb: str, preference: int, protocol: str) -> list[str]:
         return ["filter", verb, *self.place, "protocol", protocol, "pref", str(preference)]
@@ -136,13 +136,13 @@ class Filters:
 
 def preferences(listing: str) -> list[tuple[int, str]]:
     """Return preference and protocol of our filters in what `tc filter show` lists, in order."""
-    found: dict[tuple[int, str], None] = {}
+    filters: dict[tuple[int, str], None] = {}
     for line in listing.splitlines():
         words = line.split()
         named = dict(zip(words, words[1:]))  # noqa: B905  (word and the one behind it)
         if words[:1] == ["filter"] and named.get("pref", "").isdigit() and FIRST <= int(named["pref"]) <= LAST:
-            found[int(named["pref"]), named["protocol"]] = None
-    return list(found)
+            filters[int(named["pref"]), named["protocol"]] = None
+    return list(filters)
 
 
 def tables(listing: str) -> list[str]:

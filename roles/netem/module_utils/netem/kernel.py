@@ -68,8 +68,8 @@ class Kernel:
         if reason := lacks_netem():
             return f"this kernel has no sch_netem ({reason})"
         root = ["qdisc", "add", "dev", "lo", "root", "handle", ROOT, "htb"]
-        failed, said = tc_batch([root, *Filters("lo", ("parent", ROOT)).open((SSH,), ROOT)], scratch=True)
-        return None if failed is None else f"this kernel has no {'cls_u32' if failed else 'sch_htb'} ({said})"
+        failed, message = tc_batch([root, *Filters("lo", ("parent", ROOT)).open((SSH,), ROOT)], scratch=True)
+        return None if failed is None else f"this kernel has no {'cls_u32' if failed else 'sch_htb'} ({message})"
 
     def check(self, links: Sequence[Link]) -> None:
         """Refuse links that this kernel or this `tc` cannot do, and an interface whose qdiscs could not be put back.
@@ -113,7 +113,7 @@ class Kernel:
         tc_batch([root, *self.filters.open(passing, ROOT)])
 
     def close(self, before: dict[str, Any]) -> None:
-        """Detach everything of ours and put back what was there before."""
+        """Detach all that is ours and put back what was there before."""
         if self.present():
             tc("qdisc", "del", "dev", self.interface, "root")
             if before.get("root"):
@@ -148,12 +148,12 @@ class Kernel:
 
     def _try(self, links: Sequence[Link]) -> None:
         """Make the leaves on a loopback interface that ends with the trial: only the kernel knows what it can do."""
-        said_version = self.version
-        version = tuple(int(part) for part in said_version.split(".")[:2] if part.isdigit())
+        version_text = self.version
+        version = tuple(int(part) for part in version_text.split(".")[:2] if part.isdigit())
         for link in links:
             if link.seed is not None and version < SEEDS_SINCE:
                 raise NodeError(
-                    f"{link.path}: seed needs iproute2 6.6 on {link.source}, which has {said_version}. "
+                    f"{link.path}: seed needs iproute2 6.6 on {link.source}, which has {version_text}. "
                     "Leave it out or set netem_backend: emulator."
                 )
         with tempfile.TemporaryDirectory() as folder:
@@ -165,15 +165,15 @@ class Kernel:
                 made = self._make("lo", link, number)
                 commands += made
                 makers += [link] * len(made)
-            failed, said = tc_batch([*commands, ["qdisc", "show", "dev", "lo"]], scratch=True, tables=folder)
+            failed, output = tc_batch([*commands, ["qdisc", "show", "dev", "lo"]], scratch=True, tables=folder)
         if failed is not None:
             refused = makers[failed] if failed < len(makers) else None
             raise NodeError(
-                f"{refused.path if refused else self.interface}: the kernel or tc (iproute2 {said_version}) of this node "
-                f"cannot do this link: {said}. Leave out what it names or set netem_backend: emulator."
+                f"{refused.path if refused else self.interface}: the kernel or tc (iproute2 {version_text}) of this node "
+                f"cannot do this link: {output}. Leave out what it names or set netem_backend: emulator."
             )
         for number, link in enumerate(links, 1):
-            leaf = next((line for line in said.splitlines() if f" {0xFB00 + number:x}: " in line), "")
+            leaf = next((line for line in output.splitlines() if f" {0xFB00 + number:x}: " in line), "")
             if link.seed is not None and f"seed {link.seed}" not in leaf:
                 raise NodeError(
                     f"{link.path}: seed needs Linux 6.6 on {link.source}, whose kernel ignores it. "

@@ -1,9 +1,9 @@
 """The dead man's switch: links that nobody renews in time clear themselves, so a lost controller cripples no node.
 
-A lease is a deadline in a file, on the clock that goes on while the machine sleeps (CLOCK_BOOTTIME). A process watches
-it and, when it has passed, undoes the shaping by the same code as the role's removal. That code comes from the module
-itself, which leaves a copy of it beside the lease. Where systemd runs the node, a timer of its starts the watcher when
-the lease is over, and nothing runs until then; each renewal sets the timer anew.
+A lease is a deadline in a file, on the clock that runs while the machine sleeps (CLOCK_BOOTTIME). A process watches it
+and, when it has passed, undoes the shaping by the same code as the role's removal. That code comes from the module
+itself, which leaves a copy of it beside the lease. Where systemd runs the node, a systemd timer starts the watcher when
+the lease expires, and nothing runs until then; each renewal restarts the timer.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Lease:
             return None
 
     def left_seconds(self) -> float | None:
-        """Return how long the lease still runs, negative when it is over; None when there is none, or of another boot."""
+        """Return the seconds until the lease expires, negative if it has; None if there is none, or one of another boot."""
         try:
             lease = json.loads(self.file.read_text())
         except (FileNotFoundError, ValueError):
@@ -92,7 +92,7 @@ class Lease:
         return float(lease["until_s"]) - boot_seconds() if lease["boot"] == BOOT.read_text() else None
 
     def renew(self, seconds: float) -> None:
-        """Let the lease run for so many seconds from now, watched; 0 ends it: the links then stay until removed."""
+        """Renew the lease for so many seconds, watched; 0 ends it: the links then stay until they are removed."""
         if seconds == 0:
             self.end()
             return
@@ -105,7 +105,7 @@ class Lease:
             self._start()
 
     def renew_again(self) -> None:
-        """Let a lease that is there run anew for as long as it was given."""
+        """Renew a lease that is there for as long as before."""
         if self.left_seconds() is not None:
             self.renew(json.loads(self.file.read_text())["lease_s"])
 
@@ -121,12 +121,13 @@ class Lease:
             (self.folder / f"{self.interface}.watch").unlink(missing_ok=True)
 
     def lapse(self) -> None:
-        """Clear the links, as removal does, and leave a sentence on why."""
+        """Clear the links, as removal does, and leave a sentence with the reason."""
         seconds = json.loads(self.file.read_text())["lease_s"]
         Shaping(self.interface, self.folder, self.program).clear(dry=False)
         at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
         self.note.write_text(
-            f"the links of {self.interface} cleared themselves at {at}: nobody renewed their lease of {seconds:g} s\n"
+            f"the lease of the links of {self.interface} expired at {at}: it was not renewed for {seconds:g} s, and they were "
+            "cleared\n"
         )
         self.file.unlink()
 
@@ -189,7 +190,7 @@ def _source(name: str) -> str:
 
 
 def watch(interface: str, folder: Path, program: str) -> None:
-    """Clear the links when their lease is over; return when it is, or when there is none any more."""
+    """Clear the links when their lease expires; return when it has, or when there is none any more."""
     lease = Lease(interface, folder, program)
     while (left := lease.left_seconds()) is not None:
         if left > 0:

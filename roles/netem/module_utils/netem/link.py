@@ -47,14 +47,14 @@ class Link:
             raise LinkError(f"{self.path}: a link joins two different nodes.")
 
     @classmethod
-    def between(cls, source: str, target: str, **given: Any) -> Link:
+    def between(cls, source: str, target: str, **entry: Any) -> Link:
         """Return the link with these values of its properties; a value that is None counts as left out.
 
         Raises:
             LinkError: an unknown key, a missing one or a value out of range; with the link, the value and the range.
         """
         try:
-            return cls(source, target, properties_of(given))
+            return cls(source, target, properties_of(entry))
         except PropertyError as error:
             raise LinkError(f"{source} -> {target}: {error}.") from error
 
@@ -87,12 +87,12 @@ class Link:
 
     @property
     def reorder(self) -> bool:
-        """Whether frames may overtake one another."""
+        """Whether frames may be reordered."""
         return self.of(Order).reorder
 
     @property
     def seed(self) -> int | None:
-        """What the draws begin with, or None where each run draws others."""
+        """Seed of the random numbers, or None where each run draws others."""
         return self.of(Seed).seed
 
     @property
@@ -143,7 +143,7 @@ class Link:
         return 1 - intact
 
     def tc_class(self) -> list[str]:
-        """Return the arguments of the link's HTB class: the place where a rate is kept while frames may overtake."""
+        """Return the arguments of the link's HTB class: the place where a rate is kept while frames may be reordered."""
         rate_mbit = self.rate_mbit if self.rate_mbit and self.reorder else UNFELT_MBIT
         # tc's own burst is one frame, or none at rates like this: HTB then waits for its timer between any two.
         burst = str(max(2 * MTU_BYTES + 200, round(rate_mbit * 12.5)))  # 0.1 ms
@@ -181,21 +181,21 @@ class Link:
         return name if fits else f"fb-{zlib.crc32(self.target.encode()):08x}"
 
 
-def properties_of(given: Mapping[str, Any]) -> tuple[Property, ...]:
+def properties_of(entry: Mapping[str, Any]) -> tuple[Property, ...]:
     """Return the properties that these values make; a value that is None counts as left out.
 
     Raises:
         PropertyError: an unknown key, a missing one or a value out of range.
     """
-    present = {key: one for key, one in given.items() if one is not None}
+    present = {key: one for key, one in entry.items() if one is not None}
     for key in present:
         if key not in values():
             raise PropertyError(f"a link has no {key!r}: expected {', '.join(sorted((*ENDS, *values())))}")
     return tuple(_property(kind, present) for kind in PROPERTIES)
 
 
-def _property(kind: type[Property], given: Mapping[str, Any]) -> Property:
-    own = {one.name: given[one.name] for one in fields(kind) if one.name in given}
+def _property(kind: type[Property], entry: Mapping[str, Any]) -> Property:
+    own = {one.name: entry[one.name] for one in fields(kind) if one.name in entry}
     for key in required(kind):
         if key not in own:
             raise PropertyError(f"{key} is missing")

@@ -138,9 +138,9 @@ def responders() -> list[int]:
 
 def stop_responders() -> int:
     """End this node's responders and return how many there were."""
-    found = responders()
-    end(found, "responders")
-    return len(found)
+    pids = responders()
+    end(pids, "responders")
+    return len(pids)
 
 
 def measure(
@@ -281,7 +281,7 @@ def _exchange(sockets: Sequence[socket.socket], probes: int, interval_ms: float)
         if sent < count and now >= due:
             lanes[sent % len(lanes)].send(sent // len(lanes))
             sent += 1
-            # A late one makes up for it bit by bit: probes of a lane that it sent at once would overtake one another.
+            # A late one makes up for it bit by bit: probes of a lane that it sent at once would be reordered.
             due = max(start + sent * gap, lanes[sent % len(lanes)].sent_s + interval_ms / 2000)
             end = now + LINGER_SECONDS if sent == count else math.inf
             continue

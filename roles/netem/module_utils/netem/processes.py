@@ -1,4 +1,4 @@
-"""Processes that the role left on a node: found by what they are called, not by pid files, which may outlive them.
+"""Processes that the role left on a node: recognised by their names, not by pid files, which may outlive them.
 
 Nodes that share a machine see each other's processes; a node's own are those in its network namespace.
 """

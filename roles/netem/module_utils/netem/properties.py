@@ -116,7 +116,7 @@ class Limit(Property):
 
 @dataclass(frozen=True)
 class Order(Property):
-    """Whether frames may overtake one another."""
+    """Whether frames may be reordered."""
 
     tc_none = ("rate", "0bit")
 
@@ -148,7 +148,7 @@ class Order(Property):
 
 @dataclass(frozen=True)
 class Seed(Property):
-    """What the draws begin with."""
+    """Seed of the random numbers."""
 
     seed: int | None = value(
         int, "Seed of the link's random numbers, for the same draws in each run; sch_netem needs iproute2 and Linux 6.6 for it.",

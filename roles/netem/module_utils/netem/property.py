@@ -24,7 +24,7 @@ class PropertyError(ValueError):
 
 @dataclass(frozen=True)
 class Range:
-    """What a value may be, said once for roles/netem and for scenario files.
+    """What a value may be, declared once for roles/netem and for scenario files.
 
     Attributes:
         kind: float, int, bool or str; or a dataclass whose fields have ranges themselves.
@@ -64,29 +64,33 @@ class Range:
             words += f" to below {self.below}"
         return words
 
-    def check(self, name: str, given: Any) -> None:
+    def check(self, name: str, candidate: Any) -> None:
         """Refuse what is out of range.
 
         Raises:
             PropertyError: it is; with the name, the value and the range.
         """
-        if not ((given is None and self.optional) or self._holds(given)):
-            raise PropertyError(f"{name} is {given!r}: expected {self}")
-        if given is not None and self.kind not in (int, float, bool, str):
+        if not ((candidate is None and self.optional) or self._holds(candidate)):
+            raise PropertyError(f"{name} is {candidate!r}: expected {self}")
+        if candidate is not None and self.kind not in (int, float, bool, str):
             for part, range_ in ranges(self.kind).items():
-                range_.check(f"{name}.{part}", getattr(given, part))
+                range_.check(f"{name}.{part}", getattr(candidate, part))
 
-    def _holds(self, given: Any) -> bool:
+    def _holds(self, candidate: Any) -> bool:
         if self.kind in (int, float):
-            if isinstance(given, bool) or not isinstance(given, (int, self.kind)) or not math.isfinite(given):
+            if (
+                isinstance(candidate, bool)
+                or not isinstance(candidate, (int, self.kind))
+                or not math.isfinite(candidate)
+            ):
                 return False
             return not (
-                (self.at_least is not None and given < self.at_least)
-                or (self.at_most is not None and given > self.at_most)
-                or (self.above is not None and given <= self.above)
-                or (self.below is not None and given >= self.below)
+                (self.at_least is not None and candidate < self.at_least)
+                or (self.at_most is not None and candidate > self.at_most)
+                or (self.above is not None and candidate <= self.above)
+                or (self.below is not None and candidate >= self.below)
             )
-        return isinstance(given, self.kind) and (not self.choices or given in self.choices)
+        return isinstance(candidate, self.kind) and (not self.choices or candidate in self.choices)
 
 
 def value(kind: type, about: str, *, default: Any = MISSING, **limits: Any) -> Any:

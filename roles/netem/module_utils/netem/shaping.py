@@ -22,7 +22,7 @@ from .tc import dump, exists, flaps
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-SCHEMA = 2  # of the state file: what another version left is cleared and made anew
+SCHEMA = 2  # of the state file: what another version left is cleared and made again
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 # linux/capability.h; SYS_ADMIN because links are tried in a network namespace before this one is touched.
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
@@ -55,9 +55,9 @@ class Shaped:
         return self.link.beyond(self.path_ms) if self.path_ms else self.link
 
     def __str__(self) -> str:
-        said = f"{self.link}" + (f", of which the path takes {self.path_ms:g} ms" if self.path_ms else "")
+        words = f"{self.link}" + (f", of which the path takes {self.path_ms:g} ms" if self.path_ms else "")
         ranges = [one for one in self.addresses if "/" in one]
-        return said + (f", also to {', '.join(ranges)} behind it" if ranges else "")
+        return words + (f", also to {', '.join(ranges)} behind it" if ranges else "")
 
     def networks(self) -> dict[int, list[Network]]:
         """Return the target's addresses and ranges by family.
@@ -178,7 +178,7 @@ class Shaping:
         if state["boot"] != BOOT.read_text():
             return "the node restarted after its links were applied, and they are gone"
         if not self.backends[state["backend"]].present():
-            return f"somebody removed the links from {self.interface}"
+            return f"the links were removed from {self.interface} by something other than this role"
         if (count := flaps(self.interface)) != state["flaps"]:
             return f"{self.interface} lost or found its carrier {count - state['flaps']} times since the links were applied"
         return _first_difference(state["dump"], dump(self.interface))
@@ -202,23 +202,23 @@ class Shaping:
             dry: only say what would change.
 
         Raises:
-            NodeError: a program failed; what was begun is found again by the next run.
+            NodeError: a program failed; the next run continues from what was begun.
         """
         now, state = self.current()
         drift = self.drift() if state is not None else None
         stale = state is not None and (state["backend"] != backend.name or drift is not None)
-        wanted = self._number(links, addresses, paths_ms, {} if stale else now)
+        expected = self._number(links, addresses, paths_ms, {} if stale else now)
         outcome = Outcome(
-            changed=stale or now != wanted or (bool(wanted) and state is None),
+            changed=stale or now != expected or (bool(expected) and state is None),
             before=[f"{one}{' (not in force as recorded)' if stale else ''}" for one in now.values()],
-            after=[str(one) for one in wanted.values()],
+            after=[str(one) for one in expected.values()],
         )
         if dry or not outcome.changed:
             return outcome
-        if stale or state is None or not wanted:
+        if stale or state is None or not expected:
             self.clear(dry=False)
             now, state = {}, None
-        if not wanted:
+        if not expected:
             return outcome
         if state is None:
             state = {
@@ -227,9 +227,9 @@ class Shaping:
             }  # fmt: skip
             self._write(state, {}, "")
             backend.open(state["before"], self.passing)
-        for target in now.keys() - wanted.keys():
+        for target in now.keys() - expected.keys():
             backend.drop(now[target])
-        for target, shaped in wanted.items():
+        for target, shaped in expected.items():
             old = now.get(target)
             if old and old.addresses == shaped.addresses:
                 if old != shaped:
@@ -238,11 +238,11 @@ class Shaping:
             if old:
                 backend.drop(old)
             backend.add(shaped)
-        self._write(state, wanted, dump(self.interface))
+        self._write(state, expected, dump(self.interface))
         return outcome
 
     def clear(self, *, dry: bool) -> Outcome:
-        """Undo everything, whatever is found of it, and put back what was there before."""
+        """Undo everything, however much of it is there, and put back what was there before."""
         now, _ = self.current()
         state = self._read() or {"before": {}}
         there = [
@@ -266,12 +266,12 @@ class Shaping:
     ) -> dict[str, Shaped]:
         taken = {now[link.target].number for link in links if link.target in now}
         free = (number for number in range(1, LINKS_MAX + 1) if number not in taken)
-        wanted = {}
+        expected = {}
         for link in sorted(links, key=lambda one: one.target):
             number = now[link.target].number if link.target in now else next(free)
             path_ms = paths_ms.get(link.target, 0.0)
-            wanted[link.target] = Shaped(link, tuple(addresses[link.target]), number, path_ms)
-        return wanted
+            expected[link.target] = Shaped(link, tuple(addresses[link.target]), number, path_ms)
+        return expected
 
     def _read(self) -> dict[str, Any] | None:
         try:
@@ -289,11 +289,11 @@ class Shaping:
 
 
 def _shaped(state: Mapping[str, Any]) -> dict[str, Shaped]:
-    found = [
+    links = [
         Shaped(Link.from_mapping(one["link"]), tuple(one["addresses"]), one["number"], one.get("path_ms", 0.0))
         for one in state.get("links", [])
     ]
-    return {one.link.target: one for one in found}
+    return {one.link.target: one for one in links}
 
 
 def _first_difference(applied: str, seen: str) -> str | None:
@@ -302,9 +302,9 @@ def _first_difference(applied: str, seen: str) -> str | None:
     before, now = applied.splitlines(), seen.splitlines()
     gone = next((line for line in before if line not in now), None)
     new = next((line for line in now if line not in before), None)
-    said = [f"`{' '.join(gone.split())}` is gone"] if gone else []
-    said += [f"`{' '.join(new.split())}` is new"] if new else []
-    return f"tc shows another thing than was applied: {' and '.join(said) or 'the order of its lines'}"
+    differences = [f"`{' '.join(gone.split())}` is gone"] if gone else []
+    differences += [f"`{' '.join(new.split())}` is new"] if new else []
+    return f"tc lists something else than was applied: {' and '.join(differences) or 'the order of its lines'}"
 
 
 def check_targets(links: Sequence[Shaped]) -> None:

@@ -1,4 +1,4 @@
-"""The programs through which a node's kernel is asked and told: `tc` and `ip`."""
+"""What a node's kernel has and does, by `tc` and `ip`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def tc_batch(
         tables: where `tc` finds distributions.
 
     Returns:
-        The index of the command that failed, or None; and what was said.
+        The index of the command that failed, or None; and what `tc` printed.
 
     Raises:
         NodeError: one failed, in its own words.
@@ -46,11 +46,11 @@ def tc_batch(
         return None, done.stdout
     at = re.search(r"Command failed -:(\d+)", done.stderr)
     failed = int(at.group(1)) - 1 if at else 0
-    said = " ".join(re.sub(r"Command failed -:\d+", "", done.stderr or done.stdout).split())
-    said = said.removeprefix("Error: ").rstrip(".") or "no reason given"
+    message = " ".join(re.sub(r"Command failed -:\d+", "", done.stderr or done.stdout).split())
+    message = message.removeprefix("Error: ").rstrip(".") or "no reason given"
     if scratch:
-        return failed, said
-    raise NodeError(f"`tc {' '.join(commands[failed])}` failed: {said}.")
+        return failed, message
+    raise NodeError(f"`tc {' '.join(commands[failed])}` failed: {message}.")
 
 
 class Qdisc(NamedTuple):
@@ -64,7 +64,7 @@ class Qdisc(NamedTuple):
 
 def qdiscs(interface: str) -> list[Qdisc]:
     """Return the queueing disciplines of an interface, as `tc qdisc show` lists them."""
-    found = []
+    listed = []
     for line in tc("qdisc", "show", "dev", interface).splitlines():
         words = line.split()
         if len(words) < 4 or words[0] != "qdisc":
@@ -73,8 +73,8 @@ def qdiscs(interface: str) -> list[Qdisc]:
         parent, rest = ("root", rest[1:]) if rest[0] == "root" else (rest[1], rest[2:])
         if rest[:1] == ["refcnt"]:
             rest = rest[2:]
-        found.append(Qdisc(kind, handle, parent, tuple(rest)))
-    return found
+        listed.append(Qdisc(kind, handle, parent, tuple(rest)))
+    return listed
 
 
 def restore_arguments(qdisc: Qdisc) -> list[str]:
@@ -102,7 +102,7 @@ def in_scratch(*arguments: str) -> str | None:
     """Try `tc` on the loopback interface of a network namespace that ends with the trial.
 
     Returns:
-        None when it worked, else what `tc` said: the node itself is not touched either way.
+        None when it worked, else what `tc` printed: the node itself is not touched either way.
     """
     done = attempt("unshare", "--net", "tc", *arguments)
     return None if done.returncode == 0 else " ".join((done.stderr or done.stdout).split()) or "no reason given"
@@ -139,11 +139,11 @@ def overlays(interface: str) -> tuple[str, ...]:
 
 def routes(interface: str) -> list[tuple[str, str]]:
     """Return which ranges this node reaches over an interface by way of whom: range and next hop, default routes left out."""
-    found = []
+    ways = []
     for family in ("-4", "-6"):
         shown = json.loads(run("ip", family, "-json", "route", "show", "dev", interface) or "[]")
-        found += [(one["dst"], one["gateway"]) for one in shown if "gateway" in one and one["dst"] != "default"]
-    return found
+        ways += [(one["dst"], one["gateway"]) for one in shown if "gateway" in one and one["dst"] != "default"]
+    return ways
 
 
 def flaps(interface: str) -> int:
