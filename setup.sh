@@ -6,7 +6,7 @@
 # A second run finds everything there and says nothing.
 set -eu
 cd "$(dirname "$0")"
-wanted=${1:-testbed}
+purpose=${1:-testbed}
 inventory=${2:-local}
 
 # The distribution's family, and its table of package names, which the roles read too.
@@ -33,7 +33,7 @@ need() {
   command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ] || packages="$packages $(package "$1")"
 }
 need git
-if [ "$wanted" != unit ]; then
+if [ "$purpose" != unit ]; then
   need ip
   need ssh
   need sshd
@@ -48,12 +48,12 @@ elif ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
 elif [ ! -x .venv/bin/python ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
   packages="$packages $(package venv)"
 fi
-if [ "$wanted" = dev ] || [ "$inventory" = containers ]; then
+if [ "$purpose" = dev ] || [ "$inventory" = containers ]; then
   need mmdebstrap
   need podman
   need runc
 fi
-if [ "$wanted" = dev ] || [ "$inventory" = vm ]; then
+if [ "$purpose" = dev ] || [ "$inventory" = vm ]; then
   case $(uname -m) in
     aarch64) need qemu-system-aarch64 ;;
     *) need qemu-system-x86_64 ;;
@@ -62,11 +62,11 @@ if [ "$wanted" = dev ] || [ "$inventory" = vm ]; then
   need mmdebstrap
   need mkfs.ext4
 fi
-if [ "$wanted" = dev ] || [ "$inventory" = artifacts ]; then
+if [ "$purpose" = dev ] || [ "$inventory" = artifacts ]; then
   need skopeo
   need zstd
 fi
-if [ "$wanted" = dev ]; then
+if [ "$purpose" = dev ]; then
   need chromium
   need linux.uml
 fi
@@ -98,14 +98,14 @@ if [ -n "${packages% }" ]; then
   case "$packages" in *openssh-server*) ! command -v systemctl >/dev/null 2>&1 || systemctl disable --quiet ssh ;; esac
 fi
 
-[ "$wanted" != unit ] || wanted=dev
-lock=requirements/$wanted.txt
-stamp=.venv/$wanted.lock
+[ "$purpose" != unit ] || purpose=dev
+lock=requirements/$purpose.txt
+stamp=.venv/$purpose.lock
 if ! cmp -s "$lock" "$stamp"; then
   echo "installing the Python environment of $lock into .venv (about a minute)"
   [ -x .venv/bin/python ] || python3 -m venv .venv
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
   cp "$lock" "$stamp"
   # The other environment is a part of this one, or this one is a part of the other: both hold the same versions.
-  [ "$wanted" = testbed ] || cp requirements/testbed.txt .venv/testbed.lock
+  [ "$purpose" = testbed ] || cp requirements/testbed.txt .venv/testbed.lock
 fi

@@ -52,10 +52,10 @@ def test_all_is_downloaded_and_verified_and_a_second_run_asks_for_nothing(
         "sha256sum-amd64.txt",
     ]
     assert os.access(folder / "k3s", os.X_OK)
-    said = capsys.readouterr().out
-    assert "k3s: downloaded, verified" in said
-    assert "serving-core.yaml: downloaded, the first download is trusted; its sha256 is recorded" in said
-    assert "7 of 7 usable" in said
+    output = capsys.readouterr().out
+    assert "k3s: downloaded, verified" in output
+    assert "serving-core.yaml: downloaded, the first download is trusted; its sha256 is recorded" in output
+    assert "7 of 7 usable" in output
     asked = len(released.requests)
     assert run("download", folder) == 0
     assert len(released.requests) == asked

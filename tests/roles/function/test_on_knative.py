@@ -57,8 +57,8 @@ class Deployed:
 
     def play(self, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         """Run the function's part of the playbook, as a user would."""
-        given = json.dumps(self.variables | variables)
-        return self.cluster.lab.playbook("playbooks/function.yml", "--limit", "compute", "-e", given, *arguments)
+        extra = json.dumps(self.variables | variables)
+        return self.cluster.lab.playbook("playbooks/function.yml", "--limit", "compute", "-e", extra, *arguments)
 
     def send(self, node: str, host: str, count: int) -> list[tuple[int, str]]:
         """Send requests together from the base station to a node's address; return each one's status and text."""

@@ -33,7 +33,7 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def given(project: Path) -> list[str]:
+def variables(project: Path) -> list[str]:
     """The variables that deploy the documented module as a service on edge-1, as ansible-playbook takes them."""
     service = {"name": "words", "nodes": ["edge-1"], "gateway": "edge-1", "port": 31080}
     variables = {
@@ -44,10 +44,10 @@ def given(project: Path) -> list[str]:
     return ["-e", json.dumps(variables)]
 
 
-def test_the_documented_function_runs_behind_the_gateway_of_a_lab(lab: TrialLab, given: list[str]) -> None:
+def test_the_documented_function_runs_behind_the_gateway_of_a_lab(lab: TrialLab, variables: list[str]) -> None:
     try:
-        assert changed(lab.playbook("playbooks/function.yml", *given))["edge-1"] > 0
-        assert changed(lab.playbook("playbooks/function.yml", *given))["edge-1"] == 0
+        assert changed(lab.playbook("playbooks/function.yml", *variables))["edge-1"] > 0
+        assert changed(lab.playbook("playbooks/function.yml", *variables))["edge-1"] == 0
         url = f"http://{lab.data_address(1)}:31080/"
         ask = f"import urllib.request as u; r = u.urlopen({url!r}, {BODY!r}, 30); print(r.headers, r.read().decode())"
         answered = lab.ssh("bs", shlex.join(["python3", "-c", ask]))
@@ -58,36 +58,36 @@ def test_the_documented_function_runs_behind_the_gateway_of_a_lab(lab: TrialLab,
         assert (reply["node"], reply["replica"]) == ("edge-1", "words-edge-1")
         assert re.search(r"^server-timing: .*, count;dur=[\d.]+$", headers, re.MULTILINE)
     finally:
-        assert changed(lab.playbook("playbooks/function.yml", *given, "-e", REMOVAL))
+        assert changed(lab.playbook("playbooks/function.yml", *variables, "-e", REMOVAL))
 
 
 @pytest.mark.parametrize("port", [31080, 32080], ids=["gateway", "replica"])
-def test_a_port_that_another_program_has_is_refused_by_name(lab: TrialLab, given: list[str], port: int) -> None:
+def test_a_port_that_another_program_has_is_refused_by_name(lab: TrialLab, variables: list[str], port: int) -> None:
     listen = f"import socket; s = socket.create_server(({lab.data_address(1)!r}, {port})); print(flush=True); input()"
     command = ["ip", "netns", "exec", lab.namespace("edge-1"), "python3", "-c", listen]
     try:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
             assert other.stdout
             other.stdout.readline()
-            refused = lab.playbook("playbooks/function.yml", *given)
+            refused = lab.playbook("playbooks/function.yml", *variables)
             other.communicate("\n")
         assert refused.returncode != 0
         assert f"Port {port} of {lab.data_address(1)} is in use by another program" in " ".join(refused.stdout.split())
     finally:
-        lab.playbook("playbooks/function.yml", *given, "-e", REMOVAL)
+        lab.playbook("playbooks/function.yml", *variables, "-e", REMOVAL)
 
 
 def test_a_function_that_cannot_be_warmed_up_is_named_with_its_log(
-    lab: TrialLab, project: Path, given: list[str]
+    lab: TrialLab, project: Path, variables: list[str]
 ) -> None:
     with (project / "app" / "word_count.py").open("a", encoding="utf-8") as module:
         module.write('\n\ndef warm_up():\n    raise RuntimeError("no words to count with")\n')
     try:
-        refused = lab.playbook("playbooks/function.yml", *given, "-e", "function_ready_timeout_s=3")
+        refused = lab.playbook("playbooks/function.yml", *variables, "-e", "function_ready_timeout_s=3")
         words = " ".join(refused.stdout.split())
         assert refused.returncode != 0
         assert f"{lab.data_address(1)}:32080 is not ready after 3 s: it answers 503" in words
         assert "The function could not be warmed up; its log says why." in words
         assert "RuntimeError: no words to count with" in words
     finally:
-        lab.playbook("playbooks/function.yml", *given, "-e", REMOVAL)
+        lab.playbook("playbooks/function.yml", *variables, "-e", REMOVAL)

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.lab
 UNIT = "faasbed-k3s"
 
 
-def said(finished: subprocess.CompletedProcess[str]) -> str:
-    """What a run that had to fail said, in one line."""
+def message_of(finished: subprocess.CompletedProcess[str]) -> str:
+    """The output of a run that had to fail, in one line."""
     assert finished.returncode != 0, finished.stdout
     return " ".join((finished.stdout + finished.stderr).split())
 
@@ -181,21 +181,21 @@ def test_a_wrong_checksum_is_refused_before_a_node_is_touched(cluster: Cluster, 
     text = listing.read_text("utf-8")
     listing.unlink()
     listing.write_text(text.translate(str.maketrans("abcdef", "bcdefa")), "utf-8")
-    refused = said(cluster.provision("-e", f"k3s_artifacts_dir={tmp_path}"))
+    refused = message_of(cluster.provision("-e", f"k3s_artifacts_dir={tmp_path}"))
     assert "is damaged or not the release's: sha256" in refused
 
 
 def test_clocks_an_hour_apart_are_refused_with_both_names(cluster: Cluster) -> None:
     skewed = {"k3s_controller_time_s": "{{ now().timestamp() + (3600 if inventory_hostname == 'cloud-1' else 0) }}"}
-    refused = said(cluster.provision("-e", json.dumps(skewed)))
+    refused = message_of(cluster.provision("-e", json.dumps(skewed)))
     assert "The clocks of cloud-1 and edge-" in refused
     assert "differ by" in refused
 
 
 def test_what_is_in_the_way_is_named_all_at_once(cluster: Cluster, absent: str) -> None:
     with listening(cluster, absent, 10250):
-        wanted = {"k3s_disk_mib": 10**8, "k3s_agent_memory_mib": 10**8, "k3s_data_interface": "eth9"}
-        refused = said(cluster.provision("--limit", absent, "-e", json.dumps(wanted)))
+        variables = {"k3s_disk_mib": 10**8, "k3s_agent_memory_mib": 10**8, "k3s_data_interface": "eth9"}
+        refused = message_of(cluster.provision("--limit", absent, "-e", json.dumps(variables)))
     assert f"{absent} cannot be part of the cluster: " in refused
     assert "port 10250/tcp (kubelet) is in use by python3 (pid " in refused
     assert "MiB free under /var/lib, 100000000 MiB required (k3s_disk_mib)" in refused
@@ -218,7 +218,7 @@ def listening(cluster: Cluster, node: str, port: int) -> Iterator[None]:
 
 
 def test_a_wrong_token_is_named(cluster: Cluster, absent: str) -> None:
-    refused = said(cluster.provision("--limit", absent, "-vvv", "-e", "k3s_token=NotTheTokenOfThisCluster"))
+    refused = message_of(cluster.provision("--limit", absent, "-vvv", "-e", "k3s_token=NotTheTokenOfThisCluster"))
     assert f"{absent} does not join: its token is wrong: the server refuses it" in refused
     assert "Its k3s reports: " in refused
     assert "Its k3s reports: nothing" not in refused
@@ -228,7 +228,7 @@ def test_a_server_out_of_reach_is_named(cluster: Cluster, absent: str) -> None:
     server = cluster.lab.data_address(1)
     cluster.lab.ssh(absent, "ip", "route", "add", "unreachable", server)
     try:
-        refused = said(cluster.provision("--limit", absent))
+        refused = message_of(cluster.provision("--limit", absent))
     finally:
         cluster.lab.ssh(absent, "ip", "route", "delete", "unreachable", server)
     assert f"{absent} cannot reach the server at {server}:6443 (No route to host)" in refused

@@ -77,7 +77,7 @@ def test_a_file_that_did_not_change_is_read_once(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("line", "said", "lasting"),
+    ("line", "words", "lasting"),
     [
         (
             'level=error msg="Failed to validate connection to cluster: dial tcp: connect: connection refused"',
@@ -99,10 +99,10 @@ def test_a_file_that_did_not_change_is_read_once(tmp_path: Path, monkeypatch: py
         ('level=fatal msg="unable to find interface eth9: route ip+net: no such network interface"', "flannel", True),
     ],
 )
-def test_k3s_words_are_told_as_a_cause(line: str, said: str, lasting: bool) -> None:
+def test_k3s_words_are_told_as_a_cause(line: str, words: str, lasting: bool) -> None:
     cause = journal.explain(['level=info msg="Starting k3s agent"', line])
     assert cause is not None
-    assert said in cause.sentence
+    assert words in cause.sentence
     assert cause.lasting is lasting
 
 
@@ -233,8 +233,8 @@ def test_a_folder_that_is_not_whole_is_refused_with_what_to_do(folder: Path, spo
 
 
 def test_where_nodes_may_download_the_release_says_what_is_due(folder: Path, tmp_path: Path) -> None:
-    given = k3s_artifacts.files_of(tmp_path / "empty", "amd64", ARCHIVES, folder.as_uri())
-    assert [(one["url"], one["sha256"]) for one in given] == [
+    records = k3s_artifacts.files_of(tmp_path / "empty", "amd64", ARCHIVES, folder.as_uri())
+    assert [(one["url"], one["sha256"]) for one in records] == [
         (f"{folder.as_uri()}/k3s", hashlib.sha256(b"binary").hexdigest())
     ]
     with pytest.raises(k3s_artifacts.ArtifactError, match="correct k3s_release_url"):
@@ -332,16 +332,16 @@ def test_what_a_node_lacks_is_one_sentence_with_what_to_do(
 ) -> None:
     for name, answer in lacks.items():
         monkeypatch.setattr(k3s_preflight, name, lambda *_, answer=answer: answer)
-    (said,) = k3s_preflight.obstacles(fit, active=False)
-    assert sentence in said
+    (obstacle,) = k3s_preflight.obstacles(fit, active=False)
+    assert sentence in obstacle
 
 
 def test_a_strange_processor_and_a_name_that_kubernetes_refuses(
     fit: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(k3s_preflight.platform, "machine", lambda: "riscv64")
-    said = k3s_preflight.obstacles(fit | {"node": "Edge_1"}, active=False)
-    assert [sentence.split(";")[0] for sentence in said] == [
+    obstacles = k3s_preflight.obstacles(fit | {"node": "Edge_1"}, active=False)
+    assert [sentence.split(";")[0] for sentence in obstacles] == [
         "Kubernetes accepts names of lower-case letters, digits, dots and hyphens only",
         "its architecture is riscv64",
     ]

@@ -28,7 +28,7 @@ def install(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[st
 
 
 def refusal(finished: subprocess.CompletedProcess[str]) -> str:
-    """What a run that had to fail said, in one line."""
+    """The output of a run that had to fail, in one line."""
     assert finished.returncode != 0, finished.stdout
     return " ".join((finished.stdout + finished.stderr).split())
 

@@ -73,9 +73,9 @@ def test_a_node_that_stopped_starts_again_with_its_files(empty: TrialLab) -> Non
     known = (empty.folder / "known_hosts").read_text("utf-8")
     empty.ssh("edge-2", "touch", "/root/kept")
     assert run(["podman", "kill", empty.namespace("edge-2")]).returncode == 0
-    said = empty.make("--check", "--diff").stdout
-    assert "start edge-2" in said
-    assert "start edge-1" not in said
+    output = empty.make("--check", "--diff").stdout
+    assert "start edge-2" in output
+    assert "start edge-1" not in output
     assert changed(empty.make())["localhost"] == 1
     assert (empty.folder / "known_hosts").read_text("utf-8") == known
     assert empty.ssh("edge-2", "ls", "/root/kept").returncode == 0

@@ -39,7 +39,7 @@ def empty(tmp_path: Path) -> Iterator[TrialLab]:
 def traces(lab: TrialLab) -> dict[str, list[str]]:
     """Everything on this machine that has the lab's names, or sees its folders."""
     links = run(["ip", "-brief", "link"]).stdout.split()
-    found = {
+    remains = {
         "namespaces": [name for name in machine.named_namespaces() if name.startswith(f"{lab.prefix}-")],
         "interfaces": [word for word in links if word.startswith(f"{lab.prefix}-")],
         "processes": [line for line in run(["ps", "-eo", "pid,args"]).stdout.splitlines() if str(lab.folder) in line],
@@ -51,7 +51,7 @@ def traces(lab: TrialLab) -> dict[str, list[str]]:
         "mounts": [line for line in Path("/proc/self/mounts").read_text("utf-8").splitlines() if lab.prefix in line],
         "files": [str(path) for path in (lab.folder, lab.state_dir) if path.exists()],
     }
-    return {kind: names for kind, names in found.items() if names}
+    return {kind: names for kind, names in remains.items() if names}
 
 
 @contextmanager
@@ -95,9 +95,9 @@ def test_too_few_cores_are_said_by_ansible_and_kept_for_the_manifest(lab: TrialL
     described = yaml.safe_load((lab.folder / "nodes.json").read_text("utf-8"))
     if described["usable_cores"] >= len(NODES):
         pytest.skip(f"this machine has {described['usable_cores']} cores, enough for {len(NODES)} busy parts")
-    said = " ".join(lab.make().stderr.split())
+    message = " ".join(lab.make().stderr.split())
     assert f"{described['usable_cores']} cores for 4 busy parts" in described["warning"]
-    assert described["warning"] in said
+    assert described["warning"] in message
 
 
 # Being a node
@@ -279,9 +279,9 @@ def test_a_namespace_that_somebody_else_made_is_refused_and_left_alone(empty: Tr
     with foreign_namespace(empty.namespace("edge-1")):
         refused = empty.make()
         assert refused.returncode != 0
-        said = " ".join((refused.stdout + refused.stderr).split())
-        assert f"There is a network namespace {empty.namespace('edge-1')} that this lab" in said
-        assert f"remove it (ip netns delete {empty.namespace('edge-1')}) or set lab_prefix" in said
+        message = " ".join((refused.stdout + refused.stderr).split())
+        assert f"There is a network namespace {empty.namespace('edge-1')} that this lab" in message
+        assert f"remove it (ip netns delete {empty.namespace('edge-1')}) or set lab_prefix" in message
         assert empty.remove().returncode == 0
         assert empty.namespace("edge-1") in machine.named_namespaces()
     assert traces(empty) == {}
@@ -351,9 +351,9 @@ def test_without_root_one_sentence_says_so(empty: TrialLab) -> None:
         ],
         cwd=ROOT,
     )
-    said = " ".join((refused.stdout + refused.stderr).split())
+    message = " ".join((refused.stdout + refused.stderr).split())
     assert refused.returncode != 0
-    assert "needs root: run this with sudo" in said
+    assert "requires root: run this with sudo" in message
 
 
 # Being gone

@@ -72,7 +72,7 @@ def qemus(lab: TrialLab) -> dict[str, int]:
     return pids
 
 
-def given(links: list[dict[str, Any]], **more: Any) -> list[str]:
+def variables(links: list[dict[str, Any]], **more: Any) -> list[str]:
     return ["-e", json.dumps({"netem_links": links, **more})]
 
 
@@ -82,9 +82,9 @@ def tc(lab: TrialLab) -> dict[str, str]:
 
 def test_machines_that_do_not_fit_are_refused_before_anything_is_made(place: TrialLab) -> None:
     refused = place.make("-e", json.dumps({"lab_memory_mib": dict.fromkeys(NODES, 10_000_000)}))
-    said = " ".join((refused.stdout + refused.stderr).split())
+    output = " ".join((refused.stdout + refused.stderr).split())
     assert refused.returncode != 0
-    assert re.search(r"\d+ MiB of memory required to start 2 virtual machines, \d+ MiB available: set", said)
+    assert re.search(r"\d+ MiB of memory required to start 2 virtual machines, \d+ MiB available: set", output)
     assert qemus(place) == {}
     assert place.prefix not in run(["ip", "netns"]).stdout + run(["ip", "link"]).stdout
     assert place.remove().returncode == 0
@@ -120,10 +120,10 @@ def test_a_machine_that_was_killed_starts_again_with_its_files(machines: TrialLa
     before = qemus(machines)
     os.kill(before[machines.namespace("edge-1")], signal.SIGKILL)
     run(["ip", "link", "delete", f"{machines.prefix}-m-10"]).check_returncode()
-    said = machines.make("--check", "--diff").stdout
-    assert "start edge-1 (1024 MiB, 1 core)" in said
-    assert f"make the TAP {machines.prefix}-m-10 of bs" in said
-    assert "stop the virtual machine bs" in said
+    output = machines.make("--check", "--diff").stdout
+    assert "start edge-1 (1024 MiB, 1 core)" in output
+    assert f"make the TAP {machines.prefix}-m-10 of bs" in output
+    assert "stop the virtual machine bs" in output
     assert changed(machines.make())["localhost"] == 1
     assert not set(before.values()) & set(qemus(machines).values())
     assert (machines.folder / "known_hosts").read_text("utf-8") == known
@@ -135,28 +135,28 @@ def test_links_of_the_kernel_are_applied_judged_changed_and_survive_no_reboot(
     machines: TrialLab, tmp_path: Path
 ) -> None:
     before = tc(machines)
-    applied = machines.playbook("playbooks/links.yml", *given(LINKS))
+    applied = machines.playbook("playbooks/links.yml", *variables(LINKS))
     assert all(changed(applied)[node] for node in NODES)
     assert '"msg": "kernel backend"' in applied.stdout
     assert all("netem" in shown for shown in tc(machines).values())
     # Whether links of a millisecond can be told apart here depends on what else the machine does: the gate's own tests
     # say what it has to see. What is judged, and by which clock, does not.
     report = tmp_path / "links.json"
-    machines.playbook("playbooks/verify.yml", *given(LINKS, netem_report_file=str(report), netem_patience_s=0))
+    machines.playbook("playbooks/verify.yml", *variables(LINKS, netem_report_file=str(report), netem_patience_s=0))
     links = json.loads(report.read_text("utf-8"))["links"]
     assert [one["clock"] for one in links] == ["round-trip"] * 2
     assert all(one["path"]["baseline"]["median_ms"] > 0 and one["probes"]["received"] > 0 for one in links)
 
     # What is in force shows before anything is measured.
-    noticed = given(LINKS, netem_probes=200, netem_patience_s=0)
+    noticed = variables(LINKS, netem_probes=200, netem_patience_s=0)
     doubled = [LINKS[0] | {"delay_ms": 2.5}, LINKS[1]]
-    only = changed(machines.playbook("playbooks/links.yml", *given(doubled)))
+    only = changed(machines.playbook("playbooks/links.yml", *variables(doubled)))
     assert only == {"bs": 1, "edge-1": 0}
     refused = machines.playbook("playbooks/verify.yml", *noticed)
     assert refused.returncode != 0
     assert "In force are other links than asked for" in refused.stdout
     # A wrong link that somebody made by hand.
-    changed(machines.playbook("playbooks/links.yml", *given(LINKS)))
+    changed(machines.playbook("playbooks/links.yml", *variables(LINKS)))
     wrong = ("tc", "qdisc", "change", "dev", "data0", "parent", "fb00:1", "handle", "fb01:", "netem", "delay", "80ms")
     machines.ssh("bs", *wrong).check_returncode()
     refused = machines.playbook("playbooks/verify.yml", *noticed)
@@ -170,7 +170,7 @@ def test_links_of_the_kernel_are_applied_judged_changed_and_survive_no_reboot(
     refused = machines.playbook("playbooks/verify.yml", *noticed)
     assert refused.returncode != 0
     assert "the node restarted after its links were applied, and they are gone" in refused.stdout
-    assert changed(machines.playbook("playbooks/links.yml", *given(LINKS)))["edge-1"] > 0
+    assert changed(machines.playbook("playbooks/links.yml", *variables(LINKS)))["edge-1"] > 0
     changed(machines.playbook("playbooks/clear.yml"))
     assert tc(machines) == before
 
