@@ -57,9 +57,16 @@ class Reporter:
         self._began = self._clock()
         self._step, self._task, self._named = name, "", ""
         self._first.clear()
-        with self._moving_line() if self.console.is_terminal else self._heartbeat():
-            yield
-        self.say(f"{name}: {self._clock() - self._began:.1f} s")
+        outcome = "failed after "
+        try:
+            with self._moving_line() if self.console.is_terminal else self._heartbeat():
+                yield
+            outcome = ""
+        except KeyboardInterrupt:
+            outcome = "stopped after "
+            raise
+        finally:
+            self.say(f"{name}: {outcome}{self._clock() - self._began:.1f} s")
 
     def task(self, name: str) -> None:
         """Show what is being done within the step."""

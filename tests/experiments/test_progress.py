@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from typing import Any
 
 import pytest
@@ -124,12 +125,21 @@ def test_names_are_printed_as_they_are_and_long_lines_are_not_broken() -> None:
     assert printed.lines == [sentence]
 
 
-def test_a_step_that_failed_leaves_no_thread_behind() -> None:
+@pytest.mark.parametrize(("error", "outcome"), [(ZeroDivisionError, "failed"), (KeyboardInterrupt, "stopped")])
+def test_a_step_that_failed_or_was_stopped_has_its_time_too(error: type[BaseException], outcome: str) -> None:
     printed = Printed()
-    with pytest.raises(ZeroDivisionError), printed.reporter.step("measure"):
-        raise ZeroDivisionError
-    printed.clock.now += 10 * QUIET_S
-    assert printed.lines == ["measure ..."]
+    threads = threading.active_count()
+
+    def measure() -> None:
+        with printed.reporter.step("measure"):
+            assert threading.active_count() == threads + 1
+            printed.clock.now += 2
+            raise error
+
+    with pytest.raises(error):
+        measure()
+    assert printed.lines == ["measure ...", f"measure: {outcome} after 2.0 s"]
+    assert threading.active_count() == threads, "the thread that watches the step has ended"
 
 
 def test_on_a_terminal_a_name_with_brackets_is_a_name() -> None:
