@@ -39,11 +39,11 @@ class Server(uvicorn.Server):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until SIGTERM; returns 2 where a setting cannot be meant."""
+    """Serve until SIGTERM; returns 2 if a setting is invalid."""
     width = max(map(len, DOCUMENTATION))
     parser = argparse.ArgumentParser(
         prog="python -m app",
-        description="Serve the function on HTTP: POST / runs it; GET /healthz, /readyz, /metrics, /docs say how it is.",
+        description="Serve the function on HTTP: POST / runs it; see GET /healthz, /readyz, /metrics and /docs.",
         epilog="settings, from the environment:\n"
         + "\n".join(f"  {name:<{width}}  {text}" for name, text in DOCUMENTATION.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -65,7 +65,7 @@ class Evaluator:
         started = time.perf_counter()
         highest = max(*order.train, *order.test)
         if highest >= len(self._labels):
-            raise InputError(f"The order names row {highest}, but there are {len(self._labels)} texts, from row 0 on.")
+            raise InputError(f"The order names row {highest}, but the data set ends with row {len(self._labels) - 1}.")
         classes = sorted({self._labels[row] for row in order.train})
         if len(classes) < 2:  # noqa: PLR2004 - a classifier needs two
             raise InputError(

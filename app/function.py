@@ -62,7 +62,7 @@ def run(request: Request, cancelled: Callable[[], bool] = lambda: False) -> Outc
 def warm_up() -> None:
     """Load what the first request would otherwise wait for, and compile it at the very first start (some 15 s).
 
-    Only models with kernels of ours need it; the code of the others is scikit-learn's, compiled already.
+    Only models with compiled kernels need it; the code of the others is scikit-learn's, compiled already.
     """
     texts = {str(number): f"word{number % 7} term{number % 5} thing{number % 3}" for number in range(40)}
     labels = {key: "FAKE" if int(key) % 2 else "REAL" for key in texts}

@@ -65,7 +65,7 @@ def read_archive(path: Path) -> Archive:
 
         images = json.loads(read("index.json"))["manifests"]
         if len(images) != 1:
-            raise ImageError(f"{path} holds {len(images)} images; one was to be there.")
+            raise ImageError(f"{path} holds {len(images)} images; expected one")
         digest: str = images[0]["digest"]
         layers = json.loads(blob(digest))["layers"]
         packed = sum(layer["size"] for layer in layers)
@@ -110,7 +110,7 @@ def commands(engine: str, context: Path, archive: Path, arguments: Sequence[str]
 def _run(command: Sequence[str]) -> None:
     ended = subprocess.run(command, check=False)
     if ended.returncode != 0:
-        raise ImageError(f"{' '.join(command[:2])} ended with status {ended.returncode}; its own words are above.")
+        raise ImageError(f"{' '.join(command[:2])} ended with status {ended.returncode}; its output is above")
 
 
 def _revision() -> str:
@@ -157,9 +157,9 @@ def build(engine: str, output: Path, architecture: str, base: str | None) -> Arc
         archive.unlink(missing_ok=True)
         for command in commands(engine, context, archive.resolve(), arguments):
             _run(command)
-    found = read_archive(archive)
-    (output / "function.digest").write_text(found.digest + "\n")
-    return found
+    image = read_archive(archive)
+    (output / "function.digest").write_text(image.digest + "\n")
+    return image
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -170,13 +170,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--architecture", choices=WHEELS, default=here, help="default: this machine's, %(default)s")
     parser.add_argument("--output", type=Path, default=Path("build"), help="folder for the archive (default: build)")
     parser.add_argument("--engine", choices=ENGINES, help="default: the first that works")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        archive = build(given.engine or find_engine(engine_works), given.output, given.architecture, given.base)
+        archive = build(options.engine or find_engine(engine_works), options.output, options.architecture, options.base)
     except ImageError as error:
         print(f"python -m app.image: {error}", file=sys.stderr)
         return 1
-    print(f"{given.output / 'function.oci.tar'}: {archive.digest}")
+    print(f"{options.output / 'function.oci.tar'}: {archive.digest}")
     print(f"{archive.packed_bytes / 1e6:.0f} MB to pull, {archive.unpacked_bytes / 1e6:.0f} MB unpacked")
     return 0
 

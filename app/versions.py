@@ -11,10 +11,10 @@ LIBRARIES = ("scikit-learn", "numpy", "scipy", "numba")
 
 def versions() -> dict[str, str]:
     """Versions of Python, of this code, and of the libraries that are installed."""
-    found = {"python": platform.python_version(), "faasbed": VERSION}
+    versions_of = {"python": platform.python_version(), "faasbed": VERSION}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions_of[name] = version(name)
         except PackageNotFoundError:
-            continue  # another function may do without it
-    return found
+            continue  # another function may not need it
+    return versions_of

@@ -118,7 +118,7 @@ class Model:
             if name not in self.parameters:
                 allowed = ", ".join(sorted(self.parameters))
                 raise InputError(
-                    f"The grid names {name!r:.60}, which {self.name} is not searched over; it may name {allowed}."
+                    f"The grid names {name!r:.60}, which is not a parameter of {self.name}: expected one of {allowed}."
                 )
             for value in values:
                 try:

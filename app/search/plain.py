@@ -80,21 +80,21 @@ def search_apart(task: PlainSearch, cancelled: Callable[[], bool]) -> dict[str, 
     """``search`` in a process of its own, ended within POLL_S seconds of ``cancelled``.
 
     Raises:
-        Cancelled: ``cancelled`` said so.
+        Cancelled: ``cancelled`` returned True.
         InputError: scikit-learn refused the texts, or fitted no point of the grid.
-        RuntimeError: the process ended without a result; the message holds its last words.
+        RuntimeError: the process ended without a result; the message holds the end of its output.
     """
-    # The last words go to memory, not to a pipe: scikit-learn's workers inherit them, and a pipe would only end when
+    # Its errors go to memory, not to a pipe: scikit-learn's workers inherit them, and a pipe would only end when
     # the last of the workers does, which may be minutes after the result.
     with (
-        os.fdopen(os.memfd_create("last words"), "w+", encoding="utf-8", errors="replace") as last_words,
+        os.fdopen(os.memfd_create("errors"), "w+", encoding="utf-8", errors="replace") as errors,
         ThreadPoolExecutor(max_workers=1) as pool,
     ):
         process = subprocess.Popen(
             [sys.executable, "-m", "app.search.plain"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=last_words,
+            stderr=errors,
             text=True,
             encoding="utf-8",
             start_new_session=True,
@@ -105,13 +105,13 @@ def search_apart(task: PlainSearch, cancelled: Callable[[], bool]) -> dict[str, 
                 if cancelled():
                     raise Cancelled
         finally:
-            with suppress(ProcessLookupError):  # nobody of them is left
+            with suppress(ProcessLookupError):  # all of them have ended
                 os.killpg(process.pid, signal.SIGKILL)
         out, _ = talk.result()
-        last_words.seek(0)
-        error = last_words.read()
+        errors.seek(0)
+        output = errors.read()
     if process.returncode != 0:
-        raise RuntimeError(f"The plain search ended with status {process.returncode}: {error.strip()[-300:]}")
+        raise RuntimeError(f"The plain search ended with status {process.returncode}: {output.strip()[-300:]}")
     result: dict[str, Any] = json.loads(out)
     if "refused" in result:
         raise InputError(f"scikit-learn refused the texts: {result['refused']}.")

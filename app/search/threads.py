@@ -18,7 +18,7 @@ def cores() -> int:
 
 
 def one_thread_each() -> AbstractContextManager[Any]:
-    """Within it, BLAS and OpenMP work in the calling thread: folds in threads of ours already fill the cores."""
+    """Within it, BLAS and OpenMP work in the calling thread: the threads of the folds already fill the cores."""
     limited: AbstractContextManager[Any] = _libraries().limit(limits=1)
     return limited
 

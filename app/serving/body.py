@@ -55,7 +55,7 @@ def check_headers(headers: Mapping[str, str], largest: int) -> str:
         raise Refusal(415, sentence, headers={"Accept-Encoding": "gzip, zstd"})
     length = headers.get("content-length", "")
     if length.isdigit() and int(length) > largest:
-        raise Refusal(413, f"The body has {length} bytes; {largest} are the limit here.")
+        raise Refusal(413, f"The body has {length} bytes; the limit is {largest}.")
     return encoding
 
 
@@ -82,7 +82,7 @@ async def read_body(
         if first is None and piece:
             first = time.perf_counter()
         if len(content) + len(piece) > largest:
-            raise Refusal(413, f"The body has more than {largest} bytes, the limit here.")
+            raise Refusal(413, f"The body has more than {largest} bytes, the limit.")
         hold(len(piece))
         content += piece
         if client.sent_all:
@@ -144,7 +144,7 @@ def _unpack_zstd(packed: bytearray, largest: int) -> bytearray:
 
 def _check_size(plain: bytearray, largest: int) -> None:
     if len(plain) > largest:
-        raise Refusal(413, f"The body has more than {largest} bytes when decompressed, the limit here.")
+        raise Refusal(413, f"The body has more than {largest} bytes when decompressed, the limit.")
 
 
 def _reason(error: Exception) -> str:

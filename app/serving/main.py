@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-CLIENT_GONE = 499  # nginx's word for a client that closed the request; nobody reads it but the metrics
+CLIENT_GONE = 499  # nginx's status for a client that closed the request; only the metrics show it
 
 log = logging.getLogger("uvicorn.error")
 
@@ -187,19 +187,17 @@ def create_app(settings: Settings, function: Served) -> FastAPI:
     async def docs() -> Response:
         return HTMLResponse(page)
 
-    app.add_exception_handler(HTTPException, _say_what_is_here)
+    app.add_exception_handler(HTTPException, _not_here)
     description = describe(app, function.request_type)
     page = render(description)
     return app
 
 
-async def _say_what_is_here(request: Request, error: Exception) -> Response:
+async def _not_here(request: Request, error: Exception) -> Response:
     """One sentence for a path or a method that is not offered."""
     if not isinstance(error, HTTPException):
         raise error
-    sentence = f"There is nothing at {request.url.path!r:.80}; requests go to POST /, and GET /docs says more."
+    sentence = f"There is nothing at {request.url.path!r:.80}; send requests to POST /, and see GET /docs."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        sentence = (
-            f"{request.url.path} does not take {request.method:.20}; requests go to POST /, and GET /docs says more."
-        )
+        sentence = f"{request.url.path} does not take {request.method:.20}; send requests to POST /, and see GET /docs."
     return JSONResponse({"detail": sentence}, error.status_code, error.headers)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, limits for who connects and asks nothing, and one sentence for what is no HTTP."""
+"""HTTP/1.1 as uvicorn speaks it, limits for who connects and asks nothing, and one sentence for what is not HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Each connection may fill buffers of some 320 kB before a request is known; 256 of them take 80 MB at most.
 MOST_CONNECTIONS = 256
-NO_HTTP = b'{"detail":"This is no valid HTTP/1.1 request."}'
+NO_HTTP = b'{"detail":"This is not a valid HTTP/1.1 request."}'
 
 
 class ImpatientProtocol(H11Protocol):
@@ -56,7 +56,7 @@ class ImpatientProtocol(H11Protocol):
             self._deadline.cancel()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words, for everything the same
-        """Say in JSON, as everywhere, that this is no HTTP, and close."""
+        """Answer in JSON, as everywhere, that this is not HTTP, and close."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = [
                 ("content-type", "application/json"),

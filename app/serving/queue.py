@@ -26,7 +26,7 @@ class Place:
     def hold(self, size: int) -> None:
         """Count ``size`` more bytes; raises Refusal (503) where all places together would hold too many."""
         if self.queue.held_bytes + size > self.queue.max_held_bytes:
-            raise self.queue.refusal("Too much is waiting here already")
+            raise self.queue.refusal("The requests that wait already fill the memory for bodies")
         self.held_bytes += size
         self.queue.held_bytes += size
 
@@ -76,7 +76,7 @@ class Queue:
     def place(self) -> Iterator[Place]:
         """A place for one request; raises Refusal (503) where there is none."""
         if self.closing:
-            raise self._going()
+            raise self._shutting_down()
         if self._places > self.waiting_limit:
             raise self.refusal(f"One request runs and {self.waiting_limit} wait")
         place = Place(self)
@@ -95,7 +95,7 @@ class Queue:
             await asyncio.wait({task, closing}, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
-            raise self._going()
+            raise self._shutting_down()
         finally:
             closing.cancel()
             task.cancel()
@@ -117,7 +117,7 @@ class Queue:
             if gone.done():
                 raise ClientGoneError
             if self.closing:
-                raise self._going()
+                raise self._shutting_down()
             started = loop.time()
             yield
             self.last_run_s = loop.time() - started
@@ -133,6 +133,6 @@ class Queue:
         seconds = max(1, round(self.last_run_s))
         return Refusal(503, f"{reason}; try again in {seconds} s.", headers={"Retry-After": str(seconds)})
 
-    def _going(self) -> Refusal:
+    def _shutting_down(self) -> Refusal:
         headers = {"Retry-After": "1"}
         return Refusal(503, "This replica is shutting down; send the request again.", headers=headers)

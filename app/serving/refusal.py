@@ -38,9 +38,9 @@ class Refusal(Exception):  # noqa: N818 - the server is fine; it is the request 
 class LingeringResponse(Response):
     """An answer to a client that may still be sending.
 
-    Closing a socket with unread bytes makes the kernel send a reset, which can overtake the answer and lose it. So the
-    answer goes out whole, what still arrives is thrown away for up to LINGER_S seconds, and only then the connection is
-    closed (what nginx calls lingering_close).
+    Closing a socket with unread bytes makes the kernel send a reset, and a client that gets it drops an answer it has
+    not read. So the answer goes out whole, what still arrives is thrown away for up to LINGER_S seconds, and only then
+    the connection is closed (what nginx calls lingering_close).
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI calls it so

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 REFUSALS = {
-    "400": "The body is not JSON, not UTF-8, or not compressed as it says.",
+    "400": "The body is not JSON, not UTF-8, or not compressed as its content encoding says.",
     "408": "The body did not arrive in time.",
     "413": "The body is larger than the limit, as sent or decompressed.",
-    "415": "The content type or the content encoding is not one that is taken here.",
-    "422": "The body is JSON, but no request that can be served.",
-    "503": "As many requests wait as may; Retry-After says when to come back.",
+    "415": "The content type or the content encoding is not supported.",
+    "422": "The body is JSON, but not a request that can be served.",
+    "503": "The queue is full; Retry-After gives the seconds until the next try.",
 }
 
 

@@ -55,11 +55,11 @@ class Served:
         plain = decompress(body, largest)
         most = max(largest // BYTES_PER_VALUE, FEWEST_VALUES)
         if plain.count(b'"') + plain.count(b",") > most:
-            raise Refusal(413, f"The body has more than {most} quotes and commas, the limit here.")
+            raise Refusal(413, f"The body has more than {most} quotes and commas, the limit.")
         try:
             request = self.decoder.decode(plain)
         except msgspec.ValidationError as error:
-            raise Refusal(422, f"The request does not fit: {_sentence(error)}.") from None
+            raise Refusal(422, f"The request is invalid: {_sentence(error)}.") from None
         except UnicodeDecodeError as error:
             raise Refusal(400, f"The body is not UTF-8: {error.reason}.") from None
         except msgspec.DecodeError as error:
@@ -85,16 +85,16 @@ def load(name: str) -> Served:
     try:
         module = import_module(name)
     except ModuleNotFoundError as error:
-        raise SettingsError(f"FUNCTION_MODULE is {name!r}, but there is no module {error.name!r}.") from error
+        raise SettingsError(f"invalid FUNCTION_MODULE {name!r}: there is no module {error.name!r}") from error
     for word in ("Request", "run"):
         if not hasattr(module, word):
-            raise SettingsError(f"FUNCTION_MODULE is {name!r}, but that module has no {word!r}.")
+            raise SettingsError(f"invalid FUNCTION_MODULE {name!r}: the module has no {word!r}")
     warm_up = getattr(module, "warm_up", lambda: None)
     return Served(module.Request, module.run, warm_up, msgspec.json.Decoder(module.Request))
 
 
 def _sentence(error: msgspec.DecodeError) -> str:
-    """The decoder's words as the end of a sentence, cut where a client's own long key stands in them."""
+    """The decoder's message as the end of a sentence, cut where it quotes a long key of the client's."""
     words = str(error).replace(" - at `$.", ", at `").replace(" - at `$", ", at `").rstrip(".")
     words = words.replace("Input data was truncated", "it ends too early")
     return words if len(words) <= 200 else words[:200] + "…`"  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""What the environment says about where and within which limits the function is served."""
+"""Settings from the environment: where the function listens and the limits it keeps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PORTS = 65535
 
 
 class SettingsError(ValueError):
-    """A variable of the environment has a value that cannot be meant; the message says which and what it takes."""
+    """A variable of the environment has an invalid value; the message names it and what is expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +54,38 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: a value out of its range.
     """
-    given = {name: value for name, value in environment.items() if name in DOCUMENTATION and value}
-    for name, value in given.items():
+    variables = {name: value for name, value in environment.items() if name in DOCUMENTATION and value}
+    for name, value in variables.items():
         if not (value.isascii() and value.isprintable()):  # names travel in headers
-            raise SettingsError(f"{name} is {value!r}; it takes printable ASCII only.")
+            raise SettingsError(f"invalid {name} {value!r}: expected printable ASCII")
     default = Settings()
-    largest = _whole(given, "FUNCTION_MAX_BODY_BYTES", default.max_body_bytes, low=1)
+    largest = _whole(variables, "FUNCTION_MAX_BODY_BYTES", default.max_body_bytes, low=1)
     return Settings(
-        host=given.get("FUNCTION_HOST", default.host),
-        port=_whole(given, "FUNCTION_PORT", default.port, low=0, high=PORTS),
-        node=given.get("FUNCTION_NODE", default.node),
-        replica=given.get("FUNCTION_REPLICA", default.replica),
-        module=given.get("FUNCTION_MODULE", default.module),
+        host=variables.get("FUNCTION_HOST", default.host),
+        port=_whole(variables, "FUNCTION_PORT", default.port, low=0, high=PORTS),
+        node=variables.get("FUNCTION_NODE", default.node),
+        replica=variables.get("FUNCTION_REPLICA", default.replica),
+        module=variables.get("FUNCTION_MODULE", default.module),
         max_body_bytes=largest,
-        queue_limit=_whole(given, "FUNCTION_QUEUE_LIMIT", default.queue_limit, low=0),
-        max_held_bytes=_whole(given, "FUNCTION_MAX_HELD_BYTES", 4 * largest, low=largest),
-        read_timeout_s=_seconds(given, "FUNCTION_READ_TIMEOUT_S", default.read_timeout_s),
+        queue_limit=_whole(variables, "FUNCTION_QUEUE_LIMIT", default.queue_limit, low=0),
+        max_held_bytes=_whole(variables, "FUNCTION_MAX_HELD_BYTES", 4 * largest, low=largest),
+        read_timeout_s=_seconds(variables, "FUNCTION_READ_TIMEOUT_S", default.read_timeout_s),
     )
 
 
-def _whole(given: Mapping[str, str], name: str, default: int, *, low: int, high: int | None = None) -> int:
-    text = given.get(name)
+def _whole(variables: Mapping[str, str], name: str, default: int, *, low: int, high: int | None = None) -> int:
+    text = variables.get(name)
     if text is None:
         return default
     number = int(text) if text.isascii() and text.isdigit() else -1
     if number < low or (high is not None and number > high):
-        limits = f"of at least {low}" if high is None else f"from {low} to {high}"
-        raise SettingsError(f"{name} is {text!r}; it takes a whole number {limits}.")
+        limits = f">= {low}" if high is None else f"from {low} to {high}"
+        raise SettingsError(f"invalid {name} {text!r}: expected an integer {limits}")
     return number
 
 
-def _seconds(given: Mapping[str, str], name: str, default: float) -> float:
-    text = given.get(name)
+def _seconds(variables: Mapping[str, str], name: str, default: float) -> float:
+    text = variables.get(name)
     if text is None:
         return default
     try:
@@ -93,5 +93,5 @@ def _seconds(given: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise SettingsError(f"{name} is {text!r}; it takes a number of seconds above 0.")
+        raise SettingsError(f"invalid {name} {text!r}: expected a number of seconds > 0")
     return seconds

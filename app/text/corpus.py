@@ -72,7 +72,7 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
 class _TermTable:
     """All terms met so far, in an open-addressing hash table over their code points.
 
-    The hash is salted anew for each table, so that nobody can send texts whose words all fall on one slot.
+    Each table salts its hash with a number of its own, so that nobody can send texts whose words all fall on one slot.
     """
 
     def __init__(self) -> None:

@@ -38,7 +38,7 @@ def sender(*pieces: bytes, ends: bool = True) -> Receive:
     return receive
 
 
-def read(receive: Receive, *, largest: int = LIMIT, timeout_s: float = 5.0, most_held: int = LIMIT) -> Body:
+def read(receive: Receive, *, largest: int = LIMIT, timeout_s: float = 600.0, most_held: int = LIMIT) -> Body:
     held = 0
 
     def hold(size: int) -> None:
@@ -76,14 +76,22 @@ def test_a_sender_that_falls_silent_is_given_up():
     assert refusal.value.status == 408
 
 
-def test_a_sender_that_dribbles_is_given_up_after_ten_times_the_timeout():
+def test_a_sender_that_dribbles_is_given_up_after_ten_times_the_timeout(monkeypatch: pytest.MonkeyPatch):
+    pieces = 0
+
     async def dribble() -> Message:
-        await asyncio.sleep(0.01)  # the client's pace
+        nonlocal pieces
+        pieces += 1
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        monkeypatch.setattr(loop, "time", lambda: now + 45)  # the client's pace
+        await asyncio.sleep(0)
         return {"type": "http.request", "body": b"x", "more_body": True}
 
     with pytest.raises(Refusal) as refusal:
-        read(dribble, timeout_s=0.02)
+        read(dribble, timeout_s=60)
     assert refusal.value.status == 408
+    assert 600 / 45 < pieces < 600 / 45 + 2
 
 
 def test_a_client_that_goes_away_while_sending_is_noticed():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import corpora
+import joblib
 import numpy as np
 import pytest
 from sklearn.model_selection import ParameterGrid
@@ -15,12 +17,15 @@ from app.errors import Cancelled
 from app.models import MODELS, NAMES
 from app.models.declaration import UNFITTED
 from app.models.fits import logistic
+from app.search import plain
+from app.search.fast import search
 from app.text.corpus import read_corpus
 from app.text.dataset import read_dataset
 from app.text.tfidf import fold_matrices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -131,3 +136,26 @@ def test_both_engines_try_the_points_in_the_same_order(model):
     grid = MODELS[model].peer_grid(300, 2)
     translated = [MODELS[model].sklearn_point(point) for point in ParameterGrid(grid)]
     assert translated == list(ParameterGrid(MODELS[model].sklearn_grid(grid)))
+
+
+def test_the_readmes_new_model_is_searched_as_scikit_learn_searches_it(root: Path, monkeypatch: pytest.MonkeyPatch):
+    (source,) = re.findall(
+        r"## A new model\n.*?```python\n(.*?)```", (root / "app" / "README.md").read_text(), re.DOTALL
+    )
+    declared: dict[str, Any] = {}
+    exec(source, declared)  # noqa: S102 - our own page's
+    model = declared["MODEL"]
+    x, y = corpora.generated(texts=60, labels=3, seed=9)
+    dataset = read_dataset(corpora.request(x, y))
+    grid = model.peer_grid(len(dataset.train), 3)
+    fast = search(dataset, model, grid, 1, never)
+    monkeypatch.setattr(plain, "MODELS", {model.name: model})
+    task = plain.PlainSearch(
+        [x[row] for row in dataset.train], dataset.target[dataset.train].tolist(),
+        [x[row] for row in dataset.test], dataset.target[dataset.test].tolist(),
+        model.name, grid, folds=2, repeats=3, folds_seed=1, model_seed=1,
+    )  # fmt: skip
+    with joblib.parallel_config(backend="sequential"):
+        expected = plain.search(task)
+    assert fast.parameters == expected["parameters"]
+    assert (fast.validation, fast.test) == pytest.approx((expected["validation"], expected["test"]), rel=0, abs=1e-12)

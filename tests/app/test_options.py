@@ -36,7 +36,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("mnb", {"grid": {}}, "grid: expected `object` of length >= 1"),
     ("mnb", {"grid": {"alpha": []}}, "expected `array` of length >= 1"),
     ("mnb", {"grid": {"alpha": 1}}, "expected `array`, got `int`"),
-    ("mnb", {"grid": {"C": [1]}}, "names 'C', which mnb is not searched over; it may name alpha, fit_prior"),
+    ("mnb", {"grid": {"C": [1]}}, "names 'C', which is not a parameter of mnb: expected one of alpha, fit_prior"),
     ("mnb", {"grid": {"alpha": [-1]}}, "alpha of mnb must be a number"),
     ("mlpc", {"grid": {"hidden_layer_sizes": [[10**9]]}}, "hidden_layer_sizes of mlpc must be a list"),
     ("mnb", {"grid": {"alpha": [0.1] * 100, "fit_prior": [True] * 100}}, "10000 points"),

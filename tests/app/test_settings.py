@@ -25,7 +25,7 @@ def test_settings_come_from_the_environment():
     assert (settings.port, settings.node, settings.max_body_bytes) == (9000, "edge-2", 1000)
 
 
-def test_four_bodies_are_held_unless_said_otherwise():
+def test_four_bodies_are_held_by_default():
     assert read_settings({"FUNCTION_MAX_BODY_BYTES": "1000"}).max_held_bytes == 4000
 
 
@@ -45,7 +45,7 @@ def test_four_bodies_are_held_unless_said_otherwise():
         ("FUNCTION_NODE", "größe"),
     ],
 )
-def test_a_setting_that_cannot_be_meant_is_refused_by_name(name: str, value: str):
+def test_an_invalid_setting_is_refused_by_name(name: str, value: str):
     with pytest.raises(SettingsError, match=name):
         read_settings({name: value})
 
@@ -74,4 +74,4 @@ def test_a_wrong_setting_ends_the_program_with_one_line_and_status_2(root: Path)
         [sys.executable, "-m", "app"], cwd=root, env=environment, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 2
-    assert ended.stderr == "python -m app: FUNCTION_PORT is 'many'; it takes a whole number from 0 to 65535.\n"
+    assert ended.stderr == "python -m app: invalid FUNCTION_PORT 'many': expected an integer from 0 to 65535\n"

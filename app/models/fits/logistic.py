@@ -199,7 +199,7 @@ def _catch_up_prox(columns, terms, met, now, new_met, sums, sums_prox, steps, st
 
 @njit(nogil=True, cache=True)
 def _catch_up_all(every, terms, met, now, rows, sums, sums_prox, steps, steps_prox, prox, scale):  # type: ignore[no-untyped-def]
-    """All weights brought up to date and rescaled, the sums begun anew; False where a weight is not finite."""
+    """All weights brought up to date and rescaled, the sums set to zero; False where a weight is not finite."""
     if prox:
         _catch_up_prox(every, terms, met, now, now % rows, sums, sums_prox, steps, steps_prox)
     latest = sums[now - 1]
