@@ -98,7 +98,7 @@ OTHER_GRIDS: list[tuple[str, dict[str, list[object]]]] = [
 
 
 @pytest.mark.parametrize(("model", "grid"), OTHER_GRIDS)
-@pytest.mark.parametrize("labels", [2, 3])
+@pytest.mark.parametrize("labels", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_a_grid_of_the_requests_own_equals_plain_scikit_learn(model: str, grid: dict[str, list[object]], labels: int):
     x, y = corpora.generated(texts=70, labels=labels, seed=3)
     assert_equal(corpora.request(x, y, model=model, repeats=2, grid=grid))

@@ -52,8 +52,11 @@ def peer_points(model: str, texts: int, labels: int) -> list[dict[str, Any]]:
     return list(ParameterGrid(MODELS[model].peer_grid(texts, labels)))
 
 
-@pytest.mark.parametrize("labels", [2, 3])
-@pytest.mark.parametrize("model", NAMES)
+@pytest.mark.parametrize(
+    ("model", "labels"),
+    [(name, 2) for name in NAMES]
+    + [pytest.param(name, 3, marks=pytest.mark.long if name in ("mlpc", "rf") else ()) for name in NAMES],
+)
 def test_every_point_of_a_grid_predicts_what_its_own_estimator_predicts(model, labels):
     train, target, other = fold(labels)
     points = peer_points(model, len(target), labels)
