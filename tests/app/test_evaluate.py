@@ -12,6 +12,8 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
+from app import evaluate
+
 TRAIN, TEST = list(range(0, 60, 2)), list(range(1, 60, 2))
 
 
@@ -109,14 +111,11 @@ def test_training_rows_of_one_label_are_refused(worker, texts):
 @pytest.mark.parametrize(
     "content", [None, "[", '{"x": ["a"], "y": []}', '{"x": [], "y": []}', '{"x": [1], "y": ["a"]}']
 )
-def test_a_data_set_that_is_none_is_refused_in_one_line(tmp_path, root, content):
+def test_a_data_set_that_is_none_is_refused_in_one_line(tmp_path, capsys, content):
     dataset = tmp_path / "dataset.json"
     if content is not None:
         dataset.write_text(content, encoding="utf-8")
-    run = subprocess.run(
-        [sys.executable, "-m", "app.evaluate", "--dataset", str(dataset)],
-        capture_output=True, text=True, cwd=root, check=False,
-    )  # fmt: skip
-    assert run.returncode == 2
-    assert run.stderr.count("\n") == 1
-    assert str(dataset) in run.stderr
+    assert evaluate.main(["--dataset", str(dataset)]) == 2
+    refusal = capsys.readouterr().err
+    assert refusal.count("\n") == 1
+    assert str(dataset) in refusal

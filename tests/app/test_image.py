@@ -178,6 +178,7 @@ def free_port() -> int:
         return port
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_an_image_on_debian_packages_starts_read_only_without_a_shell_and_trains(
     function_image: BuiltImage, news: Path
