@@ -134,7 +134,7 @@ def compare(
         return Estimate(statistic, None, None, None, pairs, "the reference is zero")
     fewest = min(len(subject), len(reference))
     if fewest < SMALLEST_SAMPLE:
-        reason = f"only {fewest} repetition{'s' * (fewest > 1)}: a 95 % interval needs {SMALLEST_SAMPLE} or more"
+        reason = f"{fewest} repetition{'s' * (fewest > 1)}, at least {SMALLEST_SAMPLE} required"
         return Estimate(statistic, value, None, None, pairs, reason)
     with warnings.catch_warnings():
         # Resamples in which the reference is zero; the interval is then NaN, which is reported below.
