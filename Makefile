@@ -18,7 +18,7 @@ WHAT := --scenario $(SCENARIO)
 LAST_LINES := --durations=15 --durations-min=0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup provision verify experiment collect report reset test test-long test-unit test-pythons lint bench image artifacts lock
+.PHONY: help setup provision verify experiment collect report reset test test-long test-unit test-pythons lint lint-python lint-ansible bench image artifacts lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,15 +62,21 @@ test-pythons: ## test-unit on the other supported Pythons that are installed
 	@sh setup.sh unit
 	@.ci/pythons
 
-lint: ## ruff, mypy, import-linter, ansible-lint, yamllint
+lint: ## ruff, mypy, import-linter, yamllint and, beside them, ansible-lint
 	@sh setup.sh dev
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line lint-python lint-ansible
+
+lint-python:
+	@echo "ruff, mypy, import-linter, yamllint; ansible-lint beside them (about a minute)"
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
-	@.venv/bin/lint-imports
+	@.venv/bin/lint-imports --no-logo
 	@$(PYTHON) -m docs.variables --check
 	@$(PYTHON) -m docs.scenarios --check
 	@.venv/bin/yamllint --strict .
+
+lint-ansible:
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint
 
 bench: ## measure the function against plain scikit-learn, and how true links are
