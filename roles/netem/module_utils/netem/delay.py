@@ -60,6 +60,19 @@ class Delay(Property):
                 f"Set it to at most {math.floor(largest_ms * 1e6) / 1e6:g}"
             )
 
+    @property
+    def table_name(self) -> str:
+        """The name by which `tc` finds the table of the draws."""
+        return self.distribution
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """What a draw adds to the delay, in units of the jitter / SCALE, at equal steps of probability; none without jitter.
+
+        Both backends draw from it, and the gate expects it.
+        """
+        return table(self.distribution) if self.jitter_ms else ()
+
     def words(self) -> str:
         if not self.jitter_ms:
             return f"{self.delay_ms:g} ms"
@@ -67,14 +80,14 @@ class Delay(Property):
         return f"{self.delay_ms:g} ms ± {self.jitter_ms:g} ms{shape}"
 
     def tc(self, link: Link) -> list[str]:
-        jitter = [f"{self.jitter_ms:g}ms", "distribution", self.distribution] if self.jitter_ms else []
+        jitter = [f"{self.jitter_ms:g}ms", "distribution", self.table_name] if self.offsets else []
         return ["delay", f"{self.delay_ms:g}ms", *jitter]
 
     def emulator(self, link: Link) -> dict[str, Any]:
         return {
             "delay_ns": self.delay_ms * 1e6,
             "jitter_ns": self.jitter_ms * 1e6 / SCALE,
-            "table": table(self.distribution) if self.jitter_ms else [],
+            "table": list(self.offsets),
         }
 
     def problems(self, seen: Observation) -> list[str]:
@@ -141,17 +154,18 @@ class Delay(Property):
             probes: how many of them arrived.
             in_order_ms: milliseconds between two of them, where the link keeps their order; else None.
         """
-        if in_order_ms is None or self.jitter_ms == 0:
+        if not self.offsets:
+            return Expectation(self.delay_ms, 0.0, 0.0, 0.0)
+        if in_order_ms is None:
             return self._independent(probes)
         return self._in_order(probes, in_order_ms)
 
     def _independent(self, probes: int) -> Expectation:
         """Return the expectation of independent draws: standard errors of quantiles by the table's own density."""
-        low, middle, high = (quantile(self.distribution, share) for share in (0.25, 0.5, 0.75))
+        low, middle, high = (quantile(self.offsets, share) for share in (0.25, 0.5, 0.75))
         # dQ/dp, one over the density: the covariance of two sample quantiles is p (1 - q) dQ/dp dQ/dq / n.
         left, centre, right = (
-            (quantile(self.distribution, share + SLOPE_STEP) - quantile(self.distribution, share - SLOPE_STEP))
-            / (2 * SLOPE_STEP)
+            (quantile(self.offsets, share + SLOPE_STEP) - quantile(self.offsets, share - SLOPE_STEP)) / (2 * SLOPE_STEP)
             for share in (0.25, 0.5, 0.75)
         )
         spread = math.sqrt(3 / 16 * left**2 + 3 / 16 * right**2 - 2 / 16 * left * right) / QUARTILES_PER_SIGMA
@@ -169,7 +183,7 @@ class Delay(Property):
         Each then leaves at the latest time drawn so far: later on average, less spread, and no longer independent, so
         intervals of independent draws would be too narrow. There is no formula as short as drawing it (100 times, seeded).
         """
-        draw, offsets = random.Random(1).choice, table(self.distribution)  # noqa: S311
+        draw, offsets = random.Random(1).choice, self.offsets  # noqa: S311
         medians, sigmas = [], []
         for _ in range(100):
             latest, delays = -math.inf, []
@@ -188,15 +202,15 @@ class Delay(Property):
 
     def draws(self, seed: int, in_order_ms: float | None = None) -> tuple[float, ...]:
         """Draw delays in ms (seeded) that a picture holds the measured ones against; `in_order_ms` as `expectation`."""
-        return draws(self.delay_ms, self.jitter_ms, self.distribution, in_order_ms, seed)
+        return draws(self.delay_ms, self.jitter_ms, self.offsets or (0,), in_order_ms, seed)
 
 
 @cache
 def draws(
-    delay_ms: float, jitter_ms: float, distribution: str, in_order_ms: float | None, seed: int
+    delay_ms: float, jitter_ms: float, offsets: tuple[int, ...], in_order_ms: float | None, seed: int
 ) -> tuple[float, ...]:
     """Draw delays in ms (seeded); for probes that keep their order with so many ms between two."""
-    draw, offsets = random.Random(seed).choice, table(distribution)  # noqa: S311
+    draw = random.Random(seed).choice  # noqa: S311
     latest_ms, delays = -math.inf, []
     for number in range(DRAWS):
         due_ms = delay_ms + jitter_ms * draw(offsets) / SCALE

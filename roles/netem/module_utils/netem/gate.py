@@ -39,6 +39,7 @@ from .estimates import (
 )
 from .property import Delays, Observation
 from .stream import formula_mbit
+from .tables import table
 from .verdict import Delays as JudgedDelays
 from .verdict import Level, LossShare, Path, Sent, Share, Verdict
 
@@ -239,7 +240,7 @@ def drawn(links: Sequence[Link], path_ms: float, noise_ms: float, interval_ms: f
         interval_ms: between two probes, which matters where order is kept.
     """
     parts = [one.delay.draws(seed, _in_order_ms(one, interval_ms)) for seed, one in enumerate(links)]
-    noise = draws(0.0, 1.0, "normal", None, len(links))
+    noise = draws(0.0, 1.0, table("normal"), None, len(links))
     return [path_ms + noise_ms * one + sum(each) for one, *each in zip(noise, *parts, strict=True)]
 
 

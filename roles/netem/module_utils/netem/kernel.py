@@ -26,7 +26,7 @@ from .tc import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .filters import Port
     from .link import Link
@@ -157,8 +157,7 @@ class Kernel:
                     "Leave it out or set netem_backend: emulator."
                 )
         with tempfile.TemporaryDirectory() as folder:
-            for name in {link.delay.distribution for link in links if link.delay.jitter_ms}:
-                write_table(name, Path(folder))
+            self._write_tables(links, Path(folder))
             commands: Commands = [["qdisc", "add", "dev", "lo", "root", "handle", ROOT, "htb"]]
             makers: list[Link | None] = [None]
             for number, link in enumerate(links, 1):
@@ -181,9 +180,12 @@ class Kernel:
                 )
 
     def _say(self, commands: Commands, link: Link) -> None:
-        if link.delay.jitter_ms:
-            write_table(link.delay.distribution, self.tables)
+        self._write_tables([link], self.tables)
         tc_batch(commands, tables=str(self.tables))
+
+    def _write_tables(self, links: Iterable[Link], folder: Path) -> None:
+        for name, offsets in {one.delay.table_name: one.delay.offsets for one in links if one.delay.offsets}.items():
+            write_table(name, offsets, folder)
 
     def _make(self, interface: str, link: Link, number: int) -> Commands:
         at = ["dev", interface, "parent", ROOT, "classid", self._class(number)]

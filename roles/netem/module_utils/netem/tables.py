@@ -64,18 +64,18 @@ def table(distribution: str) -> tuple[int, ...]:
     return read_table(path.read_text()) if path else formula(distribution)
 
 
-def write_table(distribution: str, folder: Path) -> None:
+def write_table(name: str, offsets: tuple[int, ...], folder: Path) -> None:
     """Write a table where `TC_LIB_DIR` points `tc` to: then `uniform` is one like the others and can be changed to."""
     folder.mkdir(parents=True, exist_ok=True)
-    words = [str(value) for value in table(distribution)]
+    words = [str(value) for value in offsets]
     rows = [" ".join(words[at : at + 8]) for at in range(0, len(words), 8)]
-    (folder / f"{distribution}.dist").write_text("".join(f" {row}\n" for row in rows))
+    (folder / f"{name}.dist").write_text("".join(f" {row}\n" for row in rows))
 
 
 @cache
-def quantile(distribution: str, share: float) -> float:
-    """Return a quantile of what a draw adds, in units of the jitter; the share is 0 to 1."""
-    ordered = sorted(table(distribution))
+def quantile(offsets: tuple[int, ...], share: float) -> float:
+    """Return a quantile of what a draw from a table adds, in units of the jitter; the share is 0 to 1."""
+    ordered = sorted(offsets)
     at = share * (len(ordered) - 1)
     low = min(int(at), len(ordered) - 2)
     return (ordered[low] + (at - low) * (ordered[low + 1] - ordered[low])) / SCALE
