@@ -62,7 +62,7 @@ test-pythons: ## test-unit on the other supported Pythons that are installed
 	@sh setup.sh unit
 	@.ci/pythons
 
-lint: ## ruff, mypy, import-linter, yamllint and, beside them, ansible-lint
+lint: ## ruff, mypy, import rules, words, yamllint and, beside them, ansible-lint
 	@sh setup.sh dev
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line lint-python lint-ansible
 
@@ -74,6 +74,7 @@ lint-python:
 	@.venv/bin/lint-imports --no-logo
 	@$(PYTHON) -m docs.variables --check
 	@$(PYTHON) -m docs.scenarios --check
+	@$(PYTHON) -m docs.words
 	@.venv/bin/yamllint --strict .
 
 lint-ansible:
