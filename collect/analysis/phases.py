@@ -68,11 +68,11 @@ class Regime:
 def split(requests: Sequence[RequestRecord]) -> tuple[Request, ...] | None:
     """Return the phases of a repetition's requests, or ``None`` when a time or the function's phases are missing.
 
-    ``upload`` runs from sending to the last byte handed to TCP, ``download`` from the first byte to the last. Between
-    the two lie the function's own phases, taken from its ``Server-Timing``; the function reads while the base station
-    still sends, so of ``read`` only what fits beside the other phases counts. ``queue`` is the wait for a free place
-    inside the function. The rest is ``wait``: the links and the gateway. The phases of a request add up to its response
-    time exactly.
+    ``upload`` runs from sending until the gateway's TCP has acknowledged the last byte, ``download`` from the first
+    byte to the last. Between the two lie the function's own phases, taken from its ``Server-Timing``; the function
+    reads while the base station still sends, so of ``read`` only what fits beside the other phases counts.
+    ``queue`` is the wait for a free place inside the function. The rest is ``wait``: the links and the gateway. The
+    phases of a request add up to its response time exactly.
     """
     sent = [request.sent_ns for request in requests if request.sent_ns is not None]
     parts = [_split_one(request, min(sent)) if sent else None for request in requests]
