@@ -82,3 +82,14 @@ def test_a_role_does_what_its_action_says_and_can_be_undone(name: str) -> None:
 def test_a_default_needs_no_variable_of_the_project(name: str) -> None:
     text = "\n".join(path.read_text("utf-8") for path in ROLES[name].glob("defaults/*.yml"))
     assert not re.findall(r"\bfaasbed_\w+(?! \| default)\b(?! \| default)", text)
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_every_variable_that_a_role_uses_is_set_in_the_role(name: str) -> None:
+    files = [path for path in ROLES[name].rglob("*") if path.suffix in {".yml", ".j2"} and path.parent.name != "meta"]
+    text = "\n".join(path.read_text("utf-8") for path in files)
+    anchors = set(re.findall(r"&(\w+)", text))
+    modules = {path.stem for path in ROLES[name].glob("library/*.py")}
+    defined = set(re.findall(rf"^\s*({name}_\w+):|(?:register|loop_var): ({name}_\w+)", text, re.MULTILINE))
+    used = set(re.findall(rf"\b{name}_\w+", text))
+    assert used <= {variable for pair in defined for variable in pair} | anchors | modules
