@@ -48,8 +48,8 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What a source holds, before it is sampled."""
+class _Source:
+    """Everything that a source holds; `_checked` samples it."""
 
     name: str
     texts: list[str]
@@ -73,7 +73,7 @@ def load(source: str, *, texts: int, seed: int) -> Dataset:
         raise DatasetError(f"dataset {source}: {texts} texts are too few; ask for {LEAST_TEXTS} or more")
     if source == "synthetic":
         made, labels = synthetic.generate(texts, seed)
-        return _checked(_Found(source, list(made), list(labels), f"synthetic corpus, seed {seed}"), texts, seed)
+        return _checked(_Source(source, list(made), list(labels), f"synthetic corpus, seed {seed}"), texts, seed)
     return _checked(_bbc() if source == "bbc" else _file(Path(source)), texts, seed)
 
 
@@ -100,35 +100,35 @@ def canonical(texts: tuple[str, ...], labels: tuple[str, ...]) -> bytes:
     return json.dumps({"x": texts, "y": labels}, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
-def _checked(found: _Found, most: int, seed: int) -> Dataset:
+def _checked(content: _Source, most: int, seed: int) -> Dataset:
     """Return the data set with a sample of ``most`` texts, if it can be trained with."""
-    count = len(found.texts)
+    count = len(content.texts)
     if count < LEAST_TEXTS:
-        raise DatasetError(f"{found.name}: holds {count} texts, too few to train with; give {LEAST_TEXTS} or more")
+        raise DatasetError(f"{content.name}: holds {count} texts, too few to train with; give {LEAST_TEXTS} or more")
     kept = sorted(synthetic.Draws(seed).order(count)[:most].tolist()) if count > most else range(count)
-    texts = tuple(found.texts[index] for index in kept)
-    labels = tuple(found.labels[index] for index in kept)
+    texts = tuple(content.texts[index] for index in kept)
+    labels = tuple(content.labels[index] for index in kept)
     counts = Counter(labels)
     if len(counts) == 1:
-        raise DatasetError(f"{found.name}: all texts are labelled {labels[0]!r}; give texts of two or more labels")
+        raise DatasetError(f"{content.name}: all texts are labelled {labels[0]!r}; give texts of two or more labels")
     rarest, seldom = min(sorted(counts.items()), key=lambda item: item[1])
     if seldom < LEAST_TEXTS_PER_LABEL:
         raise DatasetError(
-            f"{found.name}: only {seldom} of {len(texts)} texts are labelled {rarest[:40]!r}, too few to train with; "
+            f"{content.name}: only {seldom} of {len(texts)} texts are labelled {rarest[:40]!r}, too few to train with; "
             f"give {LEAST_TEXTS_PER_LABEL} or more of each label"
         )
     try:
         digest = hashlib.sha256(canonical(texts, labels)).hexdigest()
     except UnicodeEncodeError as error:
         raise DatasetError(
-            f"{found.name}: a text or label holds half a surrogate pair, such as \\ud800, which UTF-8 cannot hold; "
+            f"{content.name}: a text or label holds half a surrogate pair, such as \\ud800, which UTF-8 cannot hold; "
             "remove it"
         ) from error
-    source = found.source if len(texts) == count else f"{found.source}, {len(texts)} of {count} texts, seed {seed}"
-    return Dataset(Path(found.name).stem, texts, labels, source, digest)
+    source = content.source if len(texts) == count else f"{content.source}, {len(texts)} of {count} texts, seed {seed}"
+    return Dataset(Path(content.name).stem, texts, labels, source, digest)
 
 
-def _file(path: Path) -> _Found:
+def _file(path: Path) -> _Source:
     if path.is_dir():
         raise DatasetError(f"dataset {path}: is a directory; give {CHOICES}")
     if not path.exists():
@@ -149,7 +149,7 @@ def _file(path: Path) -> _Found:
     return _csv(path, text)
 
 
-def _json(path: Path, text: str) -> _Found:
+def _json(path: Path, text: str) -> _Source:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -174,7 +174,7 @@ def _json(path: Path, text: str) -> _Found:
             raise DatasetError(f'{path}: y_dict, key {key!r}: is {_kind(label)}; a label must be a string, as "FAKE"')
         if not label.strip():
             raise DatasetError(f"{path}: y_dict, key {key!r}: the label is empty; each text needs one")
-    return _Found(str(path), list(x.values()), [y[key] for key in x], f"peer's JSON {path.name}")
+    return _Source(str(path), list(x.values()), [y[key] for key in x], f"peer's JSON {path.name}")
 
 
 def _kind(value: Any) -> str:
@@ -185,7 +185,7 @@ def _kind(value: Any) -> str:
     return names[type(value)]
 
 
-def _csv(path: Path, text: str) -> _Found:
+def _csv(path: Path, text: str) -> _Source:
     # Kaggle's longest text has more than the module's 128 KiB; what is read already needs no limit.
     csv.field_size_limit(sys.maxsize)
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -215,10 +215,10 @@ def _csv(path: Path, text: str) -> _Found:
             labels.append(label)
     except csv.Error as error:
         raise DatasetError(f"{path}: line {rows.line_num} is not CSV: {error}; is the file whole?") from error
-    return _Found(str(path), texts, labels, f"CSV {path.name}, titles and texts")
+    return _Source(str(path), texts, labels, f"CSV {path.name}, titles and texts")
 
 
-def _bbc() -> _Found:
+def _bbc() -> _Source:
     """Return two classes of the BBC news of Greene and Cunningham (2006), as the package ships them: a file a text."""
     # Found, not imported: importing it prints, and reads its files in the order of the file system.
     package = importlib.util.find_spec(BBC_PACKAGE)
@@ -231,4 +231,4 @@ def _bbc() -> _Found:
     files = [(path, name) for name in BBC_CLASSES for path in sorted((folder / name).glob("*.txt"))]
     # One of the files has a pound sign that is not UTF-8; the package leaves it out too.
     texts = [path.read_text(encoding="utf-8", errors="ignore") for path, _ in files]
-    return _Found("bbc", texts, [name for _, name in files], f"BBC news, {' and '.join(BBC_CLASSES)}")
+    return _Source("bbc", texts, [name for _, name in files], f"BBC news, {' and '.join(BBC_CLASSES)}")

@@ -41,7 +41,7 @@ def _each(words: str) -> tuple[str, ...]:
     return tuple(words.split())
 
 
-# Difficulty (see above), found by trial: the tests hold the accuracy that comes of it.
+# Difficulty (see above), chosen by trial: the tests hold the accuracy that results.
 LEANING = 0.5
 LEAN = 4.0
 LEAN_FREE = 250
@@ -123,9 +123,9 @@ class Draws:
     def ranks(self, weights: Floats, count: int) -> Ints:
         """Return ``count`` indices of ``weights``, each as often as its weight says."""
         sums = np.cumsum(weights)
-        found: Ints = np.searchsorted(sums, self.uniform(count) * sums[-1], side="right")
+        ranks: Ints = np.searchsorted(sums, self.uniform(count) * sums[-1], side="right")
         # Rounding may lift a draw just below the last sum onto it.
-        return np.minimum(found, len(weights) - 1)
+        return np.minimum(ranks, len(weights) - 1)
 
 
 def generate(count: int, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -218,7 +218,7 @@ def _content(draws: Draws, owner: Ints, manners: Ints) -> Ints:
 
 
 def _origins(draws: Draws, owner: Ints) -> Ints:
-    """Return where each word was said first: here, or earlier in its text, whose words come back (Simon 1955)."""
+    """Return where each word occurs first: here, or earlier in its text, whose words come back (Simon 1955)."""
     position = np.arange(len(owner))
     start = np.searchsorted(owner, owner, side="left")
     again = draws.uniform(len(owner)) < REPEAT_SHARE

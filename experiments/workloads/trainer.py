@@ -32,7 +32,7 @@ class Trainer:
         self._process.communicate()
 
     def train(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Train with given parameters and score; the order and the answer are those of ``app.evaluate``.
+        """Train with the order's parameters and score; the order and the answer are those of ``app.evaluate``.
 
         Raises:
             WorkloadError: the process has ended.

@@ -182,8 +182,8 @@ def test_any_other_file_is_refused_in_one_line(content: bytes) -> None:
 
 
 def test_a_missing_file_is_said_with_what_could_be_given(tmp_path: Path) -> None:
-    said = refusal(tmp_path / "none.csv")
-    assert "there is no such file; give synthetic, bbc, or the path of" in said
+    message = refusal(tmp_path / "none.csv")
+    assert "there is no such file; give synthetic, bbc, or the path of" in message
 
 
 def test_a_directory_is_said_to_be_one(tmp_path: Path) -> None:
@@ -220,13 +220,13 @@ def test_json_of_another_shape_is_refused_with_the_right_one(tmp_path: Path, con
 
 
 def test_a_text_without_a_label_is_refused_by_its_key(tmp_path: Path) -> None:
-    said = refusal(tmp_path / "news.json", json.dumps(peer_json(x={"99": "text"})))
-    assert "1 keys of x_dict are not in y_dict, the first is '99'" in said
+    message = refusal(tmp_path / "news.json", json.dumps(peer_json(x={"99": "text"})))
+    assert "1 keys of x_dict are not in y_dict, the first is '99'" in message
 
 
 def test_a_label_without_a_text_is_refused_by_its_key(tmp_path: Path) -> None:
-    said = refusal(tmp_path / "news.json", json.dumps(peer_json(y={"99": "FAKE"})))
-    assert "1 keys of y_dict are not in x_dict, the first is '99'" in said
+    message = refusal(tmp_path / "news.json", json.dumps(peer_json(y={"99": "FAKE"})))
+    assert "1 keys of y_dict are not in x_dict, the first is '99'" in message
 
 
 @pytest.mark.parametrize(
@@ -262,14 +262,14 @@ def test_half_a_surrogate_pair_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_csv_without_the_columns_is_refused_by_their_names(tmp_path: Path, header: str, missing: str) -> None:
-    said = refusal(tmp_path / "news.csv", f"{header}\na,b,c\n")
-    assert "neither the peer's JSON nor a CSV with the columns title, text, label" in said
-    assert missing in said
+    message = refusal(tmp_path / "news.csv", f"{header}\na,b,c\n")
+    assert "neither the peer's JSON nor a CSV with the columns title, text, label" in message
+    assert missing in message
 
 
 def test_a_row_with_too_many_fields_is_refused_by_its_line(tmp_path: Path) -> None:
-    said = refusal(tmp_path / "news.csv", "title,text,label\na,b,FAKE\na,b, with a comma,REAL\n")
-    assert "the row that ends on line 3 has 4 fields instead of 3" in said
+    message = refusal(tmp_path / "news.csv", "title,text,label\na,b,FAKE\na,b, with a comma,REAL\n")
+    assert "the row that ends on line 3 has 4 fields instead of 3" in message
 
 
 def test_a_csv_that_was_cut_off_is_refused(tmp_path: Path) -> None:
@@ -286,8 +286,8 @@ def test_one_label_only_is_refused_by_its_name(tmp_path: Path) -> None:
 
 
 def test_a_label_of_too_few_texts_is_refused_with_their_number(tmp_path: Path) -> None:
-    said = refusal(tmp_path / "news.json", json.dumps(peer_json(y={"5": "SATIRE", "6": "SATIRE"})))
-    assert "only 2 of 24 texts are labelled 'SATIRE'" in said
+    message = refusal(tmp_path / "news.json", json.dumps(peer_json(y={"5": "SATIRE", "6": "SATIRE"})))
+    assert "only 2 of 24 texts are labelled 'SATIRE'" in message
 
 
 def test_too_few_texts_are_refused_with_their_number(tmp_path: Path) -> None:

@@ -41,11 +41,11 @@ def test_requests_are_under_way_together_and_their_replies_keep_their_order() ->
 
     with function(echo) as listening:
         bodies = [json.dumps({"number": number}).encode() for number in range(4)]
-        found = fire(listening.url, "edge.faasbed.local", bodies, congestion_control=AVAILABLE[0], timeout_s=20)
-        assert [json.loads(exchange.body) for exchange in found] == [0, 1, 2, 3]
+        exchanges = fire(listening.url, "edge.faasbed.local", bodies, congestion_control=AVAILABLE[0], timeout_s=20)
+        assert [json.loads(exchange.body) for exchange in exchanges] == [0, 1, 2, 3]
         assert {request.host for request in listening.requests} == {"edge.faasbed.local"}
-    first_end = min(exchange.last_byte_ns or 0 for exchange in found)
-    assert all((exchange.sent_ns or 0) < first_end for exchange in found)
+    first_end = min(exchange.last_byte_ns or 0 for exchange in exchanges)
+    assert all((exchange.sent_ns or 0) < first_end for exchange in exchanges)
 
 
 def test_the_stages_of_a_request_have_their_times() -> None:
@@ -104,8 +104,8 @@ def test_congestion_control_is_set_and_read_on_the_connection_itself(name: str) 
 
 def test_a_congestion_control_that_this_kernel_lacks_is_named() -> None:
     with function() as listening:
-        said = failure(listening.url, congestion_control="nosuch")
-    assert "this kernel has no TCP congestion control nosuch" in said
+        message = failure(listening.url, congestion_control="nosuch")
+    assert "this kernel has no TCP congestion control nosuch" in message
 
 
 def test_a_port_where_nobody_listens_is_a_sentence() -> None:
@@ -130,16 +130,16 @@ def test_a_peer_that_does_not_read_is_waited_for_no_longer_than_any_other(size: 
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        said = failure(f"http://127.0.0.1:{listener.getsockname()[1]}/", body=b"x" * size, timeout_s=0.3)
-    assert said == " did not answer in time"
+        message = failure(f"http://127.0.0.1:{listener.getsockname()[1]}/", body=b"x" * size, timeout_s=0.3)
+    assert message == " did not answer in time"
 
 
 def test_another_status_is_a_sentence_with_the_beginning_of_what_was_said() -> None:
     page = b"<html>\n  <p>no healthy\n  upstream</p>\n" + b"x" * 1000
     with function(lambda *_: Reply(page, status=503)) as listening:
-        said = failure(listening.url)
-    assert said.startswith(" answered 503: <html> <p>no healthy upstream</p> xxx")
-    assert len(said) < 300
+        message = failure(listening.url)
+    assert message.startswith(" answered 503: <html> <p>no healthy upstream</p> xxx")
+    assert len(message) < 300
 
 
 def test_a_connection_that_breaks_in_the_middle_of_a_reply_is_a_sentence() -> None:
@@ -152,9 +152,9 @@ def test_a_failure_of_one_request_leaves_the_others_alone() -> None:
         return Reply(b"busy", status=503) if number == 1 else answer(number, request)
 
     with function(respond) as listening:
-        found = send(listening.url, 3)
-    assert sorted(exchange.status or 0 for exchange in found) == [200, 200, 503]
-    assert sum(exchange.error is None for exchange in found) == 2
+        exchanges = send(listening.url, 3)
+    assert sorted(exchange.status or 0 for exchange in exchanges) == [200, 200, 503]
+    assert sum(exchange.error is None for exchange in exchanges) == 2
 
 
 def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,13 +62,13 @@ def pid_of(folder: Path) -> int:
 
 def session_of(leader: int) -> list[int]:
     """The processes that live in a session."""
-    found = []
+    processes = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
             state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
             if int(session) == leader and state != "Z":
-                found.append(int(entry.name))
-    return found
+                processes.append(int(entry.name))
+    return processes
 
 
 @contextmanager
@@ -90,12 +90,12 @@ def planned(folder: Path) -> Iterator[Function]:
 
 def check_complete(folder: Path) -> None:
     """Every repetition has one model, and it rests on one whole pair of requests of the same attempt."""
-    found = list(records.read(samples(folder)))
-    models = [one for one in found if isinstance(one, ModelRecord)]
+    recorded = list(records.read(samples(folder)))
+    models = [one for one in recorded if isinstance(one, ModelRecord)]
     assert [one.repetition for one in models] == list(range(REPETITIONS))
     for model in models:
         assert model.error is None
-        requests = [one for one in found if isinstance(one, RequestRecord) and one.repetition == model.repetition]
+        requests = [one for one in recorded if isinstance(one, RequestRecord) and one.repetition == model.repetition]
         assert [one.request for one in requests if one.attempt == model.attempt] == [0, 1]
 
 

@@ -120,9 +120,9 @@ def test_no_single_word_tells_the_labels_apart(corpus: Corpus) -> None:
 
 def test_words_are_spread_over_texts_as_in_real_news(corpus: Corpus, news: Path) -> None:
     def figures(texts: Sequence[str]) -> dict[str, float]:
-        said = [tokens(text) for text in texts]
-        everywhere = Counter(word for words in said for word in words)
-        seen_in = Counter(word for words in said for word in set(words))
+        words_by_text = [tokens(text) for text in texts]
+        everywhere = Counter(word for words in words_by_text for word in words)
+        seen_in = Counter(word for words in words_by_text for word in set(words))
         total = sum(everywhere.values())
         alone = [word for word, count in seen_in.items() if count == 1]
         return {
