@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from itertools import permutations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from trial_nodes import PAPER, inventory, only, paper
 
+from experiments import platforms
 from experiments.errors import SpecError
 from experiments.placement import Placement, place
 from experiments.platforms.platform import FIRST_PORT
 from experiments.spec import Experiment, LinkSpec
 from nodes.errors import InventoryError
 from nodes.inventory import Inventory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from experiments.platforms.platform import Platform
 
 
 def with_links(*links: dict[str, Any], name: str = "edge") -> Experiment:
@@ -204,3 +210,19 @@ def test_a_scenario_may_name_the_module_that_is_served() -> None:
     (service,) = place(experiment.model_copy(update={"scenarios": (served,)}), inventory()).services.values()
     assert service.variables()["module"] == "app.words"
     assert "module" not in place(experiment, inventory()).services["edge"].variables()
+
+
+@pytest.mark.parametrize("platform", platforms.PLATFORMS, ids=lambda platform: platform.name)
+def test_each_platform_has_its_tasks_and_a_playbook_where_it_is_made(platform: Platform, root: Path) -> None:
+    assert (root / "roles" / "function" / "tasks" / platform.name / "deploy.yml").is_file()
+    assert (root / "roles" / "function" / "vars" / f"{platform.name}.yml").is_file()
+    assert (root / "playbooks" / "platforms" / f"{platform.name}.yml").is_file() == platform.is_made
+
+
+@pytest.mark.parametrize("platform", platforms.PLATFORMS, ids=lambda platform: platform.name)
+def test_a_platform_is_named_in_its_own_module_only(platform: Platform, root: Path) -> None:
+    modules = [path for package in ("experiments", "nodes", "collect") for path in (root / package).rglob("*.py")]
+    named = [path for path in modules if f'"{platform.name}"' in path.read_text(encoding="utf-8")]
+    assert named == [root / "experiments" / "platforms" / f"{platform.name}.py"]
+    for playbook in (root / "playbooks").glob("*.yml"):
+        assert f"== '{platform.name}'" not in playbook.read_text(encoding="utf-8")

@@ -117,7 +117,9 @@ def test_a_cluster_that_kubeconfig_names_is_used_as_it_is(
     (tmp_path / "kubectl").symlink_to(binary())
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("K3S_DATA_DIR", str(tmp_path / "data"))
-    done = knative.lab.playbook("playbooks/platform.yml", "-e", f"kubeconfig={knative.kubeconfig}")
+    done = knative.lab.playbook(
+        "playbooks/platform.yml", "-e", "function_platform=knative", "-e", f"kubeconfig={knative.kubeconfig}"
+    )
     assert changed(done) == NOTHING
     assert "roles/k3s/tasks" not in done.stdout
     assert "roles/knative/tasks/ready.yml" in done.stdout
