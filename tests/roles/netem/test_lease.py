@@ -64,14 +64,15 @@ def test_links_that_nobody_renews_clear_themselves_and_the_node_is_as_it_was(wir
 
 
 def test_links_that_are_renewed_stay(wires: Wires):
-    apply(wires, 3)
+    started = time.monotonic()
+    apply(wires, 600)
+    wires.links("a", "renewed")
+    apply(wires, max(4, 4 * (time.monotonic() - started)))  # as busy as this machine is, a renewal comes in time
     shaped, watcher = wires.tc("a"), watchers(wires)
-    for _ in range(5):
-        started = time.monotonic()
+    first_s = json.loads((wires.folder / "a" / "data0.lease").read_text())["until_s"]
+    while time.clock_gettime(time.CLOCK_BOOTTIME) < first_s + 1:
         assert wires.links("a", "renewed")["drift"] is None
-        lease = json.loads((wires.folder / "a" / "data0.lease").read_text())
-        wait_for(lambda: time.monotonic() > started + 1)  # noqa: B023
-    assert time.clock_gettime(time.CLOCK_BOOTTIME) < lease["until_s"]
+        time.sleep(1)
     assert wires.tc("a") == shaped
     assert watchers(wires) == watcher
 
