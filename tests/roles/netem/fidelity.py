@@ -135,9 +135,9 @@ def stream(wires: Wires, seconds: float) -> dict[str, float]:
     assert taker.stdout is not None
     assert taker.stdout.readline() == "listening\n"
     wires.run("a", sys.executable, "-c", GIVE, wires.address("b"), str(seconds))
-    said, _ = taker.communicate(timeout=120)
-    found: dict[str, float] = json.loads(said)
-    return found
+    output, _ = taker.communicate(timeout=120)
+    rates: dict[str, float] = json.loads(output)
+    return rates
 
 
 def busy_seconds() -> float:
@@ -167,7 +167,7 @@ def fidelity(wires: Wires, backend: str, seconds: float) -> list[dict[str, Any]]
     bare = stream(wires, seconds)
     bare_per_gbit = (busy_seconds() - before) / bare["mbit"] * 1000
     for delay_ms, jitter_ms, loss_percent in SHAPES:
-        found = delays(wires, backend, delay_ms, jitter_ms, loss_percent)
+        measured = delays(wires, backend, delay_ms, jitter_ms, loss_percent)
         busy = delays(wires, backend, delay_ms, jitter_ms, loss_percent, BUSY_MBIT)
         wires.links("a", "present", [link("a", "b", delay_ms, jitter_ms)], backend=backend)
         spent = emulator_seconds if backend == "emulator" else lambda _: busy_seconds()
@@ -178,8 +178,8 @@ def fidelity(wires: Wires, backend: str, seconds: float) -> list[dict[str, Any]]
         rows.append(
             {
                 "backend": backend, "delay_ms": delay_ms, "jitter_ms": jitter_ms, "loss_percent": loss_percent,
-                "alone_ms": alone, "mean_ms": statistics.fmean(found) - alone, "median_ms": statistics.median(found) - alone,
-                "sigma_ms": statistics.stdev(found), "frames": FRAMES, "lost": FRAMES - len(found),
+                "alone_ms": alone, "mean_ms": statistics.fmean(measured) - alone, "median_ms": statistics.median(measured) - alone,
+                "sigma_ms": statistics.stdev(measured), "frames": FRAMES, "lost": FRAMES - len(measured),
                 "busy_mean_ms": statistics.fmean(busy) - alone_busy, "busy_sigma_ms": statistics.stdev(busy),
                 "busy_median_ms": statistics.median(busy) - alone_busy,
                 "top_mbit_per_s": most, "bare_top_mbit_per_s": bare_top,
@@ -194,12 +194,12 @@ def fidelity(wires: Wires, backend: str, seconds: float) -> list[dict[str, Any]]
 def wide(wires: Wires, backend: str) -> dict[str, list[float]]:
     """Return the delays of each distribution, less what the path takes by itself."""
     alone = clear_ms(wires)
-    found = {
+    by_distribution = {
         name: [one - alone for one in delays(wires, backend, *values, 0, distribution=name)]
         for name, values in WIDE_MS.items()
     }
     wires.links("a", "absent")
-    return found
+    return by_distribution
 
 
 def classification(wires: Wires, backend: str) -> list[dict[str, float]]:

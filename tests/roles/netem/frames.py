@@ -103,5 +103,5 @@ def send(
     wires.run(
         source, sys.executable, "-c", SEND, wires.address(target), str(count), str(interval_ms / 1000), str(beside)
     )
-    said, _ = receiver.communicate(timeout=60)
-    return [Frame(number, delay_ns / 1e6, whole) for number, delay_ns, whole in json.loads(said)]
+    output, _ = receiver.communicate(timeout=60)
+    return [Frame(number, delay_ns / 1e6, whole) for number, delay_ns, whole in json.loads(output)]

@@ -69,8 +69,8 @@ def upload(wires: Wires, source: str, address: str, target: str, size: int) -> t
     assert receiver.stdout is not None
     assert receiver.stdout.readline() == "listening\n"
     wires.run(source, sys.executable, "-c", SEND, address, str(size))
-    said, _ = receiver.communicate(timeout=60)
-    digest, rate_mbit = said.split()
+    output, _ = receiver.communicate(timeout=60)
+    digest, rate_mbit = output.split()
     return digest, float(rate_mbit)
 
 

@@ -20,7 +20,7 @@ def emulated(wires: Wires, addresses: dict[str, Any]) -> list[dict[str, Any]]:
     return wires.verdicts(LINKS, addresses=addresses)
 
 
-def found(entries: list[dict[str, Any]]) -> list[tuple[str, int]]:
+def shaped(entries: list[dict[str, Any]]) -> list[tuple[str, int]]:
     """Return source and family of the entries whose link is there, on a machine however busy."""
     return [
         (one["link"]["source"], one["family"])
@@ -60,7 +60,7 @@ def test_addresses_that_cannot_be_are_refused_in_words(given: dict[str, Any], wo
 @pytest.mark.lab
 def test_links_of_nodes_with_ipv6_only_are_what_was_asked_for(wires: Wires):
     entries = emulated(wires, wires.addresses("IPv6"))
-    assert found(entries) == [("a", 6), ("b", 6)]
+    assert shaped(entries) == [("a", 6), ("b", 6)]
     assert entries[0]["sentence"].startswith("a -> b by IPv6: 5 ms ± 1 ms, 0 % loss: measured ")
     assert wires.verdicts([link("a", "b", 0)], probes=200)[0]["delay"]["median_ms"] < 1, "IPv4 is not theirs"
 
@@ -69,11 +69,11 @@ def test_links_of_nodes_with_ipv6_only_are_what_was_asked_for(wires: Wires):
 def test_links_of_nodes_with_both_kinds_of_address_are_judged_by_each(wires: Wires):
     addresses = wires.addresses("both")
     entries = emulated(wires, addresses)
-    assert found(entries) == [("a", 4), ("a", 6), ("b", 4), ("b", 6)]
+    assert shaped(entries) == [("a", 4), ("a", 6), ("b", 4), ("b", 6)]
     by_ipv6 = "filter del dev data0 egress protocol ipv6 pref 64003"
     wires.run("a", "tc", *by_ipv6.split())
     entries = wires.verdicts(LINKS, addresses=addresses)
-    assert found(entries) == [("a", 4), ("b", 4), ("b", 6)]
+    assert shaped(entries) == [("a", 4), ("b", 4), ("b", 6)]
     assert not entries[1]["ok"]
     assert entries[1]["problems"][0].startswith("delay 0.")
     assert wires.run("a", "ip", "netns", "pids", f"{wires.prefix}-b").count("\n") == 1, "only the link's emulator stays"

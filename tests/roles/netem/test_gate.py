@@ -92,12 +92,12 @@ def test_the_loss_interval_is_scipys_exact_one(lost: int, sent: int):
 
 def test_the_mean_and_sigma_and_their_intervals_are_scipys():
     delays = probes(15, 3, 1000)
-    found = estimates.estimate(delays)
+    ours = estimates.estimate(delays)
     theirs = stats.norm.interval(0.95, stats.tmean(delays), stats.sem(delays))
-    assert (found.mean_low_ms, found.mean_high_ms) == pytest.approx(theirs, rel=1e-6)
+    assert (ours.mean_low_ms, ours.mean_high_ms) == pytest.approx(theirs, rel=1e-6)
     low, high = (math.sqrt(999 * stats.tvar(delays) / stats.chi2.ppf(q, 999)) for q in (0.975, 0.025))
-    assert (found.sigma_low_ms, found.sigma_high_ms) == pytest.approx((low, high), rel=0.01)
-    assert found.quartile_sigma_ms == pytest.approx(stats.iqr(delays) / (2 * stats.norm.ppf(0.75)), rel=0.01)
+    assert (ours.sigma_low_ms, ours.sigma_high_ms) == pytest.approx((low, high), rel=0.01)
+    assert ours.quartile_sigma_ms == pytest.approx(stats.iqr(delays) / (2 * stats.norm.ppf(0.75)), rel=0.01)
 
 
 def test_the_errors_of_median_and_quartile_sigma_are_those_of_their_sampling():
@@ -210,8 +210,10 @@ def test_bursts_that_are_right_pass_where_single_losses_would_be_refused(values:
 def test_a_verdict_says_what_was_asked_for_in_the_links_own_words():
     assert str(verdict(EDGE, probes(1.25, 0.25))).startswith("bs -> edge-1: 1.25 ms ± 0.25 ms, 0.02 % loss: measured")
     bursts = but(EDGE, loss_percent=0, gilbert_elliott={"enter_percent": 1, "leave_percent": 9})
-    said = str(verdict(but(bursts, distribution="pareto"), probes(1.25, 0.25)))
-    assert said.startswith("bs -> edge-1: 1.25 ms ± 0.25 ms pareto, 10 % loss (Gilbert-Elliott 1/9/100/0 %): measured")
+    sentence = str(verdict(but(bursts, distribution="pareto"), probes(1.25, 0.25)))
+    assert sentence.startswith(
+        "bs -> edge-1: 1.25 ms ± 0.25 ms pareto, 10 % loss (Gilbert-Elliott 1/9/100/0 %): measured"
+    )
 
 
 @pytest.mark.parametrize(("lost", "side"), [(0, "few"), (160, "many")])
@@ -231,11 +233,11 @@ def test_a_link_of_another_distribution_is_held_against_its_own_quartiles(distri
     assert not verdict(link, probes(15, 3)).ok
 
 
-@pytest.mark.parametrize(("found", "ok"), [(47, True), (0, False), (120, False)])
-def test_frames_that_come_twice_are_as_many_as_asked(found: int, ok: bool):
-    entry = verdict(but(EDGE, duplicate_percent=5), probes(1.25, 0.25), forward_duplicated=found)
+@pytest.mark.parametrize(("duplicated", "ok"), [(47, True), (0, False), (120, False)])
+def test_frames_that_come_twice_are_as_many_as_asked(duplicated: int, ok: bool):
+    entry = verdict(but(EDGE, duplicate_percent=5), probes(1.25, 0.25), forward_duplicated=duplicated)
     assert entry.ok is ok
-    assert ok or f"{found} of 1000 probes arrived twice" in entry.problems[0]
+    assert ok or f"{duplicated} of 1000 probes arrived twice" in entry.problems[0]
 
 
 def test_damaged_probes_count_as_lost_and_are_expected_to_be():
@@ -260,10 +262,10 @@ def test_damaged_probes_count_as_lost_and_are_expected_to_be():
     ],
 )
 def test_an_emulator_that_starved_while_it_was_measured_says_so(after: dict[str, int], words: list[str]):
-    said = gate.starved({"out": 100, "late": 0, "overrun": 0}, after)
-    assert len(said) == len(words)
-    assert all(word in one for word, one in zip(words, said, strict=True))
-    entry = verdict(EDGE, probes(1.25, 0.25), starved=said)
+    reasons = gate.starved({"out": 100, "late": 0, "overrun": 0}, after)
+    assert len(reasons) == len(words)
+    assert all(word in one for word, one in zip(words, reasons, strict=True))
+    entry = verdict(EDGE, probes(1.25, 0.25), starved=reasons)
     assert (entry.ok, entry.disturbed) == (not words, bool(words))
 
 
@@ -273,8 +275,8 @@ def test_the_round_trip_is_told_where_one_way_is_what_is_judged_too():
     assert delays.round_trip.mean_ms == pytest.approx(2 * delays_of(entry).delay.mean_ms)
     assert delays_of(entry).round_trip.mean_low_ms == pytest.approx(2 * delays_of(entry).delay.mean_low_ms)
     assert delays_of(entry).round_trip.mean_high_ms == pytest.approx(2 * delays_of(entry).delay.mean_high_ms)
-    said = f", round trip {2 * delays.delay.mean_ms:.3f} ± {2 * delays.delay.sigma_ms:.3f} ms, lost 0 of 1000"
-    assert said in str(entry)
+    sentence = f", round trip {2 * delays.delay.mean_ms:.3f} ± {2 * delays.delay.sigma_ms:.3f} ms, lost 0 of 1000"
+    assert sentence in str(entry)
 
 
 def test_a_dead_link_is_off_and_its_entry_has_every_key_of_a_living_ones():
@@ -350,8 +352,8 @@ def test_between_coarse_machines_right_links_pass_wrong_ones_fail_and_the_verdic
         assert not gate.judge(link, back, without, clear).ok
     assert refused <= 2
     assert delays_of(entry).gate.late_ms > 0.5
-    said = f"gate wider for this machine: timers + {delays_of(entry).gate.late_ms:.3f}, path ± {delays_of(entry).gate.median_ms:.3f}"
-    assert said in str(entry)
+    sentence = f"gate wider for this machine: timers + {delays_of(entry).gate.late_ms:.3f}, path ± {delays_of(entry).gate.median_ms:.3f}"
+    assert sentence in str(entry)
 
 
 def test_a_path_that_wavers_too_much_to_tell_anything_fails_by_that_name():
@@ -416,6 +418,6 @@ def test_the_pictures_target_is_the_distribution_of_right_delays(distribution: s
 
 def test_the_pictures_target_of_a_link_that_keeps_order_is_what_order_costs():
     ordered = but(CLOUD, reorder=False)
-    found = gate.drawn([ordered], 0, 0, 2)
+    drawn = gate.drawn([ordered], 0, 0, 2)
     expected = ordered.delay.expectation(1000, 2)
-    assert float(np.median(found)) == pytest.approx(expected.median_ms, abs=2 * expected.median_half_ms)
+    assert float(np.median(drawn)) == pytest.approx(expected.median_ms, abs=2 * expected.median_half_ms)

@@ -1,4 +1,4 @@
-"""The dead man's switch: links that nobody renews clear themselves, and leave the node as it was found."""
+"""The dead man's switch: links that nobody renews clear themselves, and leave the node as it was."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PATIENCE_S = 20
 
 def wait_for(what: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + PATIENCE_S
-    while not (found := what()):
+    while not (outcome := what()):
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
-    return found
+    return outcome
 
 
 def processes(wires: Wires) -> list[int]:
@@ -35,11 +35,11 @@ def processes(wires: Wires) -> list[int]:
 
 
 def watchers(wires: Wires) -> list[int]:
-    found = []
+    pids = []
     for pid in processes(wires):
         with suppress(OSError):  # it ended while we looked
-            found += [pid] if b"netem.lease" in Path(f"/proc/{pid}/cmdline").read_bytes() else []
-    return found
+            pids += [pid] if b"netem.lease" in Path(f"/proc/{pid}/cmdline").read_bytes() else []
+    return pids
 
 
 def apply(wires: Wires, lease_s: float) -> dict[str, Any]:
@@ -122,5 +122,5 @@ def test_the_watcher_needs_nothing_of_the_controller(wires: Wires):
     assert {"link.py", "lease.py", "shaping.py", "kernel.py", "__init__.py"} <= names
     assert "basic.py" not in names
     script = "import ansible.module_utils.netem.lease as lease; print(lease.__file__)"
-    said = wires.run("a", "env", f"PYTHONPATH={code}", "/usr/bin/python3", "-B", "-c", script)
-    assert said.startswith(str(code))
+    output = wires.run("a", "env", f"PYTHONPATH={code}", "/usr/bin/python3", "-B", "-c", script)
+    assert output.startswith(str(code))

@@ -14,9 +14,9 @@ ADDRESSES = {"a": ["192.0.2.1"], "b": ["192.0.2.2", "2001:db8::2"], "c": ["192.0
 
 
 def routed(*routes: tuple[str, str]) -> list[str]:
-    found = with_routed(ADDRESSES, ["b"], routes)
-    assert {host: found[host] for host in ("a", "c")} == {host: ADDRESSES[host] for host in ("a", "c")}
-    return found["b"][2:]
+    extended = with_routed(ADDRESSES, ["b"], routes)
+    assert {host: extended[host] for host in ("a", "c")} == {host: ADDRESSES[host] for host in ("a", "c")}
+    return extended["b"][2:]
 
 
 def test_ranges_by_way_of_a_target_are_its_own_by_either_family():

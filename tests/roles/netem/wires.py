@@ -94,8 +94,8 @@ class Wires:
         """Run a module of the role on a node, perhaps by way of another program (wrapped), and return its result."""
         check, wrapped = options.pop("check", False), options.pop("wrapped", ())
         arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {**options, "node": node, "_ansible_check_mode": check}})
-        said = call(*self.inside(node, *wrapped, sys.executable, "-c", RUN_MODULE, name, arguments), check=False)
-        result: dict[str, Any] = json.loads(said)
+        output = call(*self.inside(node, *wrapped, sys.executable, "-c", RUN_MODULE, name, arguments), check=False)
+        result: dict[str, Any] = json.loads(output)
         if result.get("failed"):
             raise ModuleFailedError(result["msg"])
         return result
