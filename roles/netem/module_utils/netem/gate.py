@@ -139,7 +139,7 @@ def _judge_delays(
             round_trip=estimate(probes.round_trips_ms),
             expected=Level(expected.median_ms, expected.sigma_ms),
             gate=coarse,
-            histogram=histogram(delays_ms, drawn(links, path_ms, noise_ms, probes.interval_ms)),
+            histogram=lambda: histogram(delays_ms, drawn(links, path_ms, noise_ms, probes.interval_ms)),
         ),
         disturbed=bool(machine or (problems and robbed)),
         stalled=stalled,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .delay import by_timers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .estimates import Coarseness, Estimate, Histogram
     from .link import Link
 
@@ -81,14 +83,14 @@ class Delays:
         round_trip: there and back.
         expected: what link and path together should give.
         gate: by how much the gate is wider on this machine.
-        histogram: of what is judged.
+        histogram: returns that of what is judged; drawn for the report only, because it costs more than all the rest.
     """
 
     delay: Estimate
     round_trip: Estimate
     expected: Level
     gate: Coarseness
-    histogram: Histogram
+    histogram: Callable[[], Histogram] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,11 @@ class Verdict:
 
     def entry(self) -> dict[str, Any]:
         """Return the verdict as the report has it, in JSON's types; `delay` to `histogram` are null where it is not known."""
-        parts = dict.fromkeys(("delay", "round_trip", "expected", "gate", "histogram"))
-        entry = asdict(replace(self, delays=None)) | (asdict(self.delays) if self.delays else parts)
+        entry = asdict(replace(self, delays=None))
         del entry["delays"], entry["one_way"]
+        entry |= dict.fromkeys(("delay", "round_trip", "expected", "gate", "histogram"))
+        if self.delays is not None:
+            entry |= asdict(self.delays) | {"histogram": asdict(self.delays.histogram())}
         return entry | {
             "link": {**self.link.entry(), "shape": self.link.shape},
             "clock": "shared" if self.one_way else "round-trip",
