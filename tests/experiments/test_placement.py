@@ -199,8 +199,8 @@ def test_replicas_that_scale_to_zero_are_left_idle_until_they_have_ended() -> No
 
 
 def test_a_platform_that_is_not_there_is_answered_with_those_that_are() -> None:
-    with pytest.raises(SpecError, match="unknown function_platform 'openfaas'; expected one of process, knative"):
-        place(paper(), on("openfaas"))
+    with pytest.raises(SpecError, match="unknown function_platform 'nosuch'; expected one of process, knative"):
+        place(paper(), on("nosuch"))
 
 
 def test_a_scenario_may_name_the_module_that_is_served() -> None:
