@@ -11,7 +11,8 @@ from ansible.module_utils.netem.baseline import Baseline
 from ansible.module_utils.netem.filters import TCP, UDP, Port
 from ansible.module_utils.netem.lease import Lease, alone
 from ansible.module_utils.netem.link import LinkError, read_links
-from ansible.module_utils.netem.shaping import Outcome, Shaping, check_node
+from ansible.module_utils.netem.requirements import check_node
+from ansible.module_utils.netem.shaping import Outcome, Shaping
 from ansible.module_utils.netem.tc import routes
 from ansible.module_utils.node.errors import NodeError
 
