@@ -91,7 +91,9 @@ def test_a_path_is_as_good_as_a_name(tmp_path: Path) -> None:
     loss=st.floats(0, 100),
     rate=st.none() | st.floats(0.001, 1e5),
     between=st.just("all") | st.tuples(st.text(max_size=5), st.text(max_size=5)),
-    options=st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text(max_size=5)),
+    options=st.fixed_dictionaries(
+        {}, optional={"folds": st.integers(2, 10), "seed": st.integers(0, 2**31), "test_size": st.floats(0.1, 0.9)}
+    ),
 )
 def test_what_a_run_writes_down_is_what_it_reads_again(
     tmp_path_factory: pytest.TempPathFactory,
