@@ -15,7 +15,7 @@ from ansible.module_utils.netem.chain import Chain, correlated
 from ansible.module_utils.netem.delay import Delay
 from ansible.module_utils.netem.link import Link
 from ansible.module_utils.netem.measurement import Measurement, Probes
-from ansible.module_utils.netem.tables import SCALE, table
+from ansible.module_utils.netem.tables import DISTRIBUTIONS, SCALE, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -231,6 +231,17 @@ def test_a_link_of_another_distribution_is_held_against_its_own_quartiles(distri
     assert verdict(link, right).ok, verdict(link, right).problems
     assert not verdict(but(CLOUD, loss_percent=0), right).ok, "no normal delay looks like this"
     assert not verdict(link, probes(15, 3)).ok
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+@pytest.mark.parametrize("seed", range(2))
+def test_what_a_right_link_may_draw_is_no_stall(distribution: str, seed: int):
+    draw, offsets = random.Random(seed), table(distribution)
+    link = but(CLOUD, delay_ms=60, jitter_ms=15, distribution=distribution, loss_percent=0)
+    right = [60 + 15 * draw.choice(offsets) / SCALE + 0.03 for _ in range(1000)]
+    assert verdict(link, right).probes.stalled == 0
+    late = [delay + (80 if number % 20 == 0 else 0) for number, delay in enumerate(right)]
+    assert verdict(link, late).probes.stalled
 
 
 @pytest.mark.parametrize(("duplicated", "ok"), [(47, True), (0, False), (120, False)])

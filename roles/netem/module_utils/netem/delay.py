@@ -26,10 +26,11 @@ DRAWS = 20_000  # for a picture's target
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a link's probes should show: median and sigma, and how far a right link's own draws stray (95 %)."""
+    """What a link's probes should show: median, sigma, latest, and how far a right link's own draws stray (95 %)."""
 
     median_ms: float
     sigma_ms: float
+    latest_ms: float
     median_half_ms: float
     sigma_half_ms: float
 
@@ -72,6 +73,11 @@ class Delay(Property):
         Both backends draw from it, and the gate expects it.
         """
         return table(self.distribution) if self.jitter_ms else ()
+
+    @property
+    def latest_ms(self) -> float:
+        """The longest delay that can be drawn; where order is kept none is longer, either."""
+        return self.delay_ms + self.jitter_ms * max(self.offsets, default=0) / SCALE
 
     def words(self) -> str:
         if not self.jitter_ms:
@@ -155,7 +161,7 @@ class Delay(Property):
             in_order_ms: milliseconds between two of them, where the link keeps their order; else None.
         """
         if not self.offsets:
-            return Expectation(self.delay_ms, 0.0, 0.0, 0.0)
+            return Expectation(self.delay_ms, 0.0, self.latest_ms, 0.0, 0.0)
         if in_order_ms is None:
             return self._independent(probes)
         return self._in_order(probes, in_order_ms)
@@ -173,6 +179,7 @@ class Delay(Property):
         return Expectation(
             self.delay_ms + self.jitter_ms * middle,
             self.jitter_ms * (high - low) / QUARTILES_PER_SIGMA,
+            self.latest_ms,
             centre / 2 * error_ms,
             spread * error_ms,
         )
@@ -196,6 +203,7 @@ class Delay(Property):
         return Expectation(
             statistics.fmean(medians),
             statistics.fmean(sigmas),
+            self.latest_ms,
             Z95 * statistics.stdev(medians),
             Z95 * statistics.stdev(sigmas),
         )

@@ -134,9 +134,12 @@ def coarseness(
     )
 
 
-def stalls(delays_ms: Sequence[float], median_ms: float, sigma_ms: float) -> int:
-    """Return how many probes arrived far too late for delays of this median and sigma."""
-    limit_ms = median_ms + STALL_FLOOR_MS + STALL_SIGMAS * sigma_ms
+def stalls(delays_ms: Sequence[float], median_ms: float, sigma_ms: float, latest_ms: float = -math.inf) -> int:
+    """Return how many probes arrived far too late for delays of this median and sigma, of which one can be the latest.
+
+    The latest counts where a distribution has more in its tail than sigma tells: of a pareto, 2.5 % are beyond 6 sigma.
+    """
+    limit_ms = max(median_ms + STALL_SIGMAS * sigma_ms, latest_ms) + STALL_FLOOR_MS
     return sum(delay > limit_ms for delay in delays_ms)
 
 

@@ -29,6 +29,7 @@ from .delay import Expectation, draws
 from .estimates import (
     ENOUGH,
     LOSS_CONFIDENCE,
+    STALL_SIGMAS,
     Coarseness,
     coarseness,
     detectable_loss,
@@ -122,7 +123,7 @@ def _judge_delays(
     coarse = _coarseness(measured, path, len(links), expected)
     delays = Delays(estimate(delays_ms), expected, coarse, noise_ms)
     observation = Observation(**{**vars(counts), "delays": delays})
-    stalled = stalls(delays_ms, expected.median_ms, expected.sigma_ms)
+    stalled = stalls(delays_ms, expected.median_ms, expected.sigma_ms, expected.latest_ms)
     problems = _problems(link, observation)
     machine = [*_unresolved(link, observation), *(measured.starved or ())]
     # Where all are late, the delay is wrong and has been named; where some are, it is the machine.
@@ -221,6 +222,7 @@ def _expected(links: Sequence[Link], path_ms: float, noise_ms: float, probes: Pr
     return Expectation(
         path_ms + sum(part.median_ms for part in parts),
         math.hypot(noise_ms, *(part.sigma_ms for part in parts)),
+        path_ms + STALL_SIGMAS * noise_ms + sum(part.latest_ms for part in parts),
         math.hypot(*(part.median_half_ms for part in parts)),
         math.hypot(*(part.sigma_half_ms for part in parts)),
     )
