@@ -1,27 +1,16 @@
-"""The role's own module code, and nodes to run it on."""
+"""Nodes to run the role's own module code on."""
 
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import ansible.module_utils
 import pytest
-from testbed import lab
+from wires import Wires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-__all__ = ["lab", "wires"]
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-# Where Ansible puts a role's module_utils when it sends a module to a node.
-ansible.module_utils.__path__.append(str(HERE.parents[2] / "roles" / "netem" / "module_utils"))
-
-from wires import Wires  # noqa: E402
+    from pathlib import Path
 
 
 @pytest.fixture
