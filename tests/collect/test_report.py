@@ -234,7 +234,7 @@ def test_every_figure_is_a_file_of_its_own_whatever_the_records_call_their_scena
     folder = write_run(tmp_path / "results", all_records(("edge", "cloud", hostile), 6))
     assert main(["report", RUN, "--results", str(tmp_path / "results")]) == 0
     pictures = {path.stem for path in (folder / "figures").glob("*.svg")}
-    assert pictures == {"fig5a", "fig5b", "links", "phases", "ratio-edge", "ratio-------a--frac-"}
+    assert {name for name in pictures if name.startswith("ratio")} == {"ratio-edge", "ratio-------a--frac-"}
     assert {path.parent for path in tmp_path.rglob("*.svg")} == {folder / "figures"}
     text = (folder / "report.html").read_text()
     assert text.count("<figure") == len(pictures)
