@@ -9,48 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import platforms
 from experiments.errors import SpecError
+from experiments.service import Service
 
 if TYPE_CHECKING:
     from experiments.platforms.platform import Platform
     from experiments.spec import Experiment, LinkSpec, Scenario
     from nodes.inventory import Inventory
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A scenario's function as deployed: one replica on each of ``nodes``, reached through ``gateway``.
-
-    ``host`` is the Host header of its requests.
-    """
-
-    name: str
-    nodes: tuple[str, ...]
-    gateway: str
-    gateway_address: str
-    gateway_port: int
-    host: str
-    congestion_control: str
-    timeout_s: float
-    scale_to_zero: bool = False
-    module: str | None = None
-
-    @property
-    def url(self) -> str:
-        """Where the base station sends its requests."""
-        return f"http://{self.gateway_address}:{self.gateway_port}/"
-
-    def variables(self) -> dict[str, Any]:
-        """Return the entry of roles/function's ``function_services``."""
-        return {
-            "name": self.name,
-            "nodes": list(self.nodes),
-            "gateway": self.gateway,
-            "port": self.gateway_port,
-            "congestion_control": self.congestion_control,
-            "timeout_s": self.timeout_s,
-            **({"scale_to_zero": True} if self.scale_to_zero else {}),
-            **({"module": self.module} if self.module else {}),
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from experiments.platforms.platform import FIRST_PORT, Platform
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from experiments.placement import Service
+    from experiments.service import Service
 
 
 class Knative(Platform):

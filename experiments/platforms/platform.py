@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from experiments.placement import Service
+    from experiments.service import Service
 
 # The first port on which services listen, on the data network only.
 FIRST_PORT = 31080
