@@ -203,7 +203,8 @@ def test_a_body_over_the_limit_is_refused_while_it_streams_in():
 def test_a_length_over_the_limit_is_refused_before_a_byte_is_sent():
     with Replica(max_body_bytes=MIB) as replica, connect(replica) as connection:
         connection.sendall(head(2 * MIB, "Expect: 100-continue"))
-        assert connection.recv(17) == b"HTTP/1.1 413 Requ"[:17]
+        # The reason phrase is the Python version's own.
+        assert connection.recv(13) == b"HTTP/1.1 413 "
 
 
 def test_what_is_no_http_is_refused_in_one_sentence():
