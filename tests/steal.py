@@ -1,0 +1,23 @@
+"""Failures that say nothing of the project: links that a machine refused because its hypervisor took its CPU time."""
+
+from __future__ import annotations
+
+import re
+
+# What the gate says of a link on such a machine, and how much CPU steal it takes: with less, who is late is at fault.
+LATE = r"its emulator delayed \d+ of \d+ frames .{,60}it gets too little CPU time"
+STALLED = r"\d+ of \d+ probes arrived far too late: the machine or the emulator stalls"
+STEAL = re.compile(rf"(?:{LATE}|{STALLED}) \(([\d.]+) % CPU steal on this machine\)")
+STEAL_MIN_PERCENT = 4.0
+
+
+def disturbed(failure: str) -> str | None:
+    """Return why a failure is the machine's, or None: all links that it tells of as refused were refused for CPU steal.
+
+    Verification has measured each of them again and again before, for as long as its patience lasts.
+    """
+    stolen_percent = [float(share) for share in STEAL.findall(failure)]
+    others = re.search(rf"\bOFF: (?!{LATE}|{STALLED})", failure)
+    if not stolen_percent or max(stolen_percent) < STEAL_MIN_PERCENT or others:
+        return None
+    return f"{max(stolen_percent):.2g} % CPU steal on this machine: its links cannot be judged while that lasts"
