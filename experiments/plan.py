@@ -22,7 +22,8 @@ def draw(experiment: Experiment, placement: Placement, *, run: str, texts: int, 
     """Return the plan that the driver reads.
 
     The splits are the same for every scenario, so repetitions pair up; a scenario's shares cut them. The order is: the
-    warm-ups of each scenario first, then blocks, shuffled so that within each round every scenario comes once.
+    warm-ups of each scenario first, then rounds, in each of which every scenario has one block, in drawn order. A block
+    is one repetition unless the experiment sets more.
 
     Args:
         experiment: the scenarios and their repetitions.

@@ -63,17 +63,18 @@ class Scenario(Model):
 
 
 class Experiment(Model):
-    """Scenarios and how often each is measured: ``repetitions`` times, in shuffled blocks of ``block_repetitions``."""
+    """Scenarios and how often each is measured: ``repetitions`` times, taking turns."""
 
     name: Name = Field(description="Names the experiment; the file's name unless it is set.")
     repetitions: int = Field(ge=1, description="How often each scenario is measured; `REPETITIONS=` overrides it.")
     warmups: int = Field(
-        ge=0, default=1, description="Repetitions of each scenario before the first block; on record, not data points."
+        ge=0, default=1, description="Repetitions of each scenario before the first round; on record, not data points."
     )
     block_repetitions: int = Field(
         ge=1,
-        default=5,
-        description="Repetitions of one scenario that follow each other before the next scenario has its turn.",
+        default=1,
+        description="Repetitions of one scenario that follow each other before the next scenario has its turn. "
+        "Those of one block may resemble each other: with more than 1, intervals are wider, and medians' too narrow.",
     )
     scenarios: tuple[Scenario, ...] = Field(
         min_length=1, description="Names of scenarios, or paths of scenario files from this file's folder."

@@ -12,11 +12,11 @@ from trial_nodes import inventory, only, paper
 
 from experiments.placement import place
 from experiments.plan import draw
+from experiments.spec import Experiment
 from experiments.workloads.data import cut
 
 if TYPE_CHECKING:
     from experiments.base_station.plan import Plan
-    from experiments.spec import Experiment
 
 seeds = st.integers(0, 2**63)
 experiments = st.builds(
@@ -54,6 +54,24 @@ def test_each_round_has_one_block_of_each_scenario(experiment: Experiment, seed:
         assert first[1] | second[1] == {"edge", "cloud"}
         assert first[2] == second[2]
         assert len(first[2]) <= experiment.block_repetitions
+
+
+@given(st.integers(1, 23), seeds)
+def test_scenarios_alternate_in_pairs_unless_the_experiment_sets_longer_blocks(repetitions: int, seed: int) -> None:
+    experiment = Experiment.model_validate(
+        {"name": "trial", "repetitions": repetitions, "scenarios": paper().scenarios}
+    )
+    measured = [entry for entry in plan(experiment, seed).order if not entry.warmup]
+    pairs = list(zip(measured[::2], measured[1::2], strict=True))
+    assert [{first.scenario, second.scenario} for first, second in pairs] == [{"edge", "cloud"}] * repetitions
+    assert [(first.repetition, second.repetition) for first, second in pairs] == [(n, n) for n in range(repetitions)]
+    assert [entry.block for entry in measured] == list(range(1, len(measured) + 1))
+
+
+@given(st.integers(1, 10), st.integers(1, 10), seeds)
+def test_more_repetitions_continue_the_order_of_the_first_ones(repetitions: int, more: int, seed: int) -> None:
+    fewer = [entry for entry in plan(paper(repetitions), seed).order if not entry.warmup]
+    assert [entry for entry in plan(paper(repetitions + more), seed).order if not entry.warmup][: len(fewer)] == fewer
 
 
 def test_the_order_within_a_round_is_drawn() -> None:

@@ -21,7 +21,7 @@ def inventory(groups: Mapping[str, tuple[str, ...]] = PAPER) -> Inventory:
     return Inventory("trial", {**groups, "compute": compute, "nodes": hosts}, variables)
 
 
-def paper(repetitions: int = 20, warmups: int = 1, block_repetitions: int = 5) -> Experiment:
+def paper(repetitions: int = 20, warmups: int = 1, block_repetitions: int = 1) -> Experiment:
     """Return the paper's experiment, measured as often as a test needs."""
     changes = {"repetitions": repetitions, "warmups": warmups, "block_repetitions": block_repetitions}
     return load("paper").model_copy(update=changes)
