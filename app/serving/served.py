@@ -11,6 +11,7 @@ import msgspec
 
 from app.errors import InputError
 from app.serving.body import Body, decompress
+from app.serving.keys import TooManyValuesError, doubled_key, find_quotes
 from app.serving.refusal import Refusal
 from app.serving.settings import SettingsError
 
@@ -49,13 +50,15 @@ class Served:
 
         Raises:
             Refusal: 413 a bomb or more values than memory holds, 400 broken compression or no JSON, 422 JSON that is no
-                such request.
+                such request or has a key twice.
         """
         started = time.perf_counter()
         plain = decompress(body, largest)
         most = max(largest // BYTES_PER_VALUE, FEWEST_VALUES)
-        if plain.count(b'"') + plain.count(b",") > most:
-            raise Refusal(413, f"The body has more than {most} quotes and commas, the limit.")
+        try:
+            quotes = find_quotes(plain, most)
+        except TooManyValuesError:
+            raise Refusal(413, f"The body has more than {most} quotes and commas, the limit.") from None
         try:
             request = self.decoder.decode(plain)
         except msgspec.ValidationError as error:
@@ -68,6 +71,8 @@ class Served:
             raise Refusal(413, "The body needs more memory than there is here; send less.") from None
         except RecursionError:
             raise Refusal(400, "The body nests too deeply; send plain texts.") from None
+        if sentence := doubled_key(plain, quotes):
+            raise Refusal(422, sentence)
         return request, (time.perf_counter() - started) * 1e3
 
     def call(self, request: Any, cancelled: Callable[[], bool]) -> Outcome:
