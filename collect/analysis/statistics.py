@@ -1,4 +1,4 @@
-"""The statistics of the report: exact intervals of a median, bootstrap intervals of comparisons. No I/O."""
+"""The statistics of the report: exact intervals of a median, bootstrap intervals of two medians. No I/O."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RESAMPLES = 9999
 SMALLEST_SAMPLE = 6
 SEED = 6
 
-Statistic = Literal["median ratio", "median difference", "IQR ratio"]
+Statistic = Literal["pair ratio", "pair difference", "median ratio", "median difference", "IQR ratio", "share at least"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,10 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A comparison of two samples, with its 95 % bootstrap interval, or the reason why there is none.
+    """A comparison of two samples, with its 95 % interval, or the reason why there is none.
 
-    ``pairs`` is the number of pairs that were resampled together, 0 when the samples were resampled independently.
+    ``pairs`` is the number of pairs that were kept together, 0 when the samples were taken as independent; ``method``
+    is how the interval was computed, in words, empty where there is none.
     """
 
     statistic: Statistic
@@ -69,6 +70,7 @@ class Estimate:
     high: float | None
     pairs: int
     no_interval_because: str | None
+    method: str
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> MedianInterval:
@@ -109,7 +111,7 @@ def summarise(values: Sequence[float]) -> Summary:
 
 
 def compare(
-    statistic: Statistic,
+    statistic: Literal["median ratio", "median difference"],
     subject: Sequence[float],
     reference: Sequence[float],
     *,
@@ -131,11 +133,11 @@ def compare(
     pairs = len(subject) if paired else 0
     value = float(function(np.asarray(subject, float), np.asarray(reference, float)))
     if not np.isfinite(value):
-        return Estimate(statistic, None, None, None, pairs, "the reference is zero")
+        return Estimate(statistic, None, None, None, pairs, "the reference is zero", "")
     fewest = min(len(subject), len(reference))
     if fewest < SMALLEST_SAMPLE:
         reason = f"{fewest} repetition{'s' * (fewest > 1)}, at least {SMALLEST_SAMPLE} required"
-        return Estimate(statistic, value, None, None, pairs, reason)
+        return Estimate(statistic, value, None, None, pairs, reason, "")
     with warnings.catch_warnings():
         # Resamples in which the reference is zero; the interval is then NaN, which is reported below.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
@@ -151,8 +153,9 @@ def compare(
         ).confidence_interval
     low, high = float(interval.low), float(interval.high)
     if not (np.isfinite(low) and np.isfinite(high)):
-        return Estimate(statistic, value, None, None, pairs, "the reference is zero in some resamples")
-    return Estimate(statistic, value, low, high, pairs, None)
+        return Estimate(statistic, value, None, None, pairs, "the reference is zero in some resamples", "")
+    method = f"bootstrap over {pairs} pairs" if pairs else "bootstrap, samples independent"
+    return Estimate(statistic, value, low, high, pairs, None, method)
 
 
 def _median_ratio(subject: NDArray[np.float64], reference: NDArray[np.float64], axis: int = -1) -> Any:
@@ -161,10 +164,6 @@ def _median_ratio(subject: NDArray[np.float64], reference: NDArray[np.float64], 
 
 def _median_difference(subject: NDArray[np.float64], reference: NDArray[np.float64], axis: int = -1) -> Any:
     return np.median(subject, axis=axis) - np.median(reference, axis=axis)
-
-
-def _iqr_ratio(subject: NDArray[np.float64], reference: NDArray[np.float64], axis: int = -1) -> Any:
-    return _divide(stats.iqr(subject, axis=axis), stats.iqr(reference, axis=axis))
 
 
 def _divide(numerator: Any, denominator: Any) -> Any:
@@ -176,5 +175,4 @@ def _divide(numerator: Any, denominator: Any) -> Any:
 _STATISTICS: dict[Statistic, Callable[..., Any]] = {
     "median ratio": _median_ratio,
     "median difference": _median_difference,
-    "IQR ratio": _iqr_ratio,
 }

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from collect.analysis import claims, phases, statistics, wording
+from collect.analysis import claims, phases, sample, statistics, wording
+from collect.analysis.dependence import dependence
 from collect.analysis.repetitions import paired
 from collect.analysis.rescaling import rescale
 from collect.errors import CollectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from collect.analysis.claims import Claim
+    from collect.analysis.dependence import Dependence
     from collect.analysis.phases import Regime
     from collect.analysis.repetitions import Failure, Measurements, Repetition
     from collect.analysis.rescaling import Rescaling
+    from collect.analysis.sample import Sample
     from collect.analysis.statistics import Estimate, Summary
 
 REFERENCE = "cloud"
@@ -51,6 +54,7 @@ class Scenario:
     failed: int
     measured_again: int
     response_s: Summary
+    dependence: Dependence
     accuracy: Summary | None
     regime: Regime | None
     transport: Transport
@@ -58,17 +62,27 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A scenario against the reference."""
+    """A scenario against the reference.
+
+    The estimates of pairs are those that headline and claims use; the others compare the medians of all repetitions.
+    ``dependence`` is that of the pairs' ratios, ``None`` where there are no pairs or they were measured in blocks.
+    """
 
     subject: str
     reference: str
     pairs: int
     paired: bool
+    response_pair_ratio: Estimate
+    response_pair_difference_s: Estimate
     response_ratio: Estimate
     response_difference_s: Estimate
     response_iqr_ratio: Estimate
+    response_at_least: Estimate
+    accuracy_pair_difference: Estimate | None
     accuracy_difference: Estimate | None
     accuracy_ratio: Estimate | None
+    accuracy_iqr_ratio: Estimate | None
+    dependence: Dependence | None
     claims: tuple[Claim, ...]
     rescaling: Rescaling | None
 
@@ -84,6 +98,7 @@ class Analysis:
     failures: tuple[Failure, ...]
     warmups: int
     headline: str
+    warnings: tuple[str, ...]
 
 
 def analyse(run: str, measurements: Measurements, reference: str | None = None) -> Analysis:
@@ -111,6 +126,7 @@ def analyse(run: str, measurements: Measurements, reference: str | None = None) 
         failures=measurements.failures,
         warmups=measurements.warmups,
         headline=_headline(scenarios, compared),
+        warnings=tuple(_warnings(scenarios, compared)),
     )
 
 
@@ -120,7 +136,10 @@ def to_json(analysis: Analysis) -> str:
         "schema": SCHEMA_VERSION,
         "method": {
             "median_interval": "order statistics, exact coverage given",
-            "quartiles": "linear interpolation (type 7)",
+            "quartiles": "linear interpolation (type 7); of ratios of IQRs Harrell-Davis",
+            "pairs": "Hodges-Lehmann, signed ranks; in blocks the mean of rounds, Student; else rank sums",
+            "iqr_ratio": "jackknife of the logarithm over pairs, or rounds of blocks",
+            "share_at_least": "Clopper-Pearson",
             "bootstrap": {
                 "method": "percentile",
                 "confidence": statistics.CONFIDENCE,
@@ -142,6 +161,7 @@ def _scenario(name: str, repetitions: Sequence[Repetition], failures: Sequence[F
         failed=sum(not failure.measured_again for failure in own),
         measured_again=sum(failure.measured_again for failure in own),
         response_s=statistics.summarise([repetition.response_s for repetition in repetitions]),
+        dependence=_dependence(repetitions),
         accuracy=statistics.summarise(accuracies) if accuracies else None,
         regime=phases.regime(repetitions),
         transport=_transport(repetitions),
@@ -174,42 +194,67 @@ def _compare(
     # Scenarios of one run pair up almost entirely. Where fewer than half do, dropping the rest costs more than pairing.
     by_pairs = 2 * len(pairs[0]) >= min(len(subject), len(reference))
     ours, theirs = pairs if by_pairs else (subject, reference)
-    times = [r.response_s for r in ours], [r.response_s for r in theirs]
-    ratio = statistics.compare("median ratio", *times, paired=by_pairs)
-    spread = statistics.compare("IQR ratio", *times, paired=by_pairs)
-    scores = _scores(ours, theirs, by_pairs=by_pairs)
-    accuracy = statistics.compare("median difference", *scores, paired=by_pairs) if all(scores) else None
+    times = sample.sample(ours, theirs, lambda r: r.response_s, paired=by_pairs)
+    scores = sample.sample(ours, theirs, lambda r: r.accuracy, paired=by_pairs)
     names = of_subject.name, of_reference.name
-    judged = [
-        claims.faster(*names, ratio),
-        claims.more_spread(*names, spread, (of_subject.response_s, of_reference.response_s)),
-    ]
-    if accuracy is not None:
+    ratio, spread = sample.ratio(times), sample.spread_ratio(times)
+    at_least = sample.share_at_least(times)
+    medians = of_subject.response_s, of_reference.response_s
+    judged = [claims.faster(*names, ratio), claims.more_spread(*names, spread, medians)]
+    judged.append(claims.at_times_slower(*names, at_least))
+    accuracy, accuracy_spread = None, None
+    if scores.subject and scores.reference:
+        accuracy, accuracy_spread = sample.difference(scores), sample.spread_ratio(scores)
         judged.append(claims.same_accuracy(*names, accuracy, min(r.test_texts for r in (*ours, *theirs))))
+        judged.append(claims.less_predictable(*names, accuracy_spread))
     return Comparison(
         subject=names[0],
         reference=names[1],
         pairs=len(pairs[0]),
         paired=by_pairs,
-        response_ratio=ratio,
-        response_difference_s=statistics.compare("median difference", *times, paired=by_pairs),
+        response_pair_ratio=ratio,
+        response_pair_difference_s=sample.difference(times),
+        response_ratio=_medians("median ratio", times),
+        response_difference_s=_medians("median difference", times),
         response_iqr_ratio=spread,
-        accuracy_difference=accuracy,
-        accuracy_ratio=statistics.compare("median ratio", *scores, paired=by_pairs) if all(scores) else None,
+        response_at_least=at_least,
+        accuracy_pair_difference=accuracy,
+        accuracy_difference=_medians("median difference", scores) if accuracy is not None else None,
+        accuracy_ratio=_medians("median ratio", scores) if accuracy is not None else None,
+        accuracy_iqr_ratio=accuracy_spread,
+        dependence=_dependence(ours, theirs) if by_pairs and not times.in_blocks else None,
         claims=tuple(judged),
         rescaling=rescale(ours, theirs, paired=by_pairs),
     )
 
 
-def _scores(
-    ours: Sequence[Repetition], theirs: Sequence[Repetition], *, by_pairs: bool
-) -> tuple[list[float], list[float]]:
-    """Return the accuracies of both sides; of pairs only those where both sides have one."""
-    if by_pairs:
-        both = [(a.accuracy, b.accuracy) for a, b in zip(ours, theirs, strict=True)]
-        whole = [(a, b) for a, b in both if a is not None and b is not None]
-        return [a for a, _ in whole], [b for _, b in whole]
-    return [r.accuracy for r in ours if r.accuracy is not None], [r.accuracy for r in theirs if r.accuracy is not None]
+def _medians(statistic: Literal["median ratio", "median difference"], values: Sample) -> Estimate:
+    return statistics.compare(statistic, values.subject, values.reference, paired=values.rounds is not None)
+
+
+def _dependence(repetitions: Sequence[Repetition], reference: Sequence[Repetition] | None = None) -> Dependence:
+    """Return how far response times, or their differences from the reference's, depend on each other."""
+    of_reference = [0.0] * len(repetitions) if reference is None else [r.response_s for r in reference]
+    measured = sorted(zip(repetitions, of_reference, strict=True), key=lambda pair: _started(pair[0]))
+    values = [repetition.response_s - other for repetition, other in measured]
+    return dependence(values, [(repetition.base_station, repetition.block) for repetition, _ in measured])
+
+
+def _started(repetition: Repetition) -> tuple[str, str]:
+    return repetition.base_station, min((request.started_at for request in repetition.requests), default="")
+
+
+def _warnings(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> Iterator[str]:
+    """Yield where an interval is too narrow because repetitions depend on each other."""
+    for scenario in scenarios:
+        if scenario.dependence.too_narrow > 1:
+            yield wording.dependence(
+                f"The response times of {scenario.name}", scenario.dependence, "the interval of their median"
+            )
+    for comparison in compared:
+        if comparison.dependence is not None and comparison.dependence.too_narrow > 1:
+            what = f"The differences between {comparison.subject} and {comparison.reference}"
+            yield wording.dependence(what, comparison.dependence, "the interval of their comparison")
 
 
 def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> str:
@@ -224,15 +269,15 @@ def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> 
     first = compared[0]
     by_name = {scenario.name: scenario for scenario in scenarios}
     subject, reference = by_name[first.subject], by_name[first.reference]
-    ratio = first.response_ratio
+    ratio = first.response_pair_ratio
     interval = ""
     if ratio.low is not None and ratio.high is not None:
-        interval = f", 95 % interval: {claims.lower_span(ratio.low, ratio.high)}"
+        interval = f"95 % interval: {claims.lower_span(ratio.low, ratio.high)}; "
     lower = claims.lower_by(ratio.value) if ratio.value is not None else "not comparable"
-    than = "as" if lower == "the same" else "than"
-    times = f"{wording.number(subject.response_s.median)} s against {wording.number(reference.response_s.median)} s"
+    than = {"the same": "as", "not comparable": "with"}.get(lower, "than")
+    medians = f"{wording.number(subject.response_s.median)} s against {wording.number(reference.response_s.median)} s"
     sentence = (
-        f"The median response time of {subject.name} was {lower} {than} that of {reference.name} ({times}{interval})"
+        f"The response time of {subject.name} was {lower} {than} that of {reference.name} ({interval}medians {medians})"
     )
     if subject.accuracy is None or reference.accuracy is None:
         return sentence + "."

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from collect.analysis.dependence import SIGNIFICANT
 from collect.analysis.statistics import SMALLEST_SAMPLE
 
 if TYPE_CHECKING:
+    from collect.analysis.dependence import Dependence
     from collect.analysis.statistics import Estimate, MedianInterval, Summary
 
 NOTHING = "\N{EN DASH}"
@@ -84,7 +86,20 @@ def method(comparison: Estimate | None) -> str:
         return "no accuracy recorded"
     if comparison.no_interval_because is not None:
         return f"no interval: {comparison.no_interval_because}"
-    return f"bootstrap over {comparison.pairs} pairs" if comparison.pairs else "bootstrap, samples independent"
+    return comparison.method
+
+
+def dependence(subject: str, seen: Dependence, interval: str) -> str:
+    """Return in a sentence what depends on what, and by how much an interval is too narrow for it."""
+    reasons = []
+    if seen.blocks_p is not None and seen.blocks_p < SIGNIFICANT:
+        reasons.append(f"correlation within blocks {seen.icc:.2f}, Kruskal-Wallis p = {seen.blocks_p:.1g}")
+    if seen.lag_1_p is not None and seen.lag_1_p < SIGNIFICANT:
+        reasons.append(f"correlation of neighbours {seen.lag_1:.2f}, p = {seen.lag_1_p:.1g}")
+    return (
+        f"{subject} depend on when they were measured ({'; '.join(reasons)}): {interval} is too narrow, by a factor of "
+        f"about {seen.too_narrow:.1f}."
+    )
 
 
 def _padded(value: float, digits: int) -> str:

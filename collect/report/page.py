@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from collect.analysis import phases, statistics, wording
+from collect.analysis.dependence import SIGNIFICANT
 from collect.report import table
 from collect.report.figures import Section
 
@@ -35,7 +36,11 @@ def render(run: Run, analysis: Analysis, pictures: Mapping[Section, Sequence[Pic
         lstrip_blocks=True,
     )
     environment.globals.update(
-        wording=wording, statistics=statistics, estimates=table.estimates, regime_sentence=table.regime_sentence
+        wording=wording,
+        statistics=statistics,
+        significant=SIGNIFICANT,
+        estimates=table.estimates,
+        regime_sentence=table.regime_sentence,
     )
     environment.filters["unbroken"] = wording.unbroken
     return environment.get_template("report.html.j2").render(
@@ -43,7 +48,7 @@ def render(run: Run, analysis: Analysis, pictures: Mapping[Section, Sequence[Pic
         analysis=analysis,
         pictures={section: pictures.get(section, ()) for section in get_args(Section)},
         svg=_svg,
-        warnings=_warnings(run),
+        warnings=[*analysis.warnings, *_warnings(run)],
         manifest={name: value for name, value in run.manifest.items() if name not in SHOWN_ELSEWHERE},
         links=_links(run),
         phase_names=phases.names(s.regime for s in analysis.scenarios if s.regime is not None),

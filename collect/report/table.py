@@ -31,6 +31,8 @@ def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
         again = "measured again" if failure.measured_again else "not a data point"
         where = f"{failure.scenario}, repetition {failure.repetition}, attempt {failure.attempt}"
         _say(console, f"failed: {where} ({again}): {failure.error}")
+    for warning in analysis.warnings:
+        _say(console, f"warning: {warning}")
     for note in notes:
         _say(console, f"note: {note}")
     _say(console, analysis.headline, style="bold")
@@ -88,16 +90,21 @@ def _comparison(comparison: Comparison) -> Table:
         if estimate is not None:
             value = wording.estimate(estimate, places=places, signed=signed)
             interval = wording.span(estimate.low, estimate.high, places=places, signed=signed)
-            table.add_row(name, value, interval, wording.method(estimate))
+            table.add_row(escape(name), value, interval, wording.method(estimate))
     return table
 
 
 def estimates(comparison: Comparison) -> list[tuple[str, Estimate | None, int, bool]]:
     """Return a comparison's rows: name, estimate, places after the point, whether the sign is written."""
     return [
+        ("typical ratio of response times", comparison.response_pair_ratio, 3, False),
+        ("typical difference of response times (s)", comparison.response_pair_difference_s, 3, True),
         ("ratio of median response times", comparison.response_ratio, 3, False),
         ("difference of median response times (s)", comparison.response_difference_s, 3, True),
         ("ratio of response time IQRs", comparison.response_iqr_ratio, 2, False),
-        ("ratio of median accuracies", comparison.accuracy_ratio, 4, False),
+        (f"P({comparison.subject} takes as long or longer)", comparison.response_at_least, 3, False),
+        ("typical difference of accuracies", comparison.accuracy_pair_difference, 4, True),
         ("difference of median accuracies", comparison.accuracy_difference, 4, True),
+        ("ratio of median accuracies", comparison.accuracy_ratio, 4, False),
+        ("ratio of accuracy IQRs", comparison.accuracy_iqr_ratio, 2, False),
     ]

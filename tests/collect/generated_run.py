@@ -92,7 +92,7 @@ def repetition(scenario: str, number: int, random: Random, *, accuracy: float, *
             request(
                 scenario=scenario,
                 repetition=number,
-                block=(number - 1) // 5 + 1,
+                block=_block(scenario, number),
                 request=index,
                 sent_ns=sent,
                 connected_ns=sent + 3 * MS,
@@ -112,13 +112,18 @@ def repetition(scenario: str, number: int, random: Random, *, accuracy: float, *
     done = model(
         scenario=scenario,
         repetition=number,
-        block=(number - 1) // 5 + 1,
+        block=_block(scenario, number),
         response_time_ms=response,
         chosen_request=max(requests, key=lambda r: r.accuracy_validation or 0).request,
         accuracy_test=accuracy,
         **changes,
     )
     return [*requests, done]
+
+
+def _block(scenario: str, number: int) -> int:
+    """The block of a repetition of scenarios that alternate, edge and cloud in pairs."""
+    return 2 * number - (scenario != "cloud")
 
 
 def all_records(
