@@ -16,6 +16,8 @@ NODES := --inventory $(INVENTORY) $(TASKS)
 WHAT := --scenario $(SCENARIO)
 # The end of a test run: the 15 slowest tests; pytest's -ra then names what was skipped, with reasons.
 LAST_LINES := --durations=15 --durations-min=0.1
+# One process for the tests that need nodes, another for the others beside it.
+BESIDE := --numprocesses=2 --dist=loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help setup provision verify experiment collect report reset test test-long test-unit test-pythons lint lint-python lint-ansible bench image artifacts lock
@@ -47,7 +49,7 @@ reset: setup ## remove everything faasbed created on the nodes
 
 test: ## test what this machine can test, save what is long by nature
 	@sh setup.sh dev
-	@$(PYTHON) -m pytest -m "not long" $(LAST_LINES)
+	@$(PYTHON) -m pytest -m "not long" $(BESIDE) $(LAST_LINES)
 
 test-long: ## test what is long by nature: all of it, or a folder's (ROLE=netem, ROLE=app)
 	@sh setup.sh dev
@@ -56,7 +58,7 @@ test-long: ## test what is long by nature: all of it, or a folder's (ROLE=netem,
 
 test-unit: ## test what needs neither root nor nodes nor Debian packages
 	@sh setup.sh unit
-	@$(PYTHON) -m pytest -m "not lab and not long" $(LAST_LINES)
+	@$(PYTHON) -m pytest -m "not lab and not long" $(BESIDE) $(LAST_LINES)
 
 test-pythons: ## test-unit on the other supported Pythons that are installed
 	@sh setup.sh unit

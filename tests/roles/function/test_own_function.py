@@ -13,11 +13,11 @@ import pytest
 from testbed import ROOT, TrialLab, changed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.lab
-# The lab is shared: other tests find its nodes empty.
-REMOVAL = '{"function_action": "remove", "runtime_action": "remove"}'
+REMOVAL = '{"function_action": "remove"}'
 BODY = b'{"texts": ["one two two"]}'
 
 
@@ -32,8 +32,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def variables(project: Path) -> list[str]:
+def deployment(project: Path, **more: str) -> list[str]:
     """The variables that deploy the documented module as a service on edge-1, as ansible-playbook takes them."""
     service = {"name": "words", "nodes": ["edge-1"], "gateway": "edge-1", "port": 31080}
     variables = {
@@ -41,7 +40,21 @@ def variables(project: Path) -> list[str]:
         "function_module": "app.word_count",
         "function_services": [{**service, "congestion_control": "cubic", "timeout_s": 30}],
     }
-    return ["-e", json.dumps(variables)]
+    return ["-e", json.dumps(variables | more)]
+
+
+@pytest.fixture
+def variables(project: Path) -> list[str]:
+    """Those of this project."""
+    return deployment(project)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _empty_nodes(lab: TrialLab) -> Iterator[None]:
+    """The lab is shared: other tests find its nodes empty."""
+    yield
+    removal = deployment(ROOT, function_action="remove", runtime_action="remove")
+    assert changed(lab.playbook("playbooks/function.yml", *removal))
 
 
 def test_the_documented_function_runs_behind_the_gateway_of_a_lab(lab: TrialLab, variables: list[str]) -> None:

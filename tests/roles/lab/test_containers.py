@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +20,36 @@ NODES = [name for names in PAPER_NODES.values() for name in names]
 SHARED = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
 
 
-@pytest.fixture
-def empty(tmp_path: Path) -> Iterator[TrialLab]:
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialLab]:
+    """Where four containers are to stand."""
     missing = [name for name in ("podman", "runc", "mmdebstrap") if shutil.which(name) is None]
     if missing:
         pytest.skip(f"nodes that are containers need {', '.join(missing)}")
-    with trial_lab(tmp_path, "containers") as own:
-        yield own
+    with trial_lab(tmp_path_factory.mktemp("containers"), "containers") as lab:
+        yield lab
+
+
+@dataclass(frozen=True)
+class Made:
+    """What making the containers changed, by host, and the kernel's settings before that."""
+
+    changed: dict[str, int]
+    settings: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def made(place: TrialLab) -> Made:
+    """The four containers are made once for all tests here, of which the last removes them."""
+    before = settings()
+    return Made(changed(place.make()), before)
+
+
+@pytest.fixture
+def nodes(place: TrialLab, made: Made) -> TrialLab:
+    """The lab in which they stand."""
+    assert made
+    return place
 
 
 def containers(lab: TrialLab) -> dict[str, str]:
@@ -38,68 +62,64 @@ def settings() -> dict[str, str]:
     return {name: (Path("/proc/sys") / name).read_text("ascii").strip() for name in SHARED}
 
 
-def test_nodes_of_containers_stand_stay_and_go(empty: TrialLab) -> None:
-    before = settings()
-    made = changed(empty.make())
-    assert made.pop("localhost") in (1, 2)  # with the root file system, where it was not built before
-    assert made == dict.fromkeys(NODES, 0)
-    assert containers(empty) == {empty.namespace(node): "running" for node in NODES}
+def test_nodes_of_containers_stand_and_a_second_run_changes_nothing(nodes: TrialLab, made: Made) -> None:
+    assert made.changed["localhost"] in (1, 2)  # with the root file system, where it was not built before
+    assert [made.changed[node] for node in NODES] == [0] * len(NODES)
+    assert containers(nodes) == {nodes.namespace(node): "running" for node in NODES}
 
-    assert empty.ssh("edge-1", "cat", "/proc/1/comm").stdout == "systemd\n"
-    assert empty.ssh("edge-1", "systemctl", "--failed", "--no-legend").stdout == ""
-    assert empty.ssh("edge-1", "hostname").stdout == "edge-1\n"
-    assert empty.ssh("edge-1", "ping", "-c", "1", "-W", "2", "cloud-1").returncode == 0
-    assert "default dev data0" in empty.ssh("bs", "ip", "route").stdout
-    listening = empty.ssh("edge-1", "ss", "-Hltn").stdout.split()
-    assert [word for word in listening if word.endswith(":22")] == [f"{empty.management_address(1)}:22"]
-
-    again = empty.make()
-    assert changed(again) == {"localhost": 0, **dict.fromkeys(NODES, 0)}
-
-    # As a kubelet does to the kernel that all share; others on this machine may have done it before.
-    other = {"vm/overcommit_memory": "1" if before["vm/overcommit_memory"] == "0" else "0", "kernel/panic": "11"}
-    empty.ssh("edge-2", "; ".join(f"echo {value} > /proc/sys/{name}" for name, value in other.items()))
-    assert settings() != before
-    assert changed(empty.remove())["localhost"] == 1
-    assert settings() == before
-    assert containers(empty) == {}
-    assert not empty.folder.exists()
-    assert empty.prefix not in run(["ip", "netns"]).stdout + run(["ip", "link"]).stdout
-    assert changed(empty.remove())["localhost"] == 0
+    assert nodes.ssh("edge-1", "cat", "/proc/1/comm").stdout == "systemd\n"
+    assert nodes.ssh("edge-1", "systemctl", "--failed", "--no-legend").stdout == ""
+    assert nodes.ssh("edge-1", "hostname").stdout == "edge-1\n"
+    assert nodes.ssh("edge-1", "ping", "-c", "1", "-W", "2", "cloud-1").returncode == 0
+    assert "default dev data0" in nodes.ssh("bs", "ip", "route").stdout
+    listening = nodes.ssh("edge-1", "ss", "-Hltn").stdout.split()
+    assert [word for word in listening if word.endswith(":22")] == [f"{nodes.management_address(1)}:22"]
+    assert changed(nodes.make()) == {"localhost": 0, **dict.fromkeys(NODES, 0)}
 
 
-def test_a_node_that_stopped_starts_again_with_its_files(empty: TrialLab) -> None:
-    changed(empty.make())
-    known = (empty.folder / "known_hosts").read_text("utf-8")
-    empty.ssh("edge-2", "touch", "/root/kept")
-    assert run(["podman", "kill", empty.namespace("edge-2")]).returncode == 0
-    output = empty.make("--check", "--diff").stdout
+def test_a_node_that_stopped_starts_again_with_its_files(nodes: TrialLab) -> None:
+    known = (nodes.folder / "known_hosts").read_text("utf-8")
+    nodes.ssh("edge-2", "touch", "/root/kept")
+    assert run(["podman", "kill", nodes.namespace("edge-2")]).returncode == 0
+    output = nodes.make("--check", "--diff").stdout
     assert "start edge-2" in output
     assert "start edge-1" not in output
-    assert changed(empty.make())["localhost"] == 1
-    assert (empty.folder / "known_hosts").read_text("utf-8") == known
-    assert empty.ssh("edge-2", "ls", "/root/kept").returncode == 0
+    assert changed(nodes.make())["localhost"] == 1
+    assert (nodes.folder / "known_hosts").read_text("utf-8") == known
+    assert nodes.ssh("edge-2", "ls", "/root/kept").returncode == 0
 
 
-def test_a_node_that_left_the_inventory_goes_alone(empty: TrialLab) -> None:
-    changed(empty.make())
-    empty.describe({**PAPER_NODES, "edge": ("edge-1",)})
-    changed(empty.make())
-    # The addresses moved up by one, so cloud-1 was restarted; edge-2 is removed with its files.
-    assert set(containers(empty)) == {empty.namespace(node) for node in ("bs", "edge-1", "cloud-1")}
-    assert not (empty.folder / "nodes" / "edge-2").exists()
-
-
-def test_a_foreign_container_is_refused_by_name(empty: TrialLab) -> None:
-    name = empty.namespace("edge-1")
-    changed(empty.make())
+def test_a_foreign_container_is_refused_by_name(nodes: TrialLab) -> None:
+    name = nodes.namespace("edge-1")
     command = ["podman", "create", "--name", name, "--network", "none", "--rootfs", "/", "/bin/true"]
     assert run(["podman", "rm", "--force", "--time", "0", name]).returncode == 0
     try:
         assert run(command).returncode == 0
-        refused = empty.make()
+        refused = nodes.make()
         assert refused.returncode != 0
         assert f"There is a container {name} that this lab" in refused.stdout
-        assert containers(empty)[name] == "created"
+        assert containers(nodes)[name] == "created"
     finally:
         run(["podman", "rm", "--force", "--time", "0", name])
+
+
+def test_a_node_that_left_the_inventory_goes_alone(nodes: TrialLab) -> None:
+    nodes.describe({**PAPER_NODES, "edge": ("edge-1",)})
+    changed(nodes.make())
+    # The addresses moved up by one, so cloud-1 was restarted; edge-2 is removed with its files.
+    assert set(containers(nodes)) == {nodes.namespace(node) for node in ("bs", "edge-1", "cloud-1")}
+    assert not (nodes.folder / "nodes" / "edge-2").exists()
+
+
+def test_nodes_go_without_a_trace_and_the_kernel_has_its_settings_again(nodes: TrialLab, made: Made) -> None:
+    before = made.settings
+    # As a kubelet does to the kernel that all share; others on this machine may have done it before.
+    other = {"vm/overcommit_memory": "1" if before["vm/overcommit_memory"] == "0" else "0", "kernel/panic": "11"}
+    nodes.ssh("edge-1", "; ".join(f"echo {value} > /proc/sys/{name}" for name, value in other.items()))
+    assert settings() != before
+    assert changed(nodes.remove())["localhost"] == 1
+    assert settings() == before
+    assert containers(nodes) == {}
+    assert not nodes.folder.exists()
+    assert nodes.prefix not in run(["ip", "netns"]).stdout + run(["ip", "link"]).stdout
+    assert changed(nodes.remove())["localhost"] == 0
