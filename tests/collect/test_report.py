@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from browser import PROGRAMS, Page, browser
 from generated_run import MANIFEST, RUN, all_records, links, model, request, write_run
 
 from collect.__main__ import main
+from collect.records import ModelRecord
 from collect.report import figures
 from collect.report.figures import Section
 from collect.report.picture import Picture
@@ -221,6 +223,34 @@ def test_a_figure_is_shown_in_the_section_that_its_line_in_the_tuple_names(
     for section in every:
         assert f"<figcaption>trial of {section}</figcaption>" in markup[section]
         assert (folder / "figures" / f"trial-{section}.pdf").exists()
+
+
+def test_fig_5b_connects_the_repetitions_of_a_pair(tmp_path: Path) -> None:
+    kept = [r for r in all_records(repetitions=8) if (r.scenario, r.repetition) != ("cloud", 3)]
+    folder = write_run(tmp_path, kept, whole=False)
+    assert main(["report", RUN, "--results", str(tmp_path)]) == 0
+    drawn = (folder / "figures" / "fig5b.svg").read_text()
+    # Pairs are the only lines that are drawn in grey with this opacity.
+    assert drawn.count("stroke: #8c959f; stroke-opacity: 0.7") == 7
+    assert "A line connects the repetitions of a pair" in (folder / "report.html").read_text()
+
+
+def test_a_run_whose_repetitions_depend_on_their_block_is_warned_of_under_the_headline(tmp_path: Path) -> None:
+    slow = (1.0, 1.6, 1.1, 1.3)
+    samples: list[Record] = []
+    for record in all_records():
+        block = (record.repetition - 1) // 5
+        changes: dict[str, Any] = {"block": 2 * block + (record.scenario == "cloud")}
+        if isinstance(record, ModelRecord) and not record.warmup and record.response_time_ms:
+            changes["response_time_ms"] = record.response_time_ms * slow[block]
+        samples.append(replace(record, **changes))
+    folder = write_run(tmp_path, samples, whole=False)
+    assert main(["report", RUN, "--results", str(tmp_path)]) == 0
+    text = (folder / "report.html").read_text()
+    warning = text.index("The response times of edge depend on when they were measured (correlation within blocks 0.9")
+    assert text.index("<h1>") < warning < text.index("<nav")
+    assert "the interval of their median is too narrow, by a factor of about 2" in text
+    assert "mean, Student, 4 rounds of blocks" in text
 
 
 @pytest.mark.parametrize("name", ["../report", 'a"b', "", "Fig5"])

@@ -26,14 +26,11 @@ def repetition(scenario: str, number: int, block: int, response_s: float, accura
 
 
 def test_pairs_that_alternate_are_each_a_round_and_blocks_share_one() -> None:
-    alternating = (
-        [repetition("edge", n, 2 * n, 1) for n in range(6)],
-        [repetition("cloud", n, 2 * n + 1, 2) for n in range(6)],
-    )
-    values = sample.sample(*alternating, lambda r: r.response_s, paired=True)
+    ours, theirs = [[repetition(name, n, 2 * n + 1, 1) for n in range(6)] for name in ("edge", "cloud")]
+    values = sample.sample(ours, theirs, lambda r: r.response_s, paired=True)
     assert (values.pairs, values.units, values.in_blocks) == (6, 6, False)
-    blocks = [[replace(r, block=r.block // 6) for r in side] for side in alternating]
-    values = sample.sample(*blocks, lambda r: r.response_s, paired=True)
+    ours, theirs = [[replace(r, block=r.block // 6) for r in side] for side in (ours, theirs)]
+    values = sample.sample(ours, theirs, lambda r: r.response_s, paired=True)
     assert (values.pairs, values.units, values.in_blocks) == (6, 2, True)
 
 
@@ -70,7 +67,7 @@ def test_in_blocks_only_the_rounds_count() -> None:
     result = sample.ratio(BLOCKS)
     means = np.log(np.asarray(OURS) / np.asarray(THEIRS)).reshape(4, 5).mean(axis=1)
     expected = stats.ttest_1samp(means, 0).confidence_interval(0.95)
-    assert (result.low, result.high) == (pytest.approx(np.exp(expected.low)), pytest.approx(np.exp(expected.high)))
+    assert [result.low, result.high] == pytest.approx([float(np.exp(end)) for end in (expected.low, expected.high)])
     assert result.method == "mean, Student, 4 rounds of blocks"
 
 
@@ -126,4 +123,4 @@ def test_the_probability_of_as_long_or_longer_counts_pairs_or_combinations() -> 
 def test_in_blocks_a_round_counts_as_one_pair_in_the_interval_of_the_probability() -> None:
     blocks = sample.share_at_least(BLOCKS)
     expected = stats.binomtest(0, 4).proportion_ci(0.95, method="exact")
-    assert (blocks.value, blocks.low, blocks.high) == (0, 0, pytest.approx(expected.high))
+    assert [blocks.value, blocks.low, blocks.high] == pytest.approx([0, 0, expected.high])

@@ -1,4 +1,4 @@
-"""Fig. 5b: the test accuracy of each scenario as a box plot."""
+"""Fig. 5b: the test accuracy of each scenario as a box plot, with the pairs of repetitions."""
 
 from __future__ import annotations
 
@@ -16,25 +16,33 @@ if TYPE_CHECKING:
     from collect.run import Run
 
 
+# With more the lines are one grey area.
+MOST_PAIRS = 100
+LINES = " A line connects the repetitions of a pair, which have the same split of the data."
+
+
 def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
     """Yield the box plot of the accuracies of the test set, if any repetition has one."""
     summaries = {scenario.name: scenario.accuracy for scenario in analysis.scenarios if scenario.accuracy is not None}
     if not summaries:
         return
-    values = {
-        name: [r.accuracy for r in run.measurements.scenarios[name] if r.accuracy is not None] for name in summaries
-    }
+    scored = {name: [r for r in run.measurements.scenarios[name] if r.accuracy is not None] for name in summaries}
+    values = {name: [r.accuracy or 0.0 for r in repetitions] for name, repetitions in scored.items()}
+    pairs = {name: [r.pair for r in repetitions] for name, repetitions in scored.items()}
+    paired = len(values) > 1 and max(map(len, values.values())) <= MOST_PAIRS
     medians = "; ".join(f"{name}: median {summary.median:.3f}" for name, summary in summaries.items())
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         boxes.draw(axes, values, summaries, [scenario.name for scenario in analysis.scenarios])
+        if paired:
+            boxes.connect(axes, values, pairs)
         axes.set_ylabel("test accuracy (share of texts)")
 
     yield Picture(
         name="fig5b",
         alternative=f"Box plots of the test accuracy. {medians}.",
-        caption=f"Fig. 5b: test accuracy. {boxes.READING}",
+        caption=f"Fig. 5b: test accuracy. {boxes.READING}{LINES if paired else ''}",
         size_inches=boxes.size_inches(values),
         draw=draw,
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
+
+from matplotlib.collections import LineCollection
 
 from collect.report.picture import COLOURS, GREY, INK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from matplotlib.axes import Axes
 
@@ -45,8 +48,7 @@ def draw(
             capprops=line,
             medianprops={"color": INK, "linewidth": 1.8},
         )
-        across = [place + JITTER_WIDTH * (_van_der_corput(index + 1) - 0.5) for index in range(len(points))]
-        axes.scatter(across, points, s=15, color=colour, alpha=0.8, linewidths=0, zorder=3)
+        axes.scatter(_across(place, len(points)), points, s=15, color=colour, alpha=0.8, linewidths=0, zorder=3)
         interval = summaries[name].interval
         if interval.low is not None and interval.high is not None:
             median = summaries[name].median
@@ -57,6 +59,22 @@ def draw(
     axes.tick_params(axis="x", length=0)
     axes.grid(axis="y", color=GREY, alpha=0.3, linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def connect(axes: Axes, values: Mapping[str, Sequence[float]], pairs: Mapping[str, Sequence[Hashable]]) -> None:
+    """Draw a line between the points of a pair, from each scenario to the next; ``pairs`` names that of each value."""
+    places = {
+        name: dict(zip(pairs[name], zip(_across(place, len(points)), points, strict=True), strict=True))
+        for place, (name, points) in enumerate(values.items())
+    }
+    for name, other in pairwise(places):
+        lines = [(places[name][pair], places[other][pair]) for pair in places[name] if pair in places[other]]
+        axes.add_collection(LineCollection(lines, colors=GREY, linewidths=0.7, alpha=0.7, zorder=2.5))
+
+
+def _across(place: int, count: int) -> list[float]:
+    """Return the horizontal positions of the points of the box at a place."""
+    return [place + JITTER_WIDTH * (_van_der_corput(index + 1) - 0.5) for index in range(count)]
 
 
 def _van_der_corput(index: int) -> float:
