@@ -273,11 +273,13 @@ def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> 
     interval = ""
     if ratio.low is not None and ratio.high is not None:
         interval = f"95 % interval: {claims.lower_span(ratio.low, ratio.high)}; "
-    lower = claims.lower_by(ratio.value) if ratio.value is not None else "not comparable"
-    than = {"the same": "as", "not comparable": "with"}.get(lower, "than")
+    compared_with = "could not be compared with"
+    if ratio.value is not None:
+        lower = claims.lower_by(ratio.value)
+        compared_with = f"was typically {lower} {'as' if lower == 'the same' else 'than'}"
     medians = f"{wording.number(subject.response_s.median)} s against {wording.number(reference.response_s.median)} s"
     sentence = (
-        f"The response time of {subject.name} was {lower} {than} that of {reference.name} ({interval}medians {medians})"
+        f"The response time of {subject.name} {compared_with} that of {reference.name} ({interval}medians {medians})"
     )
     if subject.accuracy is None or reference.accuracy is None:
         return sentence + "."
