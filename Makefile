@@ -14,6 +14,8 @@ PYTHON := .venv/bin/python
 TASKS := $(if $(filter-out 0,$(VERBOSE)),--verbose)
 NODES := --inventory $(INVENTORY) $(TASKS)
 WHAT := --scenario $(SCENARIO)
+# An option only where its variable is set by the user: a run that is resumed keeps its own and refuses others.
+given = $(if $(filter file,$(origin $(1))),,$(2) "$($(1))")
 # The end of a test run: the 15 slowest tests; pytest's -ra then names what was skipped, with reasons.
 LAST_LINES := --durations=15 --durations-min=0.1
 # One process for the tests that need nodes, another for the others beside it.
@@ -36,10 +38,10 @@ verify: setup ## shape the links, measure them, clear them
 	@$(PYTHON) -m experiments verify $(NODES) $(WHAT)
 
 experiment: setup ## run the whole experiment and write report.html
-	@$(PYTHON) -m experiments experiment $(NODES) $(WHAT) --dataset "$(DATASET)" --seed $(SEED) --results "$(RESULTS)" $(if $(REPETITIONS),--repetitions $(REPETITIONS)) $(if $(RUN),--run "$(RUN)")
+	@$(PYTHON) -m experiments experiment $(TASKS) $(call given,INVENTORY,--inventory) $(call given,SCENARIO,--scenario) $(call given,DATASET,--dataset) $(call given,SEED,--seed) --results "$(RESULTS)" $(if $(REPETITIONS),--repetitions $(REPETITIONS)) $(if $(RUN),--run "$(RUN)")
 
 collect: setup ## fetch a run's raw records from the base stations
-	@$(PYTHON) -m collect pull $(if $(RUN),"$(RUN)") $(TASKS) --results "$(RESULTS)"
+	@$(PYTHON) -m collect pull $(if $(RUN),"$(RUN)") $(TASKS) $(call given,INVENTORY,--inventory) --results "$(RESULTS)"
 
 report: setup ## analyse a run's records and write report.html
 	@$(PYTHON) -m collect report $(if $(RUN),"$(RUN)") --results "$(RESULTS)"

@@ -54,7 +54,7 @@ def pull_records(options: argparse.Namespace) -> None:
     console = _console()
     with _status(console, f"fetching the records of {target.id}") as status:
         tasks = Tasks(console, status, verbose=options.verbose)
-        pull.pull(target, options.inventory or run.inventory(target) or INVENTORY, tasks)
+        pull.pull(target, target.inventory(options.inventory) or INVENTORY, tasks)
     _print(console, f"the records of {target.id} are in {target.raw}")
 
 

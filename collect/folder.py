@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import secrets
+import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from nodes.errors import FaasbedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+# A folder of inventories/, and nothing that could be a path.
+INVENTORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SAMPLES = "samples.jsonl"
 # A folder under results holds one of these if it is a run.
 MARKS = ("scenario.yaml", "manifest.json", "raw")
 # How many runs an error lists.
 LISTED_RUNS = 3
+# Beyond these a file or a folder is not what a run leaves: the largest run that was measured has a tenth of it.
+FILE_BYTES = 64 << 20
+SAMPLES_BYTES = 4 << 30
+PLAN_BYTES = 1 << 30
+ENTRIES = 100_000
+# How deep JSON is nested: Ansible's facts, in the manifest, are the deepest.
+DEPTH = 24
 
 
 class FolderError(FaasbedError):
@@ -97,8 +110,45 @@ class RunFolder:
         return self.path / "links" / f"{when}.json"
 
     def samples(self) -> list[Path]:
-        """Return the files of records, in the order of the base stations' names."""
-        return sorted(self.raw.rglob(SAMPLES))
+        """Return the files of records, in the order of the base stations' names.
+
+        Raises:
+            FolderError: there is one where a base station's do not lie, such as a copy, or one of them is too large.
+        """
+        files = sorted(self.raw.rglob(SAMPLES))
+        for path in files:
+            if self.raw not in (path.parent, path.parent.parent):
+                raise FolderError(
+                    f"{path} is not where the records of a base station lie: move it out of the run's folder"
+                )
+            if path.stat().st_size > SAMPLES_BYTES:
+                raise FolderError(f"{path} is larger than {SAMPLES_BYTES >> 30} GiB, so it is not read")
+        return files
+
+    def inventory(self, asked: str | None) -> str | None:
+        """Return the inventory that a run was begun on, ``None`` where it has none on record.
+
+        Args:
+            asked: what the user asks for, a name of ``inventories/`` or a path; ``None`` where nothing.
+
+        Raises:
+            FolderError: the manifest names a path and the user does not: an inventory may be a program, so a path is
+                taken from the user only.
+        """
+        manifest = read_json(self.manifest)
+        name = manifest.get("inventory") if isinstance(manifest, dict) else None
+        if asked is not None:
+            if "/" in asked and Path(asked).resolve().is_relative_to(self.path):
+                raise FolderError(
+                    f"inventory {asked} is in the run's own folder: name one that is not part of the records"
+                )
+            return asked
+        if name is None or (isinstance(name, str) and INVENTORY.fullmatch(name)):
+            return name
+        raise FolderError(
+            f"the manifest of {self.id} names inventory {str(name)[:200]!r}: a path is not taken from a run's folder; "
+            "name the inventory yourself (INVENTORY=, --inventory)"
+        )
 
     def update_manifest(self, **entries: Any) -> None:
         """Add to the manifest.
@@ -138,22 +188,50 @@ def find(results: Path, name: str | None = None) -> RunFolder:
     if not runs:
         raise FolderError(f"{results} holds no run yet; run an experiment first (make experiment)")
     if name is None:
-        return runs[-1]
+        return checked(runs[-1])
     for run in runs:
         if run.id == name:
-            return run
+            return checked(run)
     newest = ", ".join(run.id for run in reversed(runs[-LISTED_RUNS:]))
     raise FolderError(f"there is no run {name!r} in {results}; the newest runs there: {newest}")
 
 
 def is_run(run: RunFolder) -> bool:
     """Return whether a folder is a run's: by its name, which is nothing but an id, and by what it holds."""
-    return RUN_ID.fullmatch(run.id) is not None and any((run.path / mark).exists() for mark in MARKS)
+    return (
+        RUN_ID.fullmatch(run.id) is not None
+        and not run.path.is_symlink()
+        and any(os.path.lexists(run.path / mark) for mark in MARKS)
+    )
+
+
+def checked(run: RunFolder) -> RunFolder:
+    """Return a run whose folder holds folders and files only: one from elsewhere is data, and leads nowhere else.
+
+    Raises:
+        FolderError: it holds a symbolic link, a pipe or the like, or more files than a run leaves.
+    """
+    count = 0
+    for parent, folders, files in os.walk(run.path, onerror=_refuse):
+        for name in (*folders, *files):
+            path = os.path.join(parent, name)  # noqa: PTH118 - of a hundred thousand names
+            mode = os.lstat(path).st_mode
+            if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+                kind = "symbolic link" if stat.S_ISLNK(mode) else "special file"
+                raise FolderError(f"{path!r} is a {kind}: a run's folder holds folders and files only; remove it")
+        count += len(folders) + len(files)
+        if count > ENTRIES:
+            raise FolderError(f"{run.path} holds more than {ENTRIES} files, so it is not read")
+    return run
+
+
+def _refuse(error: OSError) -> None:
+    raise FolderError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def _written_at(run: RunFolder) -> tuple[float, str]:
-    marks = [path for path in (run.scenario, run.manifest, run.raw / SAMPLES) if path.exists()]
-    return max((path.stat().st_mtime for path in marks), default=run.path.stat().st_mtime), run.id
+    marks = [path for path in (run.scenario, run.manifest, run.raw / SAMPLES) if os.path.lexists(path)]
+    return max((path.lstat().st_mtime for path in marks), default=run.path.stat().st_mtime), run.id
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -166,7 +244,10 @@ def write(path: Path, content: str | bytes) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            partial.write_bytes(content.encode() if isinstance(content, str) else content)
+            # A link that stands in its place is not followed.
+            partial.unlink(missing_ok=True)
+            with partial.open("xb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
@@ -177,20 +258,47 @@ def write_json(path: Path, data: Any) -> None:
     write(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_bytes(path: Path, limit: int = FILE_BYTES) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        FileNotFoundError: there is none. FolderError: it cannot be read or is too large.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise FolderError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > limit:
+        raise FolderError(f"{path} is larger than {limit >> 20} MiB, so it is not read")
+    return content
+
+
+def read_json(path: Path, limit: int = FILE_BYTES) -> Any:
     """Return what a JSON file holds, or ``None`` where there is none.
 
     Raises:
-        FolderError: the file cannot be read or is damaged.
+        FolderError: the file cannot be read, is too large or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        data = msgspec.json.decode(read_bytes(path, limit))
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise FolderError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FolderError(f"{path} is damaged: {error}; restore the file, or begin a new run") from error
+    if not is_shallow(data):
+        raise FolderError(f"{path} is damaged: nested more than {DEPTH} deep; restore the file, or begin a new run")
+    return data
+
+
+def is_shallow(data: Any, depth: int = DEPTH) -> bool:
+    """Return whether JSON's lists and mappings are nested no deeper than this."""
+    if not isinstance(data, dict | list):
+        return True
+    entries = data.values() if isinstance(data, dict) else data
+    return depth > 0 and all(is_shallow(entry, depth - 1) for entry in entries)
 
 
 @contextmanager

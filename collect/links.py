@@ -2,59 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from collect import links_schema_1
 
 SCHEMA = 2
 BY = {4: "", 6: " by IPv6"}
+# Far more than any testbed has, and than a page can show.
+LINKS = 10_000
+BINS = 1_000
+# Beyond it a delay is none, and nothing can be drawn of it.
+LONGEST_MS = 1e9
+
+Milliseconds = Annotated[float, Field(ge=-LONGEST_MS, le=LONGEST_MS)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Host = Annotated[str, Field(max_length=253)]
+Words = Annotated[str, Field(max_length=2_000)]
 
 
 class Model(BaseModel):
-    """Frozen; the role may say more than collect reads."""
+    """Frozen, its numbers are finite; the role may say more than collect reads."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
 class Target(Model):
     """The link that was asked for; ``shape`` is its own sentence, the one that the terminal shows."""
 
-    source: str
-    target: str
-    shape: str
+    source: Host
+    target: Host
+    shape: Words
 
 
 class Sent(Model):
     """How many probes were sent, and how many arrived."""
 
-    sent: int
-    received: int
+    sent: Count
+    received: Count
 
 
 class Estimate(Model):
     """Mean and sigma of delays in ms, with 95 % intervals."""
 
-    mean_ms: float
-    mean_low_ms: float
-    mean_high_ms: float
-    sigma_ms: float
-    sigma_low_ms: float
-    sigma_high_ms: float
+    mean_ms: Milliseconds
+    mean_low_ms: Milliseconds
+    mean_high_ms: Milliseconds
+    sigma_ms: Milliseconds
+    sigma_low_ms: Milliseconds
+    sigma_high_ms: Milliseconds
 
 
 class Level(Model):
     """Median and sigma of delays in ms."""
 
-    median_ms: float
-    sigma_ms: float
+    median_ms: Milliseconds
+    sigma_ms: Milliseconds
 
 
 class Share(Model):
     """How many of the probes, and as a share with its 95 % interval where that is known."""
 
-    count: int
+    count: Count
     percent: float
     low_percent: float | None = None
     high_percent: float | None = None
@@ -74,16 +85,16 @@ class Path(Model):
 
     baseline: Level | None = None
     control: Level | None = None
-    compensated_ms: float | None = None
+    compensated_ms: Milliseconds | None = None
 
 
 class Gate(Model):
     """By how much the gate is wider on a machine whose timers are late and whose path varies (docs/decisions/0005)."""
 
-    late_ms: float = 0.0
-    late_sigma_ms: float = 0.0
-    median_ms: float = 0.0
-    sigma_ms: float = 0.0
+    late_ms: Milliseconds = 0.0
+    late_sigma_ms: Milliseconds = 0.0
+    median_ms: Milliseconds = 0.0
+    sigma_ms: Milliseconds = 0.0
 
 
 class Tcp(Model):
@@ -96,9 +107,19 @@ class Tcp(Model):
 class Histogram(Model):
     """Counts of delays between neighbouring edges, and how many should be there: one edge more than counts."""
 
-    edges_ms: tuple[float, ...]
-    counts: tuple[int, ...]
-    target: tuple[float, ...] = ()
+    edges_ms: tuple[Milliseconds, ...] = Field(max_length=BINS + 1)
+    counts: tuple[Count, ...]
+    target: tuple[Annotated[float, Field(ge=0, le=1e15)], ...] = ()
+
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> Histogram:
+        if len(self.edges_ms) != len(self.counts) + 1 or len(self.target) not in (0, len(self.counts)):
+            raise ValueError("one edge more than counts, and as many of the target as counts, if any")
+        if any(high <= low for low, high in pairwise(self.edges_ms)):
+            raise ValueError("edges that do not increase")
+        if self.target and not sum(self.target):
+            raise ValueError("a target without a part")
+        return self
 
 
 class LinkCheck(Model):
@@ -112,7 +133,7 @@ class LinkCheck(Model):
 
     link: Target
     family: Literal[4, 6] = 4
-    clock: str
+    clock: Host
     probes: Sent
     loss: LossShare
     reordered: Share | None = None
@@ -124,7 +145,8 @@ class LinkCheck(Model):
     tcp: Tcp | None = None
     histogram: Histogram | None = None
     ok: bool
-    problems: tuple[str, ...] = ()
+    problems: tuple[Words, ...] = ()
+    measured_before: tuple[Words, ...] = ()
 
     @property
     def name(self) -> str:
@@ -135,9 +157,9 @@ class LinkCheck(Model):
 class LinkReport(Model):
     """All links of a run at one moment; ``backend`` is what shaped them."""
 
-    taken_at: str
-    backend: str
-    links: tuple[LinkCheck, ...]
+    taken_at: Host
+    backend: Words
+    links: tuple[LinkCheck, ...] = Field(max_length=LINKS)
 
     @model_validator(mode="before")
     @classmethod

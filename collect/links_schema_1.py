@@ -72,12 +72,6 @@ def _round_trip(flat: dict[str, Any]) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _tcp(flat: dict[str, Any]) -> dict[str, Any] | None:
-    if flat.get("tcp_mbit") is None:
-        return None
-    return {"mbit": flat["tcp_mbit"], "formula_mbit": flat.get("tcp_formula_mbit")}
-
-
 def _level(median_ms: float | None, sigma_ms: float | None) -> dict[str, float] | None:
     return None if median_ms is None or sigma_ms is None else {"median_ms": median_ms, "sigma_ms": sigma_ms}
 

@@ -1,163 +1,213 @@
 """The record format: what one line of ``raw/samples.jsonl`` holds.
 
-Standard library only, because the load driver carries this module to the base station. The file is append-only: a
-line that was written is never changed. A repetition's request lines are appended together, in one write, so a driver
-that is cut off leaves either all of them or none; its model line follows when the base station has trained.
+Standard library and msgspec only, because the load driver carries this module to the base station. The file is
+append-only: a line that was written is never changed. A repetition's request lines are appended together, in one write,
+so a driver that is cut off leaves either all of them or none; its model line follows when the base station has trained.
+
+Each line ends with its CRC-32, so a line that was changed since is not read as if it had been measured. Lines of schema
+1 have neither a checksum nor the hash of the plan; they are still read.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
-from dataclasses import asdict, dataclass, field, fields
-from types import UnionType
-from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin, get_type_hints
+import zlib
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import msgspec
+from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# The first schema whose lines have a checksum and the hash of their plan.
+CHECKED_SCHEMA = 2
+# No repetition of a scenario has a line near this long; one that is longer is not read into memory.
+LINE_BYTES = 1 << 20
+# How deep the parameters of a reply may be nested: those of a model are one level.
+DEPTH = 16
 # The rest of a number that was cut off before its next digit.
 CUT_NUMBER = re.compile(r"-|\.|e[+-]?")
+PATTERN = re.compile(r"Expected str matching regex .* - at \$\.(\w+)", re.DOTALL)
+CHECKSUM = re.compile(rb',"checksum":"([0-9a-f]{8})"\}\Z')
+
+Run = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+# As the keys of scenario files allow it: part of file names and of the page.
+Scenario = Annotated[str, Meta(pattern=r"\A[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z")]
+# A host of an inventory.
+Host = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,252}\Z")]
+Plan = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
+# What a reply or the system says: shown, never part of a name.
+Text = Annotated[str, Meta(max_length=256)]
+Sentence = Annotated[str, Meta(max_length=10_000)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Nanoseconds = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 
 
 class RecordError(ValueError):
     """A line of a record file does not follow this version of the format; the message names file and line."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
+class NewerSchemaError(RecordError):
+    """A line was written by a newer faasbed."""
+
+
+class RequestRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="request"):
     """One request of one repetition, as the base station saw it.
 
     Times ``*_ns`` are CLOCK_MONOTONIC of the base station in nanoseconds; ``None`` where the request never came that
     far. ``phases_ms`` are the function's own, from its ``Server-Timing`` header. ``error`` is a sentence, or ``None``
-    for a request that was answered with status 200.
+    for a request that was answered with status 200. ``plan`` is the hash of what was measured by
+    (`experiments.base_station.plan`), ``None`` in schema 1.
     """
 
-    run: str
-    scenario: str
-    base_station: str
-    block: int
-    repetition: int
-    request: int
-    attempt: int
+    run: Run
+    scenario: Scenario
+    base_station: Host
+    block: Count
+    repetition: Count
+    request: Count
+    attempt: Count
     warmup: bool
-    started_at: str
-    intended_ns: int
-    sent_ns: int | None
-    connected_ns: int | None
-    uploaded_ns: int | None
-    first_byte_ns: int | None
-    last_byte_ns: int | None
-    request_bytes: int
-    response_bytes: int
-    status: int | None
-    error: str | None
-    congestion_control: str | None
-    replica: str | None
-    node: str | None
+    started_at: Text
+    intended_ns: Nanoseconds
+    sent_ns: Nanoseconds | None
+    connected_ns: Nanoseconds | None
+    uploaded_ns: Nanoseconds | None
+    first_byte_ns: Nanoseconds | None
+    last_byte_ns: Nanoseconds | None
+    request_bytes: Count
+    response_bytes: Count
+    status: Count | None
+    error: Sentence | None
+    congestion_control: Text | None
+    replica: Text | None
+    node: Text | None
     cold: bool
-    texts: int
+    texts: Count
     parameters: dict[str, Any] | None
     accuracy_validation: float | None
     accuracy_function: float | None
-    phases_ms: dict[str, float] = field(default_factory=dict)
+    phases_ms: dict[Text, float] = {}
+    plan: Plan | None = None
     schema: int = SCHEMA_VERSION
-    kind: str = "request"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRecord:
+class ModelRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="model"):
     """What the base station did with a repetition's replies: trained on the whole training set, scored the test set.
 
-    ``chosen_request`` is the request whose reply had the best validation accuracy. ``response_time_ms`` runs from just
-    before the first request was sent to the last byte of the last reply. With ``error`` set the repetition failed and
-    is not a data point; the request lines hold the reasons.
+    ``requests`` is how many requests the repetition has, ``None`` in schema 1. ``chosen_request`` is the request whose
+    reply had the best validation accuracy. ``response_time_ms`` runs from just before the first request was sent to the
+    last byte of the last reply. With ``error`` set the repetition failed and is not a data point; the request lines
+    hold the reasons.
     """
 
-    run: str
-    scenario: str
-    base_station: str
-    block: int
-    repetition: int
-    attempt: int
+    run: Run
+    scenario: Scenario
+    base_station: Host
+    block: Count
+    repetition: Count
+    attempt: Count
     warmup: bool
     response_time_ms: float | None
-    chosen_request: int | None
+    chosen_request: Count | None
     parameters: dict[str, Any] | None
     accuracy_test: float | None
     fit_ms: float | None
-    training_texts: int
-    test_texts: int
-    error: str | None
+    training_texts: Count
+    test_texts: Count
+    error: Sentence | None
+    requests: Count | None = None
+    plan: Plan | None = None
     schema: int = SCHEMA_VERSION
-    kind: str = "model"
+
+
+class _Head(Struct):
+    schema: Any = None
 
 
 Record = RequestRecord | ModelRecord
-_KINDS: dict[str, type[RequestRecord | ModelRecord]] = {"request": RequestRecord, "model": ModelRecord}
+_DECODER = msgspec.json.Decoder(Record)
+_HEAD = msgspec.json.Decoder(_Head)
+_ENCODER = msgspec.json.Encoder()
 
 
 def dump(record: Record) -> str:
-    """Return the record as one JSON line, without the newline."""
-    return json.dumps(asdict(record), separators=(",", ":"), allow_nan=False)
+    """Return the record as one JSON line with its checksum, without the newline.
+
+    Raises:
+        ValueError: it holds what could not be read again, such as a number that is not finite.
+    """
+    body = _ENCODER.encode(record)
+    if _decoded(body) != record:  # a number that is not finite became null
+        raise RecordError(f"a value of this record cannot be written: {record}"[:300])
+    return f'{body[:-1].decode()},"checksum":"{zlib.crc32(body):08x}"}}'
 
 
-def load(line: str) -> Record:
+def load(line: str | bytes) -> Record:
     """Return the record that a line holds.
 
     Raises:
-        RecordError: the line is not JSON, of another schema version, of an unknown kind, or has other fields or types.
+        RecordError: the line is not JSON, of an unknown kind or schema, has other fields or types, or was changed since
+            it was written. NewerSchemaError: it is of a schema that a newer faasbed writes.
     """
+    content = line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
+    if len(content) > LINE_BYTES:
+        raise RecordError(f"longer than {LINE_BYTES} bytes")
+    checksum = CHECKSUM.search(content)
+    body = content[: checksum.start()] + b"}" if checksum else content
+    record = _decoded(body)
+    if checksum and int(checksum[1], 16) != zlib.crc32(body):
+        raise RecordError("the line does not fit its checksum: it was changed since it was written")
+    if record.schema >= CHECKED_SCHEMA and (not checksum or record.plan is None):
+        raise RecordError(
+            f"no {'plan' if checksum else 'checksum'} in a line of schema {record.schema}: it was changed"
+        )
+    if not _is_shallow(record.parameters, DEPTH):
+        raise RecordError(f"invalid parameters: nested more than {DEPTH} deep")
+    return record
+
+
+def _decoded(body: bytes) -> Record:
     try:
-        data = json.loads(line, parse_constant=_refuse)
-    except json.JSONDecodeError as error:
-        raise RecordError(f"not JSON ({error.msg} at column {error.colno})") from error
-    if not isinstance(data, dict):
-        raise RecordError("not a JSON object")
-    if data.get("schema") != SCHEMA_VERSION:
-        raise RecordError(f"unsupported schema version {data.get('schema')!r}: expected {SCHEMA_VERSION}")
-    kind = _KINDS.get(str(data.get("kind")))
-    if kind is None:
-        raise RecordError(f"unknown kind {data.get('kind')!r}")
-    expected = {entry.name for entry in fields(kind)}
-    if expected != set(data):
-        missing, unknown = sorted(expected - set(data)), sorted(set(data) - expected)
-        problems = [
-            f"{what} {', '.join(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names
-        ]
-        raise RecordError(f"invalid {data['kind']} record: {'; '.join(problems)}")
-    hints = get_type_hints(kind)
-    for name, value in data.items():
-        if not _fits(value, hints[name]):
-            raise RecordError(f"invalid {name} {value!r}: expected {_type_name(hints[name])}")
-    return kind(**data)
+        record: Record = _DECODER.decode(body)
+    except msgspec.ValidationError as error:
+        _refuse_schema(body)
+        message = str(error).replace("`", "")
+        # No reader knows a name better by its regular expression.
+        message = PATTERN.sub(r"invalid \1: expected a name as scenario files and inventories have it", message)
+        raise RecordError(f"invalid record: {message}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RecordError(f"not JSON ({error})") from error
+    except RecursionError as error:
+        raise RecordError("not a record: nested too deeply") from error
+    if not 1 <= record.schema <= SCHEMA_VERSION:
+        _refuse_schema(body)
+    return record
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise RecordError(f"invalid number {constant}: expected a finite number")
+def _refuse_schema(body: bytes) -> None:
+    """Refuse a line by its schema, where that is what is wrong with it."""
+    try:
+        schema = _HEAD.decode(body).schema
+    except (msgspec.DecodeError, RecursionError):
+        return
+    if type(schema) is int and schema > SCHEMA_VERSION:
+        raise NewerSchemaError(f"schema {schema} is newer than this faasbed, which reads up to schema {SCHEMA_VERSION}")
+    if type(schema) is not int or schema < 1:
+        raise RecordError(f"unknown schema {str(schema)[:40]!r}: expected a number up to {SCHEMA_VERSION}")
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    """Tell whether a JSON value is of an annotated type; an integer is also a float, a boolean is not a number."""
-    if hint is Any:
+def _is_shallow(value: Any, depth: int) -> bool:
+    """Tell whether a JSON value is nested no deeper than this."""
+    if not isinstance(value, dict | list):
         return True
-    if isinstance(hint, UnionType):
-        return any(_fits(value, part) for part in get_args(hint))
-    if get_origin(hint) is dict:
-        return isinstance(value, dict) and all(_fits(entry, get_args(hint)[1]) for entry in value.values())
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return type(value) is hint
-
-
-def _type_name(hint: Any) -> str:
-    """Return an annotated type as an error names it: ``int``, ``finite number | None``, ``dict[str, Any] | None``."""
-    name = hint.__name__ if type(hint) is type else str(hint)
-    return name.replace("typing.", "").replace("float", "finite number")
+    entries = value.values() if isinstance(value, dict) else value
+    return depth > 0 and all(_is_shallow(entry, depth - 1) for entry in entries)
 
 
 def append(path: Path, records: Iterable[Record]) -> None:
@@ -199,26 +249,48 @@ def scan(path: Path) -> Iterator[Record | None]:
     Raises:
         RecordError: a whole line is damaged; the message names file and line.
     """
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+    with path.open("rb") as file:
+        for number, line in enumerate(_lines(file), 1):
             try:
-                text = line.decode().removesuffix("\n")
-                yield None if _is_torn(text) else load(text)
-            except (RecordError, UnicodeDecodeError) as error:
-                raise RecordError(f"{path}, line {number}: {error}") from error
+                yield None if _is_torn(line) else load(line)
+            except RecordError as error:
+                raise type(error)(f"{path}, line {number}: {error}") from error
 
 
-def _is_torn(line: str) -> bool:
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines without their newlines; what is longer than LINE_BYTES is not whole, zeros at its end aside."""
+    while line := file.readline(LINE_BYTES):
+        rest = line
+        while len(rest) == LINE_BYTES and not rest.endswith(b"\n"):
+            rest = file.readline(LINE_BYTES)
+            line = line.rstrip(b"\0") + b"\0" if not rest.strip(b"\0\n") else line[:LINE_BYTES] + b"!"
+        yield line.removesuffix(b"\n")
+
+
+def _is_torn(line: bytes) -> bool:
+    """Tell whether the end of a line is missing; a power cut leaves zeros in its place."""
+    if len(line) > LINE_BYTES:
+        return False
+    written = line.rstrip(b"\0")
+    if not written.startswith(b"{"):
+        return not written.strip()
+    return len(written) < len(line) or (not CHECKSUM.search(line) and _is_beginning(line))
+
+
+def _is_beginning(line: bytes) -> bool:
     """Tell whether a line is the beginning of a JSON object: the first thing wrong with it is that it ends."""
-    if not line.startswith("{"):
-        return not line.strip()
     try:
-        json.loads(line)
+        text = line.decode()
+        json.loads(text)
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"  # cut within a character
     except json.JSONDecodeError as error:
-        rest = line[error.pos :]
+        rest = text[error.pos :]
         if error.msg.startswith("Unterminated string") or CUT_NUMBER.fullmatch(rest):
             return True
         if error.msg.startswith("Invalid \\uXXXX"):
             return len(rest) <= len("uXXXX")
         return any(word.startswith(rest) for word in ("true", "false", "null"))
+    except (ValueError, RecursionError):  # a number of too many digits, lists in lists: whole, and refused when read
+        return False
     return False

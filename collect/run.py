@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from collect import records
+from collect import provenance, records
 from collect.analysis.repetitions import Measurements, gather
 from collect.errors import CollectError
-from collect.folder import SAMPLES, RunFolder
+from collect.folder import SAMPLES, FolderError, RunFolder, is_shallow, read_bytes
 from collect.links import LinkReport
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ T = TypeVar("T")
 class Step(BaseModel):
     """One step of a run as ``steps.json`` lists it."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     step: str
     seconds: float | None = None
@@ -47,17 +47,17 @@ def load(folder: RunFolder) -> Run:
     """Read a run's folder; what is optional and absent or damaged becomes a note.
 
     Raises:
-        CollectError: there are no records, a line of them is damaged, or no repetition has finished.
+        CollectError: there are no records, a line of them is damaged or foreign, or no repetition has finished.
+        FolderError: a file is too large to be a run's.
     """
-    measurements, torn = _measurements(folder)
     notes: list[str] = []
-    if torn:
-        notes.append(f"{torn} torn line{'s' * (torn > 1)} of {SAMPLES} skipped: the driver was killed while writing.")
+    manifest = _manifest(folder, notes) or {}
+    measurements = _measurements(folder, manifest, notes)
     return Run(
         folder=folder,
         measurements=measurements,
         scenario=_text(folder.scenario, notes),
-        manifest=_json(folder.manifest, TypeAdapter(dict[str, Any]), notes) or {},
+        manifest=manifest,
         steps=_json(folder.steps, TypeAdapter(tuple[Step, ...]), notes) or (),
         links_before=_json(folder.links("before"), TypeAdapter(LinkReport), notes),
         links_after=_json(folder.links("after"), TypeAdapter(LinkReport), notes),
@@ -66,15 +66,16 @@ def load(folder: RunFolder) -> Run:
     )
 
 
-def inventory(folder: RunFolder) -> str | None:
-    """Return the inventory that the run's manifest names, or ``None``."""
-    manifest = _json(folder.manifest, TypeAdapter(dict[str, Any]), [])
-    name = (manifest or {}).get("inventory")
-    return name if isinstance(name, str) else None
+def _manifest(folder: RunFolder, notes: list[str]) -> dict[str, Any] | None:
+    manifest = _json(folder.manifest, TypeAdapter(dict[str, Any]), notes)
+    if is_shallow(manifest):
+        return manifest
+    notes.append("manifest.json is damaged and was ignored: nested too deeply.")
+    return None
 
 
-def _measurements(folder: RunFolder) -> tuple[Measurements, int]:
-    """Return what was measured, and how many lines were cut off while they were written."""
+def _measurements(folder: RunFolder, manifest: dict[str, Any], notes: list[str]) -> Measurements:
+    """Return what was measured; lines that were cut off while they were written are noted."""
     files = folder.samples()
     if not files:
         raise CollectError(
@@ -82,12 +83,19 @@ def _measurements(folder: RunFolder) -> tuple[Measurements, int]:
             f"base station; fetch them: python -m collect pull {folder.id}"
         )
     try:
-        lines = [record for path in files for record in records.scan(path)]
+        lines = {path: list(records.scan(path)) for path in files}
+    except records.NewerSchemaError as error:
+        raise CollectError(f"{error}: read the run with the faasbed that measured it, or a newer one") from error
     except records.RecordError as error:
         raise CollectError(f"{error}: the line is damaged; restore the file, or pull it again") from error
     except OSError as error:
         raise CollectError(f"{error.filename} cannot be read: {error.strerror}") from error
-    measurements = gather(record for record in lines if record is not None)
+    whole = {path: [record for record in of_file if record is not None] for path, of_file in lines.items()}
+    torn = sum(len(of_file) for of_file in lines.values()) - sum(map(len, whole.values()))
+    if torn:
+        notes.append(f"{torn} torn line{'s' * (torn > 1)} of {SAMPLES} skipped: the driver was killed while writing.")
+    notes += provenance.notes(folder, whole, manifest)
+    measurements = gather(record for of_file in whole.values() for record in of_file)
     if not any(measurements.scenarios.values()):
         failures = measurements.failures
         reason = f"; last failure: {failures[-1].error}" if failures else ""
@@ -95,27 +103,27 @@ def _measurements(folder: RunFolder) -> tuple[Measurements, int]:
             f"no repetition of {folder.id} has finished ({len(failures)} failed, {measurements.warmups} warm-ups), so "
             f"there is nothing to analyse{reason}"
         )
-    return measurements, lines.count(None)
+    return measurements
 
 
 def _text(path: Path, notes: list[str]) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_bytes(path).decode()
     except FileNotFoundError:
         notes.append(f"{path.name} is missing from the run's folder.")
-    except (OSError, UnicodeDecodeError) as error:
-        notes.append(f"{path.name} cannot be read: {error}.")
+    except (FolderError, UnicodeDecodeError) as error:
+        notes.append(f"{path.name} was ignored: {error}.")
     return None
 
 
 def _json(path: Path, adapter: TypeAdapter[T], notes: list[str]) -> T | None:
     name = path.name if path.parent.name != "links" else f"links/{path.name}"
     try:
-        return adapter.validate_json(path.read_bytes())
+        return adapter.validate_json(read_bytes(path))
     except FileNotFoundError:
         notes.append(f"{name} is missing from the run's folder.")
-    except OSError as error:
-        notes.append(f"{name} cannot be read: {error.strerror}.")
+    except FolderError as error:
+        notes.append(f"{name} was ignored: {error}.")
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from platformdirs import user_log_path
 
 from collect import folder
-from experiments import gate, placement, proofs, spec, steps
+from experiments import gate, placement, proofs, resume, spec, steps
 from experiments.errors import FaasbedError
 from experiments.progress import Reporter
 from nodes import inventory as inventories
@@ -26,10 +25,11 @@ from nodes.playbooks import Playbooks, read_inventory
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from experiments.spec import Experiment
     from nodes.inventory import Inventory
 
 INTERRUPTED = 130
+# What a new run is begun with where nothing else is asked for.
+INVENTORY, SCENARIO, DATASET, SEED = "local", "paper", "synthetic", 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,18 +70,23 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", parents=[nodes, what], help="shape the links, measure them, clear them")
     verify.add_argument("--results", type=Path, metavar="DIR", help="also write the verification to DIR/links.json")
     verify.set_defaults(command=_verify)
-    experiment = commands.add_parser("experiment", parents=[nodes, what], help="run the whole experiment")
+    # Without defaults: a run that is resumed has its own, and refuses others.
+    experiment = commands.add_parser("experiment", help="run the whole experiment")
+    experiment.add_argument(
+        "--inventory", type=inventories.name_of, metavar="NAME", help="a folder of inventories/, or a path (local)"
+    )
+    experiment.add_argument("--verbose", action="store_true", help="print the name of each Ansible task")
+    experiment.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    experiment.add_argument("--scenario", metavar="NAME", help="edge, cloud, paper or a .yaml file (paper)")
     experiment.add_argument(
         "--repetitions", type=int, metavar="N", help="how many times each scenario is measured (the scenario's, 20)"
     )
+    experiment.add_argument("--dataset", metavar="NAME", help="synthetic, bbc or a file (synthetic)")
     experiment.add_argument(
-        "--dataset", default="synthetic", metavar="NAME", help="synthetic, bbc or a file (synthetic)"
-    )
-    experiment.add_argument(
-        "--seed", type=_seed, default=1, metavar="N", help="the seed of all random draws, a non-negative integer (1)"
+        "--seed", type=_seed, metavar="N", help="the seed of all random draws, a non-negative integer (1)"
     )
     experiment.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where runs are kept")
-    experiment.add_argument("--run", metavar="ID", help="resume this run; what it has measured is not measured again")
+    experiment.add_argument("--run", metavar="ID", help="resume this run; --repetitions may be more than it began with")
     experiment.set_defaults(command=_experiment)
     reset = commands.add_parser("reset", parents=[nodes], help="remove everything faasbed created on the nodes")
     reset.set_defaults(command=_reset)
@@ -125,26 +130,33 @@ def _verify(options: argparse.Namespace) -> None:
 
 def _experiment(options: argparse.Namespace) -> None:
     reporter = Reporter(verbose=options.verbose)
+    begun = None
     if options.run:
         run = folder.find(options.results, options.run)
-        experiment = spec.resolved(run.scenario)
-        options.inventory = (folder.read_json(run.manifest) or {}).get("inventory", options.inventory)
+        asked = resume.Asked(options.scenario, options.dataset, options.seed, options.inventory, options.repetitions)
+        begun = resume.begun(run, asked, INVENTORY)
+        options.inventory, experiment, seed = begun.inventory, begun.experiment, begun.seed
     else:
-        experiment = spec.load(options.scenario, repetitions=options.repetitions)
+        options.inventory = options.inventory or INVENTORY
+        experiment = spec.load(options.scenario or SCENARIO, repetitions=options.repetitions)
+        seed = SEED if options.seed is None else options.seed
     with _nodes(options) as inventory:
-        placement.place(experiment, inventory)
-        if not options.run:
-            run = _new_run(options.results, experiment)
+        placed = placement.place(experiment, inventory)
+        if begun is None:
+            run = folder.create(options.results, experiment.name, resume.as_yaml(experiment))
+        elif proofs.planned(run):
+            experiment = resume.extend(run, begun, placed, options.repetitions)
         reporter.say(f"run {run.id} (log: {run.log})")
         playbooks = Playbooks(inventories.path_of(options.inventory), reporter, run.log)
-        context = steps.Context(run, experiment, inventory, playbooks, reporter, options.dataset, options.seed)
+        context = steps.Context(run, experiment, inventory, playbooks, reporter, options.dataset or DATASET, seed)
         try:
             steps.carry_out(context)
         except (KeyboardInterrupt, FaasbedError):
-            if not proofs.planned(run):  # nothing was begun
+            if begun is None and not proofs.planned(run):  # made by this call, and nothing was begun
                 shutil.rmtree(run.path)
                 raise
-            reporter.say(f"what was measured is kept; resume the run with: make experiment RUN={run.id}")
+            command = resume.command(run, str(options.results), options.inventory)
+            reporter.say(f"what was measured is kept; resume the run with: {command}")
             raise
     reporter.say(f"report: {run.report}")
 
@@ -179,11 +191,6 @@ def _logged(options: argparse.Namespace, reporter: Reporter, command: str) -> Pl
     shutil.rmtree(log, ignore_errors=True)
     reporter.say(f"log: {log}")
     return Playbooks(inventories.path_of(options.inventory), reporter, log)
-
-
-def _new_run(results: Path, experiment: Experiment) -> folder.RunFolder:
-    scenario = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
-    return folder.create(results, experiment.name, scenario)
 
 
 def _seed(text: str) -> int:

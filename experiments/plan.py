@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from experiments.spec import Experiment, Scenario
 
 
-def draw(experiment: Experiment, placement: Placement, *, run: str, texts: int, seed: int) -> Plan:
+def draw(experiment: Experiment, placement: Placement, *, run: str, texts: int, dataset: str, seed: int) -> Plan:
     """Return the plan that the driver reads.
 
     The splits are the same for every scenario, so repetitions pair up; a scenario's shares cut them. The order is: the
@@ -30,6 +30,7 @@ def draw(experiment: Experiment, placement: Placement, *, run: str, texts: int, 
         placement: where they stand.
         run: the run's id.
         texts: size of the data set.
+        dataset: its SHA-256.
         seed: everything that is drawn comes from it.
     """
     splits_rng, order_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
@@ -38,6 +39,7 @@ def draw(experiment: Experiment, placement: Placement, *, run: str, texts: int, 
         version=VERSION,
         run=run,
         seed=seed,
+        dataset=dataset,
         base_stations=placement.base_stations,
         scenarios={scenario.name: _scenario(scenario, placement) for scenario in experiment.scenarios},
         splits=tuple(tuple(splits_rng.permutation(texts).tolist()) for _ in range(count)),
@@ -50,16 +52,26 @@ def as_json(plan: Plan) -> Any:
     return msgspec.to_builtins(plan)
 
 
-def check(path: Path) -> None:
-    """Refuse the plan of a run that this version cannot go on with.
+def extended(before: Plan, drawn: Plan) -> Plan:
+    """Return a plan with what a longer one of the same experiment has more, after what was planned before."""
+    planned = {entry.key for entry in before.order}
+    return msgspec.structs.replace(
+        drawn, order=before.order + tuple(entry for entry in drawn.order if entry.key not in planned)
+    )
+
+
+def check(path: Path) -> Plan:
+    """Return the plan of a run, or refuse one that this version cannot go on with.
 
     Raises:
         RunError: it is of another version, or damaged.
     """
     try:
-        read(path)
+        return read(path)
     except DriverError as error:
         raise RunError(str(error)) from error
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}; begin a new run") from error
 
 
 def _scenario(scenario: Scenario, placement: Placement) -> ScenarioPlan:

@@ -88,7 +88,15 @@ def preflight(context: Context) -> None:
         commit=manifest.commit(),
         versions=manifest.versions(),
     )
-    drawn = plan.draw(context.experiment, placed, run=context.run.id, texts=len(data.texts), seed=context.seed)
+    drawn = plan.draw(
+        context.experiment,
+        placed,
+        run=context.run.id,
+        texts=len(data.texts),
+        dataset=data.sha256,
+        seed=context.seed,
+    )
+    context.run.update_manifest(plan={"hash": drawn.hash, "repetitions": context.experiment.repetitions})
     write_json(context.run.plan, plan.as_json(drawn))
 
 

@@ -6,10 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from collect.analysis import consistency
 from collect.records import ModelRecord, RequestRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from collect.records import Record
 
@@ -64,35 +65,50 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """All that a run has measured."""
+    """All that a run has measured.
+
+    ``scenarios`` are its data points, which headline, tables and figures share: where most repetitions are there in
+    every scenario, those that are. ``unpaired`` are finished ones whose partner failed in another scenario.
+    """
 
     scenarios: dict[str, tuple[Repetition, ...]]
     failures: tuple[Failure, ...]
     warmups: int
+    unpaired: tuple[Repetition, ...] = ()
 
 
 @dataclass(slots=True)
 class _Attempt:
     requests: dict[int, RequestRecord] = field(default_factory=dict)
     model: ModelRecord | None = None
+    # Which of its lines is there twice, in words.
+    twice: str | None = None
 
 
 def gather(records: Iterable[Record]) -> Measurements:
-    """Sort the records of a run into data points and failures; of each repetition the newest attempt counts."""
+    """Sort the records of a run into data points and failures; of each repetition the newest attempt counts.
+
+    A repetition whose records are not complete, or cannot be true, is a failure.
+    """
     attempts: dict[Key, dict[int, _Attempt]] = defaultdict(lambda: defaultdict(_Attempt))
     for record in records:
         attempt = attempts[_key(record)][record.attempt]
         if isinstance(record, RequestRecord):
+            if record.request in attempt.requests:
+                attempt.twice = f"request {record.request} is on record twice"
             attempt.requests[record.request] = record
         else:
+            if attempt.model is not None:
+                attempt.twice = "its end is on record twice"
             attempt.model = record
+    most = _most_requests(attempts)
     scenarios: dict[str, list[Repetition]] = {name: [] for name in ordered({key.scenario for key in attempts})}
     failures = []
     warmups = 0
     for key in sorted(attempts):
         newest = max(attempts[key])
         for number, attempt in sorted(attempts[key].items()):
-            error = _error_of(attempt)
+            error = _error_of(attempt, most[key.scenario])
             if error is not None:
                 names = (key.scenario, key.base_station, key.repetition, number, key.warmup)
                 failures.append(Failure(*names, measured_again=number < newest, error=error))
@@ -100,7 +116,32 @@ def gather(records: Iterable[Record]) -> Measurements:
                 warmups += 1
             elif number == newest:
                 scenarios[key.scenario].append(_repetition(key, number, attempt))
-    return Measurements({name: tuple(measured) for name, measured in scenarios.items()}, tuple(failures), warmups)
+    paired_up, unpaired = _population(scenarios)
+    return Measurements(paired_up, tuple(failures), warmups, unpaired)
+
+
+def _population(
+    scenarios: Mapping[str, Sequence[Repetition]],
+) -> tuple[dict[str, tuple[Repetition, ...]], tuple[Repetition, ...]]:
+    """Return the repetitions that count, by scenario, and the finished ones that do not.
+
+    Those count that every scenario has that has any. Where these are fewer than half of a scenario's, dropping the rest
+    costs more than pairing: then all count.
+    """
+    pairs = [{repetition.pair for repetition in measured} for measured in scenarios.values() if measured]
+    common = set.intersection(*pairs) if pairs else set()
+    if 2 * len(common) < min(map(len, pairs), default=0):
+        return {name: tuple(measured) for name, measured in scenarios.items()}, ()
+    counted = {name: tuple(r for r in measured if r.pair in common) for name, measured in scenarios.items()}
+    return counted, tuple(r for measured in scenarios.values() for r in measured if r.pair not in common)
+
+
+def _most_requests(attempts: Mapping[Key, Mapping[int, _Attempt]]) -> dict[str, int]:
+    """Return how many requests a repetition of each scenario has, as far as the records tell."""
+    most: dict[str, int] = defaultdict(int)
+    for key, of_key in attempts.items():
+        most[key.scenario] = max(most[key.scenario], *(len(attempt.requests) for attempt in of_key.values()))
+    return most
 
 
 def ordered(names: Iterable[str]) -> list[str]:
@@ -122,10 +163,9 @@ def _key(record: Record) -> Key:
     return Key(record.scenario, record.base_station, record.warmup, record.repetition)
 
 
-def _error_of(attempt: _Attempt) -> str | None:
-    of_requests = [
-        f"request {r.request}: {r.error}" for _, r in sorted(attempt.requests.items()) if r.error is not None
-    ]
+def _error_of(attempt: _Attempt, most_requests: int) -> str | None:
+    requests = [request for _, request in sorted(attempt.requests.items())]
+    of_requests = [f"request {r.request}: {r.error}" for r in requests if r.error is not None]
     model = attempt.model
     if model is None:
         return "; ".join(["interrupted before the base station had finished training", *of_requests])
@@ -133,7 +173,9 @@ def _error_of(attempt: _Attempt) -> str | None:
         return "; ".join([model.error, *of_requests])
     if model.response_time_ms is None:
         return "its record holds neither a response time nor an error"
-    return None
+    expected = most_requests if model.requests is None else model.requests
+    contradiction = attempt.twice or consistency.problem(model, requests, expected)
+    return f"its records cannot be true: {contradiction}" if contradiction else None
 
 
 def _repetition(key: Key, number: int, attempt: _Attempt) -> Repetition:

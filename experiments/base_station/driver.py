@@ -80,6 +80,7 @@ class Driver:
         scenario = self._plan.scenarios[entry.scenario]
         return Repetition(
             run=self._plan.run,
+            plan=self._plan.hash,
             seed=self._plan.seed,
             base_station=self._base_station,
             entry=entry,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -11,7 +12,7 @@ from experiments.base_station.errors import DriverError
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERSION = 2
+VERSION = 3
 
 
 class Key(NamedTuple):
@@ -59,16 +60,23 @@ class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A run: its scenarios, and its repetitions in the order in which they are measured.
 
-    ``splits[r]`` is the permutation of the data set for repetition ``r`` of every scenario.
+    ``splits[r]`` is the permutation of the data set for repetition ``r`` of every scenario; ``dataset`` is its SHA-256.
     """
 
     version: int
     run: str
     seed: int
+    dataset: str
     base_stations: tuple[str, ...]
     scenarios: dict[str, ScenarioPlan]
     splits: tuple[tuple[int, ...], ...]
     order: tuple[Entry, ...]
+
+    @property
+    def hash(self) -> str:
+        """What each record names its plan by: everything that is measured by, save how many repetitions of it."""
+        measured_by = (self.version, self.run, self.seed, self.dataset, self.base_stations, self.scenarios)
+        return hashlib.sha256(msgspec.json.encode(measured_by, order="sorted")).hexdigest()[:16]
 
 
 class _Versioned(msgspec.Struct):

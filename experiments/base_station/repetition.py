@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """A repetition as planned: ``cut`` is its data, ``seed`` the run's."""
+    """A repetition as planned: ``cut`` is its data, ``seed`` the run's, ``plan`` the plan's hash."""
 
     run: str
+    plan: str
     seed: int
     base_station: str
     entry: Entry
@@ -57,6 +58,7 @@ class Repetition:
             requests.append(
                 RequestRecord(
                     run=self.run,
+                    plan=self.plan,
                     scenario=self.entry.scenario,
                     base_station=self.base_station,
                     block=self.entry.block,
@@ -102,6 +104,8 @@ class Repetition:
             outcome = Outcome(parameters=best.parameters, error=error)
         return ModelRecord(
             run=self.run,
+            plan=self.plan,
+            requests=len(requests),
             scenario=self.entry.scenario,
             base_station=self.base_station,
             block=self.entry.block,

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 MS = 1_000_000
 RUN = "generated-numbers"
+PLAN = "0123456789abcdef"
 
 
 def request(**changes: Any) -> RequestRecord:
     """A request of scenario edge that took 0.5 s: 0.1 upload, 0.05 wait, 0.3 compute, 0.05 download."""
     values: dict[str, Any] = {
         "run": RUN,
+        "plan": PLAN,
         "scenario": "edge",
         "base_station": "bs",
         "block": 1,
@@ -57,6 +59,7 @@ def model(**changes: Any) -> ModelRecord:
     """The model record that belongs to ``request()``."""
     values: dict[str, Any] = {
         "run": RUN,
+        "plan": PLAN,
         "scenario": "edge",
         "base_station": "bs",
         "block": 1,
@@ -71,6 +74,7 @@ def model(**changes: Any) -> ModelRecord:
         "training_texts": 2520,
         "test_texts": 630,
         "error": None,
+        "requests": 1,
     }
     return ModelRecord(**{**values, **changes})
 
@@ -116,6 +120,7 @@ def repetition(scenario: str, number: int, random: Random, *, accuracy: float, *
         response_time_ms=response,
         chosen_request=max(requests, key=lambda r: r.accuracy_validation or 0).request,
         accuracy_test=accuracy,
+        requests=len(requests),
         **changes,
     )
     return [*requests, done]
@@ -123,7 +128,7 @@ def repetition(scenario: str, number: int, random: Random, *, accuracy: float, *
 
 def _block(scenario: str, number: int) -> int:
     """The block of a repetition of scenarios that alternate, edge and cloud in pairs."""
-    return 2 * number - (scenario != "cloud")
+    return max(0, 2 * number - (scenario != "cloud"))
 
 
 def all_records(

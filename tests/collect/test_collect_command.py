@@ -90,15 +90,6 @@ def test_damaged_links_are_reported_and_do_not_stop_the_numbers(
     assert capsys.readouterr().err == ""
 
 
-def test_a_scenario_named_like_markup_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_run(tmp_path, all_records(("[red]edge[/]", "cloud"), 6), whole=False)
-    assert main(["analyse", "--results", str(tmp_path)]) == 0
-    output = capsys.readouterr().out
-    assert "of [red]edge[/] was" in output
-    assert "[red]edge[/]: response time (s)" in output
-    assert "[red]edge[/] against cloud" in output
-
-
 def test_a_torn_line_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_run(tmp_path, all_records(repetitions=3))
     with (folder / "raw" / "samples.jsonl").open("a") as file:

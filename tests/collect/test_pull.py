@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from generated_run import all_records, write_run
 
 from collect import run
+from collect.__main__ import main
 from collect.errors import CollectError
 from collect.folder import RunFolder
 from collect.pull import pull
@@ -82,5 +84,27 @@ def test_an_unknown_inventory_is_refused_with_the_known_ones(testbed: Path) -> N
 
 
 def test_the_inventory_is_the_one_of_the_manifest(tmp_path: Path) -> None:
-    assert run.inventory(RunFolder(write_run(tmp_path, all_records(("edge",), 1), "a"))) == "local"
-    assert run.inventory(RunFolder(write_run(tmp_path, all_records(("edge",), 1), "b", whole=False))) is None
+    assert RunFolder(write_run(tmp_path, all_records(("edge",), 1), "a")).inventory(None) == "local"
+    assert RunFolder(write_run(tmp_path, all_records(("edge",), 1), "b", whole=False)).inventory(None) is None
+
+
+@pytest.mark.parametrize("named", ["./inv.sh", "/tmp/inv.sh", "..", "a/b", 7, ["local"], "local\n"])
+def test_an_inventory_that_could_be_a_path_is_taken_from_the_user_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], named: object
+) -> None:
+    folder = write_run(tmp_path, all_records(("edge",), 1))
+    (folder / "manifest.json").write_text(json.dumps({"inventory": named}))
+    assert main(["pull", "--results", str(tmp_path)]) == 2
+    assert "a path is not taken from a run's folder; name the inventory yourself" in capsys.readouterr().err
+
+
+def test_an_inventory_within_the_runs_folder_is_refused_when_the_user_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_run(tmp_path, all_records(("edge",), 1))
+    script = folder / "inv.sh"
+    script.write_text(f"#!/bin/sh\ntouch {tmp_path}/RAN\necho '{{}}'\n")
+    script.chmod(0o755)
+    assert main(["pull", "--results", str(tmp_path), "--inventory", str(script)]) == 2
+    assert "is in the run's own folder" in capsys.readouterr().err
+    assert not (tmp_path / "RAN").exists()

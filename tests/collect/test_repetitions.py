@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
-from generated_run import all_records, model, repetition, request
+import pytest
+from generated_run import MS, all_records, model, repetition, request
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,11 +34,11 @@ def test_the_newest_attempt_counts_and_the_failed_one_is_listed_as_measured_agai
             request(error="timed out", status=None, last_byte_ns=None),
             model(error="a request failed", response_time_ms=None),
             request(attempt=2),
-            model(attempt=2, response_time_ms=700.0),
+            model(attempt=2),
         ]
     )
     (counted,) = measurements.scenarios["edge"]
-    assert (counted.attempt, counted.response_s) == (2, 0.7)
+    assert (counted.attempt, counted.response_s) == (2, 0.5)
     (failure,) = measurements.failures
     assert failure.measured_again
     assert failure.error == "a request failed; request 0: timed out"
@@ -67,8 +69,59 @@ def test_a_failed_warm_up_is_listed_and_not_counted_as_a_warm_up() -> None:
     assert measurements.failures[0].warmup
 
 
-def test_lines_that_are_there_twice_count_once() -> None:
-    assert gather([*all_records(repetitions=3)] * 2) == gather(all_records(repetitions=3))
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_line_that_is_there_twice_costs_its_repetition_and_no_other(place: int) -> None:
+    drawn = [r for r in all_records(("edge",), repetitions=3) if not r.warmup]
+    measurements = gather([*drawn, drawn[place]])
+    assert [one.repetition for one in measurements.scenarios["edge"]] == [2, 3]
+    assert "on record twice" in measurements.failures[0].error
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"last_byte_ns": 1440 * MS}, "request 0: last_byte_ns 1440000000 before first_byte_ns 1450000000"),
+        ({"sent_ns": -1}, "request 0: a negative time"),
+        ({"last_byte_ns": 1600 * MS}, "recorded as 500.000 ms, its requests took 600.000 ms"),
+        ({"accuracy_validation": 7.0}, "validation accuracy 7: expected 0 to 1"),
+        ({"accuracy_function": -0.1}, "accuracy of the function -0.1: expected 0 to 1"),
+        ({"phases_ms": {"fit": -3.0}}, "phase fit took -3.000 ms"),
+        ({"status": 503}, "status 503 without an error"),
+        ({"last_byte_ns": None}, "neither all its times nor an error"),
+        ({"request": 1}, "requests 1 are on record, expected are 1"),
+        ({"block": 9}, "different blocks"),
+    ],
+)
+def test_a_repetition_whose_requests_cannot_be_true_is_no_data_point(changes: dict[str, Any], message: str) -> None:
+    measurements = gather([request(**changes), model()])
+    assert measurements.scenarios["edge"] == ()
+    assert message in measurements.failures[0].error
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"response_time_ms": -1.0}, "recorded as -1.000 ms"),
+        ({"accuracy_test": 1.01}, "test accuracy 1.01: expected 0 to 1"),
+        ({"requests": 2}, "requests 0 are on record, expected are 2"),
+        ({"chosen_request": 1}, "it chose request 1 of 1"),
+        ({"fit_ms": -1.0}, "the fit took -1.000 ms"),
+    ],
+)
+def test_a_repetition_whose_end_cannot_be_true_is_no_data_point(changes: dict[str, Any], message: str) -> None:
+    measurements = gather([request(), model(**changes)])
+    assert measurements.scenarios["edge"] == ()
+    assert message in measurements.failures[0].error
+
+
+def test_where_half_of_a_scenario_failed_only_whole_pairs_count() -> None:
+    kept = [r for r in all_records(repetitions=8) if r.scenario == "edge" or r.warmup or r.repetition > 4]
+    measurements = gather(kept)
+    assert {name: [r.repetition for r in of] for name, of in measurements.scenarios.items()} == {
+        "edge": [5, 6, 7, 8],
+        "cloud": [5, 6, 7, 8],
+    }
+    assert [(r.scenario, r.repetition) for r in measurements.unpaired] == [("edge", n) for n in (1, 2, 3, 4)]
 
 
 def test_two_base_stations_are_two_data_points_of_one_repetition() -> None:

@@ -83,7 +83,8 @@ def planned(folder: Path) -> Iterator[Function]:
     labels = ["FAKE" if n % 2 else "REAL" for n in range(40)]
     experiment = only("edge", REPETITIONS)
     with function(trained) as served:
-        plan = as_json(draw(experiment, place(experiment, inventory()), run="trial", texts=len(texts), seed=1))
+        drawn = draw(experiment, place(experiment, inventory()), run="trial", texts=len(texts), dataset="d", seed=1)
+        plan = as_json(drawn)
         plan["scenarios"]["edge"]["url"] = served.url
         (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
         (folder / "dataset.json").write_text(json.dumps({"x": texts, "y": labels}), encoding="utf-8")
@@ -188,7 +189,7 @@ def test_a_plan_of_another_version_is_refused_in_one_sentence(tmp_path: Path) ->
         told("start", tmp_path)
         status = followed(tmp_path)
         assert status["state"] == "failed"
-        assert "plan.json: plan version 1, but this faasbed reads version 2: finish the run with" in status["error"]
+        assert "plan.json: plan version 1, but this faasbed reads version 3: finish the run with" in status["error"]
         assert served.requests == []
 
 

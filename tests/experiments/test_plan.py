@@ -25,7 +25,7 @@ experiments = st.builds(
 
 
 def plan(experiment: Experiment, seed: int, texts: int = 40) -> Plan:
-    return draw(experiment, place(experiment, inventory()), run="trial", texts=texts, seed=seed)
+    return draw(experiment, place(experiment, inventory()), run="trial", texts=texts, dataset="d" * 64, seed=seed)
 
 
 @given(experiments, seeds)

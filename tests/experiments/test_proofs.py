@@ -22,7 +22,7 @@ ORDER = [
 
 def record(base_station: str, *, warmup: bool) -> ModelRecord:
     return ModelRecord(
-        run="trial", scenario="edge", base_station=base_station, block=0, repetition=0, attempt=0, warmup=warmup,
+        run="trial", plan="0" * 16, scenario="edge", base_station=base_station, block=0, repetition=0, attempt=0, warmup=warmup,
         response_time_ms=1.0, chosen_request=0, parameters={}, accuracy_test=1.0, fit_ms=1.0, training_texts=1,
         test_texts=1, error=None,
     )  # fmt: skip

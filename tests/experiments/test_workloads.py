@@ -52,7 +52,7 @@ def loaded(folder: Path, **changes: Any) -> Experiment:
 
 
 def drawn(experiment: Experiment, url: str) -> Plan:
-    plan = draw(experiment, place(experiment, inventory()), run="trial", texts=len(TEXTS.x), seed=1)
+    plan = draw(experiment, place(experiment, inventory()), run="trial", texts=len(TEXTS.x), dataset="d", seed=1)
     return replace(plan, scenarios={name: replace(one, url=url) for name, one in plan.scenarios.items()})
 
 

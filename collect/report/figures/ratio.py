@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from collect.analysis.claims import PAPER_RATIO
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from collect.analysis.summary import Analysis, Comparison
     from collect.run import Run
 
-# What the name of a picture must not hold, while a record may name its scenario as it likes.
-NOT_IN_NAMES = re.compile("[^a-z0-9-]")
 CAPTION = (
     "The ratio of the median response times if compute were k times as slow and the network as measured; the band is "
     "the 95 % bootstrap interval."
@@ -31,7 +28,7 @@ def pictures(_: Run, analysis: Analysis) -> Iterator[Picture]:
     several = len(analysis.comparisons) > 1
     for comparison in analysis.comparisons:
         if comparison.rescaling is not None:
-            name = f"ratio-{NOT_IN_NAMES.sub('-', comparison.subject)}" if several else "ratio"
+            name = f"ratio-{comparison.subject}" if several else "ratio"
             yield _picture(comparison, comparison.rescaling, name)
 
 

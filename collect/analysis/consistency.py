@@ -1,0 +1,76 @@
+"""Whether the records of a repetition can be true and fit each other. No I/O."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from collect.records import ModelRecord, RequestRecord
+
+OK = 200
+MS_PER_NS = 1e-6
+# A response time is written in ms with nine places or so: further apart than this are two different times.
+SAME_MS = 1e-3
+STAGES = ("sent_ns", "connected_ns", "uploaded_ns", "first_byte_ns", "last_byte_ns")
+
+
+def problem(model: ModelRecord, requests: Sequence[RequestRecord], expected: int) -> str | None:
+    """Return the first thing that cannot be in a repetition's records, as a phrase, or ``None``.
+
+    Args:
+        model: the record of a repetition that finished without an error.
+        requests: its requests, in the order of their numbers.
+        expected: how many requests it has.
+    """
+    return next(_problems(model, requests, expected), None)
+
+
+def response_time_ms(requests: Sequence[RequestRecord]) -> float | None:
+    """Return the time from the first request's start to the last reply's last byte; ``None`` where one has none."""
+    sent = [request.sent_ns for request in requests if request.sent_ns is not None]
+    last = [request.last_byte_ns for request in requests if request.last_byte_ns is not None]
+    return (max(last) - min(sent)) * MS_PER_NS if sent and len(last) == len(requests) else None
+
+
+def _problems(model: ModelRecord, requests: Sequence[RequestRecord], expected: int) -> Iterator[str]:
+    if [request.request for request in requests] != list(range(expected)):
+        numbers = ", ".join(str(request.request) for request in requests) or "none"
+        yield f"requests {numbers} are on record, expected are {expected}"
+    for request in requests:
+        yield from (f"request {request.request}: {words}" for words in _of_request(request))
+    if len({(request.block, request.warmup) for request in requests} | {(model.block, model.warmup)}) > 1:
+        yield "its lines name different blocks"
+    recomputed, recorded = response_time_ms(requests), model.response_time_ms
+    if recomputed is not None and recorded is not None and abs(recomputed - recorded) > SAME_MS:
+        yield f"its response time is recorded as {recorded:.3f} ms, its requests took {recomputed:.3f} ms"
+    if model.chosen_request is not None and model.chosen_request >= expected:
+        yield f"it chose request {model.chosen_request} of {expected}"
+    yield from _not_a_share("test accuracy", model.accuracy_test)
+    if model.fit_ms is not None and model.fit_ms < 0:
+        yield f"the fit took {model.fit_ms:.3f} ms"
+
+
+def _of_request(request: RequestRecord) -> Iterator[str]:
+    if request.error is None and request.status != OK:
+        yield f"status {request.status} without an error"
+    times = {name: at for name in STAGES if (at := getattr(request, name)) is not None}
+    if request.error is None and not {"sent_ns", "last_byte_ns"} <= times.keys():
+        yield "neither all its times nor an error"
+    if min(times.values(), default=0) < 0:
+        yield "a negative time"
+    for (before, earlier), (after, later) in pairwise(times.items()):
+        if later < earlier:
+            yield f"{after} {later} before {before} {earlier}"
+    yield from _not_a_share("validation accuracy", request.accuracy_validation)
+    yield from _not_a_share("accuracy of the function", request.accuracy_function)
+    for name, lasted_ms in request.phases_ms.items():
+        if lasted_ms < 0:
+            yield f"phase {name} took {lasted_ms:.3f} ms"
+
+
+def _not_a_share(name: str, value: float | None) -> Iterator[str]:
+    if value is not None and not 0 <= value <= 1:
+        yield f"{name} {value:g}: expected 0 to 1"

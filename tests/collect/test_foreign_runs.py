@@ -1,0 +1,288 @@
+"""A run folder from elsewhere is data: what is foreign, damaged or hostile is refused by name, and nothing leaves it."""
+
+from __future__ import annotations
+
+import json
+import os
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from generated_run import MS, RUN, all_records, repetition, write_run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from collect import records
+from collect.__main__ import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from collect.records import Record
+
+    Capture = pytest.CaptureFixture[str]
+
+
+def analysed(results: Path, capsys: Capture, code: int = 0) -> str:
+    """Analyse the run and return what was printed, on standard error where it is refused."""
+    assert main(["analyse", "--results", str(results)]) == code
+    output = capsys.readouterr()
+    return output.err if code == 2 else output.out
+
+
+def as_schema_1(path: Path) -> None:
+    """Rewrite a record file as versions before the checksum wrote it."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    old = [
+        {k: v for k, v in line.items() if k not in ("plan", "requests", "checksum")} | {"schema": 1} for line in lines
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in old))
+
+
+def test_records_of_two_runs_are_refused_with_both_names(tmp_path: Path, capsys: Capture) -> None:
+    write_run(tmp_path, [replace(r, run="another" if r.repetition > 2 else RUN) for r in all_records(repetitions=4)])
+    assert "holds records of 2 runs (another, generated-numbers): expected one" in analysed(tmp_path, capsys, 2)
+
+
+def test_records_of_two_plans_are_refused(tmp_path: Path, capsys: Capture) -> None:
+    write_run(tmp_path, [replace(r, plan=f"{r.repetition // 2:016x}") for r in all_records(repetitions=3)])
+    assert "holds records of 2 plans (0000000000000000, 0000000000000001)" in analysed(tmp_path, capsys, 2)
+
+
+@pytest.mark.parametrize(("entry", "name"), [({"plan": {"hash": "f" * 16}}, "f" * 16), ({"run": "another"}, "another")])
+def test_records_that_are_not_those_of_the_manifest_are_refused(
+    tmp_path: Path, capsys: Capture, entry: dict[str, Any], name: str
+) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=3))
+    (folder / "manifest.json").write_text(json.dumps(entry))
+    assert f"but manifest.json names {(next(iter(entry)) == 'run' and 'another') or 'f' * 16}" in analysed(
+        tmp_path, capsys, 2
+    )
+
+
+def test_a_copy_in_a_subfolder_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=3))
+    original = folder / "raw" / "samples.jsonl"
+    copy = folder / "raw" / "copy" / "samples.jsonl"
+    copy.parent.mkdir()
+    copy.write_bytes(original.read_bytes())
+    assert f"{copy} and {original} both hold records of base station bs" in analysed(tmp_path, capsys, 2)
+    deep = folder / "raw" / "copy" / "again" / "samples.jsonl"
+    deep.parent.mkdir()
+    copy.rename(deep)
+    assert f"{deep} is not where the records of a base station lie" in analysed(tmp_path, capsys, 2)
+
+
+def test_a_file_holds_one_base_station(tmp_path: Path, capsys: Capture) -> None:
+    write_run(tmp_path, [replace(r, base_station=f"bs-{r.repetition % 2}") for r in all_records(repetitions=3)])
+    assert "holds records of bs-0, bs-1: expected those of one base station" in analysed(tmp_path, capsys, 2)
+
+
+def test_a_renamed_folder_is_told(tmp_path: Path, capsys: Capture) -> None:
+    write_run(tmp_path, all_records(repetitions=3), "renamed")
+    assert f"note: The records are those of run {RUN}; the folder has another name." in analysed(tmp_path, capsys)
+
+
+def test_a_run_of_schema_1_is_read_and_what_it_lacks_is_told(tmp_path: Path, capsys: Capture) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=3))
+    as_schema_1(folder / "raw" / "samples.jsonl")
+    output = analysed(tmp_path, capsys)
+    assert "note: 20 lines of schema 1, without checksum and plan: a change by hand would not be seen." in output
+
+
+def test_a_newer_schema_is_called_newer_and_not_damaged(tmp_path: Path, capsys: Capture) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=3))
+    path = folder / "raw" / "samples.jsonl"
+    path.write_text(path.read_text().replace('"schema":2', '"schema":3'))
+    error = analysed(tmp_path, capsys, 2)
+    assert "line 1: schema 3 is newer than this faasbed, which reads up to schema 2" in error
+    assert "damaged" not in error
+
+
+def test_a_number_changed_by_hand_is_refused_by_file_and_line(tmp_path: Path, capsys: Capture) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=3))
+    path = folder / "raw" / "samples.jsonl"
+    lines = path.read_text().splitlines()
+    lines[4] = lines[4].replace('"request_bytes":6300000', '"request_bytes":6300001')
+    path.write_text("\n".join(lines) + "\n")
+    assert f"{path}, line 5: the line does not fit its checksum: it was changed" in analysed(tmp_path, capsys, 2)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["schema 2", "schema 1"])
+def test_a_repetition_that_lacks_a_request_line_is_named_and_does_not_count(
+    tmp_path: Path, capsys: Capture, *, old: bool
+) -> None:
+    drawn = all_records(repetitions=3)
+    lost = next(r for r in drawn if r.repetition == 2 and isinstance(r, records.RequestRecord) and r.request == 1)
+    folder = write_run(tmp_path, [r for r in drawn if r is not lost])
+    if old:
+        as_schema_1(folder / "raw" / "samples.jsonl")
+    output = analysed(tmp_path, capsys)
+    assert (
+        "edge, repetition 2, attempt 1 (not a data point): its records cannot be true: requests 0 are on rec" in output
+    )
+
+
+def test_a_clock_that_went_backwards_is_named_and_does_not_count(tmp_path: Path, capsys: Capture) -> None:
+    write_run(
+        tmp_path,
+        [
+            replace(r, first_byte_ns=(r.sent_ns or 0) - MS) if isinstance(r, records.RequestRecord) and r.request else r
+            for r in all_records(("edge",), repetitions=3)
+        ],
+    )
+    output = analysed(tmp_path, capsys, 2)
+    assert (
+        "so there is nothing to analyse; last failure: its records cannot be true: request 1: first_byte_ns" in output
+    )
+
+
+LINES: dict[str, Callable[[], bytes]] = {
+    "an integer beyond all floats": lambda: _line(fit_ms="1" + "0" * 400),
+    "an integer of 5000 digits": lambda: _line(fit_ms="1" + "0" * 5000),
+    "lists in lists": lambda: b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+    "parameters in parameters": lambda: _line(parameters='{"a":' * 400 + "1" + "}" * 400),
+    "half of a surrogate pair": lambda: _line(error='"\\ud800"'),
+    "not a number": lambda: _line(fit_ms="NaN"),
+    "a year of a line": lambda: _line(error='"' + "x" * 2_000_000 + '"'),
+}
+
+
+def _line(**changes: str) -> bytes:
+    (*_, last) = repetition("edge", 9, Random(1), accuracy=0.9)
+    entries = json.loads(records.dump(last))
+    del entries["checksum"], entries["plan"], entries["requests"]
+    entries["schema"] = 1
+    parts = [f'"{name}":{changes.get(name, json.dumps(value))}' for name, value in entries.items()]
+    return ("{" + ",".join(parts) + "}").encode()
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_hostile_line_is_refused_by_file_and_line(tmp_path: Path, capsys: Capture, name: str) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=3))
+    with (folder / "raw" / "samples.jsonl").open("ab") as file:
+        file.write(LINES[name]() + b"\n")
+    error = analysed(tmp_path, capsys, 2)
+    assert "samples.jsonl, line 21: " in error
+    assert len(error) < 1000
+
+
+@pytest.mark.parametrize("target", ["raw", "links", "figures", "analysis", "ansible", "manifest.json", "raw/x"])
+def test_a_link_in_a_runs_folder_is_refused_and_nothing_is_written_through_it(
+    tmp_path: Path, capsys: Capture, target: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder = write_run(tmp_path / "results", all_records(repetitions=3))
+    path = folder / target
+    if path.exists():
+        path.rename(tmp_path / "moved")
+    path.symlink_to(elsewhere)
+    assert main(["report", "--results", str(tmp_path / "results")]) == 2
+    assert "symbolic link: a run's folder holds folders and files only; remove it" in capsys.readouterr().err
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_in_a_runs_folder_is_refused_and_not_waited_for(tmp_path: Path, capsys: Capture) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=3))
+    (folder / "steps.json").unlink()
+    os.mkfifo(folder / "steps.json")
+    assert "special file: a run's folder holds folders and files only" in analysed(tmp_path, capsys, 2)
+
+
+def test_a_run_that_is_a_link_is_no_run(tmp_path: Path, capsys: Capture) -> None:
+    folder = write_run(tmp_path / "elsewhere", all_records(repetitions=3))
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / RUN).symlink_to(folder)
+    assert "holds no run yet" in analysed(tmp_path / "results", capsys, 2)
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("manifest.json", '{"a":' * 500 + "1" + "}" * 500),
+        ("manifest.json", '{"a":' * 90 + "1" + "}" * 90),
+        ("manifest.json", '{"a": NaN, "plan": 3, "warnings": {"x": [1, {"y": null}]}}'),
+        ("manifest.json", "[1]"),
+        ("steps.json", '[{"step": "x", "seconds": Infinity}]'),
+        ("links/before.json", '{"taken_at": "x", "backend": "y", "links": [' + '{"link": 1},' * 3 + "{}]}"),
+        ("links/after.json", "\x00" * 100),
+        ("scenario.yaml", "\x1b[31mred\x07"),
+    ],
+)
+def test_whatever_the_other_files_hold_the_report_is_written(tmp_path: Path, name: str, content: str) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=3))
+    (folder / name).write_text(content)
+    assert main(["report", "--results", str(tmp_path)]) in (0, 1)
+    assert (folder / "report.html").exists()
+
+
+def test_histograms_that_cannot_be_drawn_are_left_out_with_a_note(tmp_path: Path, capsys: Capture) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=3))
+    path = folder / "links" / "before.json"
+    for changes in (
+        {"edges_ms": [1, 1, 2], "counts": [1, 2]},
+        {"edges_ms": [1, 2], "counts": [1, 2]},
+        {"edges_ms": [1, 2, 3], "counts": [1, -2]},
+        {"edges_ms": [1, 2, 1e300], "counts": [1, 2]},
+    ):
+        report = json.loads(path.read_text())
+        report["links"][0]["histogram"] = changes
+        path.write_text(json.dumps(report))
+        assert main(["report", "--results", str(tmp_path)]) in (0, 1)
+    assert "links/before.json is damaged and was ignored: links.0.histogram" in (folder / "report.html").read_text()
+    capsys.readouterr()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, drawn: list[Record]) -> bytes:
+    """Draw a record file: lines of a good run with fields replaced, left out, doubled or cut, in schema 1."""
+    lines = []
+    for record in draw(st.lists(st.sampled_from(drawn), min_size=1, max_size=12)):
+        entries = json.loads(records.dump(record))
+        del entries["checksum"], entries["plan"]
+        entries.pop("requests", None)
+        entries["schema"] = 1
+        for name in draw(st.lists(st.sampled_from(sorted(entries)), max_size=2)):
+            entries[name] = draw(JSON)
+        line = json.dumps(entries).encode()
+        if draw(st.integers(0, 9)) == 0:
+            line = line[: draw(st.integers(0, len(line)))]
+        if draw(st.integers(0, 19)) == 0:
+            line += draw(st.binary(max_size=20))
+        lines.append(line)
+    return b"\n".join(lines) + draw(st.sampled_from([b"\n", b"", b"\0" * 9]))
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("no_figures")
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_no_file_whatever_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    drawn = all_records(repetitions=3)
+    folder = write_run(tmp_path_factory.mktemp("fuzz"), drawn)
+    if data.draw(st.booleans()):
+        (folder / "raw" / "samples.jsonl").write_bytes(data.draw(mutated(drawn)))
+    name = data.draw(st.sampled_from(["manifest.json", "steps.json", "links/before.json", "links/after.json"]))
+    whole = json.loads((folder / name).read_text())
+    if isinstance(whole, dict) and data.draw(st.booleans()):
+        whole[data.draw(st.sampled_from(sorted(whole)))] = data.draw(JSON)
+        if name.startswith("links") and isinstance(whole.get("links"), list) and whole["links"]:
+            link = whole["links"][0]
+            if isinstance(link, dict):
+                link[data.draw(st.sampled_from(sorted(link)))] = data.draw(JSON)
+        (folder / name).write_text(json.dumps(whole))
+    else:
+        (folder / name).write_bytes(data.draw(st.binary(max_size=60)) if whole else b"")
+    assert main(["report", "--results", str(folder.parent)]) in (0, 1, 2)
