@@ -84,8 +84,9 @@ lint-python:
 lint-ansible:
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint
 
-bench: ## measure the function against plain scikit-learn, and how true links are
+bench: ## measure how true intervals are, the function against plain scikit-learn, and how true links are
 	@sh setup.sh dev
+	@$(PYTHON) -m benchmarks.coverage
 	@$(PYTHON) -m benchmarks.function
 	@$(PYTHON) -m benchmarks.links
 
