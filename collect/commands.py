@@ -61,7 +61,9 @@ def pull_records(options: argparse.Namespace) -> None:
 def print_analysis(options: argparse.Namespace) -> None:
     """Print a run's table and write its ``analysis/summary.json``."""
     loaded = run.load(folder.find(options.results, options.run))
-    table.show(_console(), _analysed(loaded, options), loaded.notes)
+    table.show(
+        _console(), _analysed(loaded, options), (*loaded.notes, *(f"data set: {note}" for note in loaded.dataset_notes))
+    )
 
 
 def write_report(options: argparse.Namespace) -> None:

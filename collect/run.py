@@ -42,6 +42,14 @@ class Run:
     links_after: LinkReport | None
     notes: tuple[str, ...]
 
+    @property
+    def dataset_notes(self) -> tuple[str, ...]:
+        """What the manifest says of the data set: duplicates, empty texts; sentences."""
+        match self.manifest.get("dataset"):
+            case {"notes": [*notes]}:
+                return tuple(note for note in notes if isinstance(note, str))
+        return ()
+
 
 def load(folder: RunFolder) -> Run:
     """Read a run's folder; what is optional and absent or damaged becomes a note.

@@ -15,6 +15,7 @@ from collect.folder import read_json, write_json
 from experiments import follow, gate, manifest, placement, plan, proofs
 from experiments.data import dataset
 from experiments.errors import RunError
+from experiments.leakage import leakage
 from nodes.errors import PlaybookError
 
 if TYPE_CHECKING:
@@ -71,22 +72,8 @@ def preflight(context: Context) -> None:
         if not proofs.measured(context.run):
             plan.check(context.run.plan)
         return
-    data = dataset.load(context.dataset, texts=dataset.TEXTS, seed=context.seed)
-    dataset.write(data, context.run.dataset)
-    context.run.update_manifest(
-        run=context.run.id,
-        inventory=context.inventory.name,
-        scenarios=[scenario.name for scenario in context.experiment.scenarios],
-        seed=context.seed,
-        dataset={
-            "name": data.name,
-            "source": data.source,
-            "texts": len(data.texts),
-            "labels": {label: data.labels.count(label) for label in sorted(set(data.labels))},
-            "sha256": data.sha256,
-        },
-        commit=manifest.commit(),
-        versions=manifest.versions(),
+    data = dataset.load(
+        context.dataset, texts=dataset.TEXTS, seed=context.seed, deduplicate=context.experiment.deduplicate
     )
     drawn = plan.draw(
         context.experiment,
@@ -95,6 +82,20 @@ def preflight(context: Context) -> None:
         texts=len(data.texts),
         dataset=data.sha256,
         seed=context.seed,
+    )
+    described = manifest.dataset(data, leakage(drawn, data))
+    context.reporter.say(f"  data set: {data.source}: {manifest.labels(described)}")
+    for note in described["notes"]:
+        context.reporter.say(f"  note: {note}")
+    dataset.write(data, context.run.dataset)
+    context.run.update_manifest(
+        run=context.run.id,
+        inventory=context.inventory.name,
+        scenarios=[scenario.name for scenario in context.experiment.scenarios],
+        seed=context.seed,
+        dataset=described,
+        commit=manifest.commit(),
+        versions=manifest.versions(),
     )
     context.run.update_manifest(plan={"hash": drawn.hash, "repetitions": context.experiment.repetitions})
     write_json(context.run.plan, plan.as_json(drawn))

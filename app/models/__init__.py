@@ -3,7 +3,7 @@
 Light: no scikit-learn and no numba before something is fitted, so that whoever plans a run can check it.
 """
 
-from app.models.options import check
+from app.models.options import Options, check
 from app.models.registry import MODELS, NAMES
 
-__all__ = ["MODELS", "NAMES", "check"]
+__all__ = ["MODELS", "NAMES", "Options", "check"]

@@ -12,8 +12,11 @@ from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 from app.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from app.models.options import Options
     from app.request import Request
 
 
@@ -50,6 +53,33 @@ def pair(request: Request) -> tuple[list[str], list[str]]:
     return list(texts.values()), [labels[key] for key in texts]
 
 
+def split(labels: Sequence[str], options: Options) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows that train and the rows that test, for texts with these labels.
+
+    Raises:
+        InputError: there are too few texts or labels for the split and the folds.
+    """
+    if len(set(labels)) < 2:
+        raise InputError(f"The texts have {len(set(labels))} label(s); training a classifier needs at least two.")
+    rows = np.arange(len(labels))
+    try:
+        train, test = train_test_split(rows, test_size=options.test_size, random_state=options.split_seed)
+    except ValueError:
+        raise InputError(
+            f"{len(labels)} texts are too few to keep a share of {options.test_size:g} for the test; send more texts."
+        ) from None
+    counts = Counter(labels[row] for row in train)
+    if len(counts) < 2:
+        raise InputError("The training texts all have one label after the split; send more texts of the other labels.")
+    rarest = min(sorted(counts), key=counts.__getitem__)
+    if counts[rarest] < options.folds:
+        raise InputError(
+            f"Label {rarest!r:.60} has {counts[rarest]} training text(s) but there are {options.folds} folds; "
+            "every label needs at least as many as there are folds."
+        )
+    return train, test
+
+
 def read_dataset(request: Request) -> Dataset:
     """Check the texts and labels of a request and split them.
 
@@ -57,25 +87,8 @@ def read_dataset(request: Request) -> Dataset:
         InputError: texts and labels do not pair up, a text is empty, or there are too few for the split and the folds.
     """
     texts, labels = pair(request)
-    if len(set(labels)) < 2:
-        raise InputError(f"The texts have {len(set(labels))} label(s); training a classifier needs at least two.")
-    rows = np.arange(len(texts))
-    try:
-        train, test = train_test_split(rows, test_size=request.test_size, random_state=request.split_seed)
-    except ValueError:
-        raise InputError(
-            f"{len(texts)} texts are too few to keep a share of {request.test_size:g} for the test; send more texts."
-        ) from None
-    counts = Counter(labels[row] for row in train)
-    classes = sorted(counts)
-    if len(classes) < 2:
-        raise InputError("The training texts all have one label after the split; send more texts of the other labels.")
-    rarest = min(classes, key=counts.__getitem__)
-    if counts[rarest] < request.folds:
-        raise InputError(
-            f"Label {rarest!r:.60} has {counts[rarest]} training text(s) but there are {request.folds} folds; "
-            "every label needs at least as many as there are folds."
-        )
+    train, test = split(labels, request)
+    classes = sorted({labels[row] for row in train})
     place = {label: index for index, label in enumerate(classes)}
     target = np.array([place.get(label, -1) for label in labels])
     splitter = RepeatedStratifiedKFold(

@@ -76,6 +76,10 @@ class Experiment(Model):
         description="Repetitions of one scenario that follow each other before the next scenario has its turn. "
         "Those of one block may resemble each other: with more than 1, intervals are wider, and medians' too narrow.",
     )
+    deduplicate: bool = Field(
+        default=False,
+        description="Leave out texts that repeat an earlier one, case and blanks aside, before the data set is cut.",
+    )
     scenarios: tuple[Scenario, ...] = Field(
         min_length=1, description="Names of scenarios, or paths of scenario files from this file's folder."
     )

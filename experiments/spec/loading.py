@@ -13,6 +13,8 @@ from experiments.errors import SpecError
 from experiments.spec.experiment import Experiment, Scenario
 from experiments.workloads.workload import SettingsError
 
+# Keys that stand beside those of a scenario where a file holds only one.
+OF_EXPERIMENT = ("repetitions", "warmups", "block_repetitions", "deduplicate")
 SCENARIOS = Path(__file__).resolve().parents[1]
 
 M = TypeVar("M", bound=BaseModel)
@@ -28,9 +30,7 @@ def load(name: str, *, repetitions: int | None = None) -> Experiment:
     """
     path = _path_of(name)
     data = _read(path)
-    settings: dict[str, Any] = {
-        key: data.pop(key) for key in ("repetitions", "warmups", "block_repetitions") if key in data
-    }
+    settings: dict[str, Any] = {key: data.pop(key) for key in OF_EXPERIMENT if key in data}
     if repetitions is not None:
         settings["repetitions"] = repetitions
     if "scenarios" in data:
@@ -41,7 +41,14 @@ def load(name: str, *, repetitions: int | None = None) -> Experiment:
         if unknown:
             raise SpecError(f"{path}: {unknown[0]}: not a key of a file that lists scenarios; put it in the scenario's")
         paths = [_path_of(member, path.parent) for member in members]
-        scenarios = [_scenario(member_path, _read(member_path)) for member_path in paths]
+        contents = [_read(member_path) for member_path in paths]
+        for member_path, content in zip(paths, contents, strict=True):
+            # Its repetitions are those of a run of this scenario alone, but to ignore this key would change the data.
+            if "deduplicate" in content and content["deduplicate"] != settings.get("deduplicate", False):
+                raise SpecError(
+                    f"{member_path}: deduplicate: the scenarios of a run share its data set; set it in {path}, too"
+                )
+        scenarios = [_scenario(*member) for member in zip(paths, contents, strict=True)]
         data = {"name": data.get("name", path.stem)}
     else:
         scenarios = [_scenario(path, data)]
@@ -55,7 +62,7 @@ def resolved(path: Path) -> Experiment:
 
 
 def _scenario(path: Path, data: dict[str, Any]) -> Scenario:
-    own = {key: value for key, value in data.items() if key not in ("repetitions", "warmups", "block_repetitions")}
+    own = {key: value for key, value in data.items() if key not in OF_EXPERIMENT}
     match own.get("workload"):
         case str(name):
             own["workload"] = {"name": name}

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from app import models
 from experiments.workloads.trainer import Trainer
-from experiments.workloads.workload import Outcome, Reply, ReplyError, SettingsError, Shared, Workload
+from experiments.workloads.workload import (
+    DataError,
+    Outcome,
+    Reply,
+    ReplyError,
+    SettingsError,
+    Shared,
+    Split,
+    Splits,
+    Workload,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +54,41 @@ class Training(Workload[Settings]):
         except ValueError as error:
             key = "function.options" if settings.model in models.NAMES else "function.model"
             raise SettingsError(f"{key}: {error}") from error
+
+    def splits(self, cut: Cut) -> Splits:
+        """Split as the base station and the function do; refuse a share that the function would refuse."""
+        # scikit-learn, which takes seconds to import, and which the driver does not need.
+        from app.text.dataset import split  # noqa: PLC0415
+
+        if not any(self._has_words):
+            empty = sum(not text.strip() for text in self.data.x)
+            raise DataError(
+                f"no text has a word to learn from: {empty} are empty, {len(self.data.x) - empty} have stop words and "
+                "single letters only; give texts with other words"
+            )
+        if not cut.test:
+            raise DataError("no text is left to test the final model with; set a larger data.test_share")
+        options = msgspec.convert({**self.settings.options, "model": self.settings.model}, models.Options)
+        function = []
+        for number, rows in enumerate(cut.training, 1):
+            try:
+                train, test = split([self.data.y[row] for row in rows], options)
+            except ValueError as error:
+                raise DataError(f"request {number} of {len(cut.training)}: {error}") from error
+            training = tuple(rows[place] for place in train)
+            if not any(self._has_words[row] for row in training):
+                raise DataError(
+                    f"request {number} of {len(cut.training)}: no training text has a word to learn from, only stop "
+                    "words and single letters"
+                )
+            function.append(Split(training, tuple(rows[place] for place in test)))
+        return Splits(Split(tuple(row for rows in cut.training for row in rows), cut.test), tuple(function))
+
+    @cached_property
+    def _has_words(self) -> list[bool]:
+        from app.text.words import has_words  # noqa: PLC0415 - scikit-learn again
+
+        return [has_words(text) for text in self.data.x]
 
     def open(self, shared: Shared) -> None:
         """Start the trainer, one for all scenarios."""

@@ -31,6 +31,10 @@ class ReplyError(ValueError):
     """A reply with status 200 that the workload cannot use; the message is a sentence for the record."""
 
 
+class DataError(ValueError):
+    """The function would refuse its share of a repetition's data; the message is a sentence."""
+
+
 class WorkloadError(Exception):
     """A repetition cannot be finished, nor any other after it; the message says why."""
 
@@ -44,6 +48,22 @@ class Reply:
     parameters: dict[str, Any] | None = None
     accuracy_validation: float | None = None
     accuracy_function: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Rows that a model is trained on, and rows on which it is then scored."""
+
+    training: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """How a repetition's data is split: on the base station for the accuracy that counts, and within each request."""
+
+    base_station: Split
+    function: tuple[Split, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +122,17 @@ class Workload(ABC, Generic[S]):
         Raises:
             SettingsError: a setting that the function does not have.
         """
+
+    def splits(self, cut: Cut) -> Splits | None:
+        """Return which rows train and which test in a repetition, or ``None`` if nothing is trained.
+
+        Asked on the controller, before a run is begun.
+
+        Raises:
+            DataError: the function would refuse a request with these rows.
+        """
+        del cut
+        return None
 
     def open(self, shared: Shared) -> None:
         """Start what finishing needs, before the first request is sent."""

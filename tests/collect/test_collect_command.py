@@ -41,6 +41,16 @@ def test_analyse_prints_the_table_and_writes_the_summary(tmp_path: Path, capsys:
     assert json.loads((folder / "analysis" / "summary.json").read_text())["run"] == RUN
 
 
+def test_analyse_says_what_should_be_known_of_the_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=3))
+    (folder / "manifest.json").write_text(json.dumps({"dataset": {"notes": ["Empty texts: 2 of 40 (5.0 %)."]}}))
+    assert main(["analyse", RUN, "--results", str(tmp_path)]) == 0
+    assert "note: data set: Empty texts: 2 of 40 (5.0 %).\n" in capsys.readouterr().out
+    (folder / "manifest.json").write_text(json.dumps({"dataset": {"notes": "none"}}))
+    assert main(["analyse", RUN, "--results", str(tmp_path)]) == 0
+    assert "note: data set" not in capsys.readouterr().out
+
+
 def test_report_writes_every_figure_in_three_formats_and_the_same_bytes_again(tmp_path: Path) -> None:
     folder = write_run(tmp_path, all_records(repetitions=6))
     assert main(["report", RUN, "--results", str(tmp_path)]) == 0

@@ -40,7 +40,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model(repetition=99, error="a request failed", response_time_ms=None),
     ]
     folder = write_run(results, [*all_records(), *failed])
-    (folder / "manifest.json").write_text(json.dumps({**MANIFEST, "words": ATTACK, ATTACK: {"x": [ATTACK]}}))
+    dataset = {"name": "synthetic", "notes": ["Empty texts: 2 of 40 (5.0 %).", ATTACK, 7]}
+    manifest = {**MANIFEST, "dataset": dataset, "words": ATTACK, ATTACK: {"x": [ATTACK]}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "scenario.yaml").write_text(f"name: {ATTACK}\n")
     assert main(["report", RUN, "--results", str(results)]) == 0
     return folder / "report.html"
@@ -134,6 +136,12 @@ def test_the_answer_the_warnings_the_failure_and_the_problem_of_a_link_are_there
     assert "a request failed; request 0: &lt;script&gt;" in text
     assert re.search(r'<span class="problem">problem</span><br>jitter', text)
     assert "6th to 15th value, covers 95.9 %" in text
+
+
+def test_what_should_be_known_of_the_data_set_stands_below_the_figures_and_not_in_the_headline(report: Path) -> None:
+    head, body = report.read_text().split("</header>")
+    assert "Empty texts" not in head
+    assert body.index("Fig. 5b") < body.index("Data set: Empty texts: 2 of 40 (5.0 %).") < body.index("</section>")
 
 
 def test_nothing_of_the_runs_files_becomes_markup(report: Path) -> None:

@@ -53,3 +53,31 @@ def test_a_seed_is_a_non_negative_integer(seed: str) -> None:
     done = experiments("experiment", f"--seed={seed}")
     assert done.returncode == 2
     assert f"invalid seed '{seed}': expected a non-negative integer" in done.stderr
+
+
+def test_a_scenario_with_a_wrong_model_is_refused_before_anything_is_begun(tmp_path: Path) -> None:
+    scenario = tmp_path / "wrong.yaml"
+    scenario.write_text(
+        "{name: edge, title: wrong, links: [{delay_ms: 1}], requests: {parallel: 2}, repetitions: 2,"
+        " function: {nodes: [edge], replicas: 2, model: svm, options: {folds: 1, gird: {C: [1]}}}}"
+    )
+    done = experiments("experiment", "--scenario", str(scenario), "--results", str(tmp_path / "r"))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {scenario}: function.model: unknown model 'svm': expected one of pac, log, ")
+    assert not (tmp_path / "r").exists()
+
+
+def test_texts_that_nothing_can_be_learnt_from_are_refused_before_a_node_is_touched(tmp_path: Path) -> None:
+    texts = tmp_path / "stopwords.csv"
+    texts.write_text("title,text,label\n" + ",the and of to a,Real\n,the and of to a,Fake\n" * 30)
+    # Somebody's own nodes, which are not there: whoever asks them fails in another way.
+    done = experiments(
+        "experiment", "--inventory", "edge", "--scenario", "edge", "--dataset", str(texts),
+        "--results", str(tmp_path / "r"), XDG_CACHE_HOME=str(tmp_path),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: dataset stopwords: scenario edge, repetition 0: no text has a word to learn from: 0 are empty, 60 have stop "
+        "words and single letters only; give texts with other words\n"
+    )
+    assert list((tmp_path / "r").iterdir()) == []

@@ -197,3 +197,20 @@ def test_a_wrong_scenario_is_blamed_on_its_own_file_not_on_the_one_that_lists_it
     listing.write_text(yaml.safe_dump({"scenarios": [str(wrong)], "repetitions": 1}), encoding="utf-8")
     with pytest.raises(SpecError, match=rf"^{wrong}: links\.0\.delay_ms"):
         load(str(listing))
+
+
+def test_duplicates_are_left_out_for_all_scenarios_of_a_run_or_for_none(tmp_path: Path) -> None:
+    assert not load("paper").deduplicate
+    own = {**edge_with(), "deduplicate": True}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
+    assert load(str(tmp_path / "own.yaml")).deduplicate
+    both = tmp_path / "both.yaml"
+    listing = {"scenarios": ["own.yaml"], "repetitions": 2}
+    both.write_text(yaml.safe_dump({**listing, "deduplicate": True}), encoding="utf-8")
+    experiment = load(str(both))
+    assert experiment.deduplicate
+    (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(experiment.model_dump(mode="json")), encoding="utf-8")
+    assert spec.resolved(tmp_path / "scenario.yaml") == experiment
+    both.write_text(yaml.safe_dump(listing), encoding="utf-8")
+    with pytest.raises(SpecError, match=r"own.yaml: deduplicate: the scenarios of a run share its .*both.yaml, too"):
+        load(str(both))
