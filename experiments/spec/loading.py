@@ -20,6 +20,26 @@ SCENARIOS = Path(__file__).resolve().parents[1]
 M = TypeVar("M", bound=BaseModel)
 
 
+class _DoubledKeyError(Exception):
+    """A key stands twice in one mapping: YAML forbids it, and the loader would keep the last value silently."""
+
+
+class _EachKeyOnce(yaml.SafeLoader):
+    """A loader that refuses a key that stands twice in one mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping of a node."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise _DoubledKeyError(f"{key.value}: stands twice in one mapping, again on line {line}")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load(name: str, *, repetitions: int | None = None) -> Experiment:
     """Return the experiment of a scenario's name (a file beside this one) or of the path of a YAML file.
 
@@ -89,7 +109,9 @@ def _path_of(name: str, folder: Path = Path()) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)  # noqa: S506 - it is a SafeLoader
+    except _DoubledKeyError as error:
+        raise SpecError(f"{path}: {error}; keep one of them") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     except OSError as error:

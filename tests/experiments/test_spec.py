@@ -199,6 +199,25 @@ def test_a_wrong_scenario_is_blamed_on_its_own_file_not_on_the_one_that_lists_it
         load(str(listing))
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("name: edge\ntitle: a\nname: cloud\n", "name: stands twice in one mapping, again on line 3; keep one of them"),
+        ("links:\n- {delay_ms: 1, delay_ms: 2}\n", "delay_ms: stands twice in one mapping, again on line 2"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_by_its_name(tmp_path: Path, content: str, sentence: str) -> None:
+    assert refusal(tmp_path / "own.yaml", content).startswith(sentence)
+
+
+def test_a_merge_of_yaml_may_be_overridden(tmp_path: Path) -> None:
+    text = yaml.safe_dump({key: value for key, value in EDGE.items() if key != "links"})
+    links = "links:\n- &near {between: [edge, edge], delay_ms: 1, jitter_ms: 0.1}\n- {<<: *near, between: all, delay_ms: 2}\n"
+    (tmp_path / "own.yaml").write_text(links + text, encoding="utf-8")
+    near, far = load(str(tmp_path / "own.yaml")).scenarios[0].links
+    assert (near.delay_ms, far.delay_ms, far.jitter_ms, far.between) == (1, 2, 0.1, "all")
+
+
 def test_duplicates_are_left_out_for_all_scenarios_of_a_run_or_for_none(tmp_path: Path) -> None:
     assert not load("paper").deduplicate
     own = {**edge_with(), "deduplicate": True}
