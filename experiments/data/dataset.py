@@ -133,15 +133,19 @@ def _file(path: Path) -> Content:
         raise DatasetError(f"dataset {path}: is a directory; give {CHOICES}")
     if not path.exists():
         raise DatasetError(f"dataset {path}: there is no such file; give {CHOICES}")
-    content = packed.read(path)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DatasetError(f"{path}: line {line} is not UTF-8; convert the file, for example with iconv") from error
+    text = _text(path)
     if not text.strip():
         raise DatasetError(f"{path}: is empty; give {CHOICES}")
     return objects.read(path, text) if objects.is_json(path, text) else table.read(path, text)
+
+
+def _text(path: Path) -> str:
+    content = packed.read(path)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DatasetError(f"{path}: line {line} is not UTF-8; convert the file, for example with iconv") from error
 
 
 def _bbc() -> Content:

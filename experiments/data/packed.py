@@ -11,8 +11,8 @@ from typing import IO
 
 from experiments.data.content import DatasetError
 
-# Some 300 times the paper's data set. What is unpacked is read no further, however much the file would give.
-MOST_BYTES = 2**30
+# Some 40 times the paper's data set. What is unpacked is read no further, however much the file would give.
+MOST_BYTES = 2**29
 PIECE_BYTES = 2**20
 # What people keep texts in that is not read here, by its first bytes, and what to do with it.
 UNPACK = "unpack it, or pack it with gzip"

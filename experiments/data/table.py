@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import io
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("title", "text", "label")
 REQUIRED = ("text", "label")
+# A first line is looked for in so many characters: the file is not copied once more for each separator.
+HEADER_CHARACTERS = 100_000
+LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -49,7 +52,7 @@ def read(path: Path, text: str) -> Content:
 
 def _header(text: str, separator: str) -> list[str]:
     try:
-        return [name.strip().lower() for name in next(filter(None, _reader(text, separator)), [])]
+        return [name.strip().lower() for name in next(filter(None, _reader(text[:HEADER_CHARACTERS], separator)), [])]
     except csv.Error:
         return []
 
@@ -80,7 +83,8 @@ def _rows(path: Path, text: str, separator: str, header: list[str], kind: str) -
 
 
 def _reader(text: str, separator: str) -> Reader:
-    return csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    # A file-like copy of the text would take four bytes for each character.
+    return csv.reader((line[0] for line in LINE.finditer(text)), delimiter=separator, strict=True)
 
 
 def _escapes(text: str) -> str:
