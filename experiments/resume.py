@@ -63,7 +63,7 @@ def begun(run: RunFolder, asked: Asked, inventory: str) -> Begun:
     if asked.scenario is not None and not _is_same(spec.load(asked.scenario), experiment):
         raise _other(run, "SCENARIO", asked.scenario, experiment.name)
     if asked.dataset is not None and isinstance(data, dict):
-        again = dataset.load(asked.dataset, texts=dataset.TEXTS, seed=seed or 1)
+        again = dataset.load(asked.dataset, texts=dataset.TEXTS, seed=seed or 1, deduplicate=experiment.deduplicate)
         if again.sha256 != data.get("sha256"):
             raise _other(run, "DATASET", asked.dataset, str(data.get("name"))[:200])
     return Begun(experiment, run.inventory(asked.inventory) or inventory, seed or 1, data or {})

@@ -36,7 +36,7 @@ def dataset(path: Path, texts: list[str], *, deduplicate: bool = False, most: in
 
 
 def plan_of(experiment: Experiment, texts: int, seed: int = 1) -> Plan:
-    return draw(experiment, place(experiment, inventory()), run="trial", texts=texts, seed=seed)
+    return draw(experiment, place(experiment, inventory()), run="trial", texts=texts, dataset="d", seed=seed)
 
 
 def different(number: int) -> list[str]:

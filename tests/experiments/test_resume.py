@@ -62,6 +62,17 @@ def test_another_data_set_seed_scenario_or_inventory_is_refused_by_name(
         resume.begun(run, asked(**{name: value}), "local")
 
 
+def test_a_data_set_whose_duplicates_are_left_out_is_still_the_same_one(tmp_path: Path) -> None:
+    texts = tmp_path / "news.csv"
+    rows = [f"report about river number{index // 2},{'FAKE' if index // 2 % 2 else 'REAL'}\n" for index in range(60)]
+    texts.write_text("".join(["text,label\n", *rows]))
+    experiment = only("edge", 4).model_copy(update={"deduplicate": True})
+    made = folder.create(tmp_path / "results", "edge", resume.as_yaml(experiment))
+    data = dataset.load(str(texts), texts=dataset.TEXTS, seed=7, deduplicate=True)
+    made.update_manifest(inventory="local", seed=7, dataset={"name": "news", "sha256": data.sha256})
+    assert resume.begun(made, asked(dataset=str(texts)), "local").experiment.deduplicate
+
+
 def test_more_repetitions_extend_the_plan_and_leave_what_was_planned(run: RunFolder) -> None:
     before = plan.check(run.plan)
     begun = resume.begun(run, NOTHING, "local")
