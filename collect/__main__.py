@@ -17,19 +17,18 @@ KNOWN_ERROR = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; return 0, or 2 for a known error, which is printed in a line or two."""
+    """Run one subcommand; return 0, 4 for a run that is refused, or 2 for a known error, which is printed."""
     options = _parser().parse_args(arguments)
     try:
         # scipy and matplotlib take a second to load: --help and a mistyped option do not wait for them.
         from collect import commands  # noqa: PLC0415
 
-        commands.COMMANDS[options.command](options)
+        return commands.COMMANDS[options.command](options)
     except FaasbedError as error:
         if options.debug:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         return KNOWN_ERROR
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,6 +41,13 @@ def _parser() -> argparse.ArgumentParser:
     numbers = argparse.ArgumentParser(add_help=False)
     numbers.add_argument(
         "--reference", metavar="SCENARIO", help="what the other scenarios are compared with (cloud, else the last)"
+    )
+    numbers.add_argument(
+        "--max-failed-percent",
+        metavar="P",
+        type=float,
+        default=10.0,
+        help="claims are undecided where a larger share of a scenario's repetitions failed (10)",
     )
     parser = argparse.ArgumentParser(prog="python -m collect", description="Numbers, figures and a report from a run.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{pull,analyse,report}")

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # The table is wider than what a terminal is taken for when the output goes to a file.
 WIDTH_WITHOUT_TERMINAL = 132
 INVENTORY = "local"
+# The exit code of a run whose links were refused: its numbers are shown, and are not a result.
+REFUSED = 4
 
 
 class Tasks:
@@ -48,7 +50,7 @@ class Tasks:
         """Fetching has no progress of its own."""
 
 
-def pull_records(options: argparse.Namespace) -> None:
+def pull_records(options: argparse.Namespace) -> int:
     """Fetch the raw records of a run from its base stations."""
     target = folder.find(options.results, options.run)
     console = _console()
@@ -56,18 +58,19 @@ def pull_records(options: argparse.Namespace) -> None:
         tasks = Tasks(console, status, verbose=options.verbose)
         pull.pull(target, target.inventory(options.inventory) or INVENTORY, tasks)
     _print(console, f"the records of {target.id} are in {target.raw}")
+    return 0
 
 
-def print_analysis(options: argparse.Namespace) -> None:
-    """Print a run's table and write its ``analysis/summary.json``."""
+def print_analysis(options: argparse.Namespace) -> int:
+    """Print a run's table and write its ``analysis/summary.json``; return 0, or REFUSED."""
     loaded = run.load(folder.find(options.results, options.run))
-    table.show(
-        _console(), _analysed(loaded, options), (*loaded.notes, *(f"data set: {note}" for note in loaded.dataset_notes))
-    )
+    analysis = _analysed(loaded, options)
+    table.show(_console(), analysis, (*loaded.notes, *(f"data set: {note}" for note in loaded.dataset_notes)))
+    return REFUSED if analysis.problems else 0
 
 
-def write_report(options: argparse.Namespace) -> None:
-    """Analyse a run, draw its figures and write its ``report.html``."""
+def write_report(options: argparse.Namespace) -> int:
+    """Analyse a run, draw its figures and write its ``report.html``; return as `print_analysis`."""
     console = _console()
     loaded = run.load(folder.find(options.results, options.run))
     target = loaded.folder
@@ -81,9 +84,10 @@ def write_report(options: argparse.Namespace) -> None:
         folder.write(target.report, page.render(loaded, analysis, pictures))
     _print(console, analysis.headline)
     _print(console, str(target.report))
+    return REFUSED if analysis.problems else 0
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "pull": pull_records,
     "analyse": print_analysis,
     "report": write_report,
@@ -91,7 +95,13 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
 
 
 def _analysed(loaded: Run, options: argparse.Namespace) -> Analysis:
-    analysis = summary.analyse(loaded.folder.id, loaded.measurements, options.reference)
+    analysis = summary.analyse(
+        loaded.folder.id,
+        loaded.measurements,
+        options.reference,
+        problems=run.problems(loaded),
+        failed_percent=options.max_failed_percent,
+    )
     folder.write(loaded.folder.summary, summary.to_json(analysis))
     return analysis
 

@@ -45,7 +45,7 @@ class Sent(Model):
 
 
 class Estimate(Model):
-    """Mean and sigma of delays in ms, with 95 % intervals."""
+    """Mean and sigma of delays in ms, with 95 % intervals; median and sigma by quartiles are what the gate judges."""
 
     mean_ms: Milliseconds
     mean_low_ms: Milliseconds
@@ -53,6 +53,8 @@ class Estimate(Model):
     sigma_ms: Milliseconds
     sigma_low_ms: Milliseconds
     sigma_high_ms: Milliseconds
+    median_ms: Milliseconds | None = None
+    quartile_sigma_ms: Milliseconds | None = None
 
 
 class Level(Model):
@@ -128,7 +130,8 @@ class LinkCheck(Model):
     ``family`` is 4 or 6: nodes with both kinds of address have a check for each.
     With ``clock`` ``shared`` a delay is one way on one machine's clock, with ``round-trip`` it is a round trip, of this
     link and the one back; ``round_trip`` is known of both. ``expected`` is what link and path together should give.
-    ``delay`` to ``histogram`` are missing where too few probes were answered.
+    ``delay`` to ``histogram`` are missing where too few probes were answered. ``measured_before`` are the measurements
+    of the same verification that were off, before one that was not.
     """
 
     link: Target

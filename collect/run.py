@@ -40,6 +40,7 @@ class Run:
     steps: tuple[Step, ...]
     links_before: LinkReport | None
     links_after: LinkReport | None
+    links_earlier: tuple[LinkReport, ...]
     notes: tuple[str, ...]
 
     @property
@@ -49,6 +50,33 @@ class Run:
             case {"notes": [*notes]}:
                 return tuple(note for note in notes if isinstance(note, str))
         return ()
+
+
+SHOWN_LINKS = 3
+# The step that verifies the links after the last repetition, as steps.json names it.
+VERIFICATION = "verify links again"
+
+
+def problems(run: Run) -> list[str]:
+    """Return why what a run measured is not a result, in sentences: a verification that found its links off.
+
+    A run that was refused stays refused when it is resumed: what was measured before is not measured again.
+    """
+    sentences = []
+    reports = [("before", run.links_before), ("after", run.links_after)]
+    for moment, report in [*reports, *(("after", earlier) for earlier in run.links_earlier)]:
+        off = [link for link in report.links if not link.ok] if report is not None else []
+        if report is not None and off:
+            named = [f"{link.name}: {', '.join(link.problems) or 'off'}" for link in off[:SHOWN_LINKS]]
+            more = f"; and {len(off) - SHOWN_LINKS} more" if len(off) > SHOWN_LINKS else ""
+            sentences.append(
+                f"The verification {moment} measuring found {len(off)} of {len(report.links)} links off their targets "
+                f"({'; '.join(named)}{more})."
+            )
+    last = [step for step in run.steps if step.step == VERIFICATION][-1:]
+    if not sentences and last and last[0].status == "failed":
+        sentences.append(f"The step '{VERIFICATION}' failed, so it is unknown whether the links held.")
+    return sentences
 
 
 def load(folder: RunFolder) -> Run:
@@ -69,6 +97,11 @@ def load(folder: RunFolder) -> Run:
         steps=_json(folder.steps, TypeAdapter(tuple[Step, ...]), notes) or (),
         links_before=_json(folder.links("before"), TypeAdapter(LinkReport), notes),
         links_after=_json(folder.links("after"), TypeAdapter(LinkReport), notes),
+        links_earlier=tuple(
+            report
+            for path in sorted(folder.links("after").parent.glob("after-*.json"))
+            if (report := _json(path, TypeAdapter(LinkReport), notes)) is not None
+        ),
         # Evaluated last: the readers above have added to it.
         notes=tuple(notes),
     )

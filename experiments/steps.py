@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 # A run of the paper's size takes some 50 MB with its data set and figures.
 FREE_BYTES = 200_000_000
+# The exit code of `python -m collect report` for a run whose verification found links off.
+REFUSED = 4
 
 
 @dataclass(slots=True)
@@ -157,6 +159,11 @@ def analyse(context: Context) -> None:
     """Print the table, judge the paper's claims, draw the figures, write the report."""
     command = [sys.executable, "-m", "collect", "report", context.run.id, "--results", str(context.run.path.parent)]
     done = subprocess.run(command, cwd=ROOT, check=False)
+    if done.returncode == REFUSED:
+        raise RunError(
+            f"run {context.run.id} is refused: its links were off when it was verified, so what it measured is not a "
+            "result (report.html has the numbers)"
+        )
     if done.returncode:
         raise RunError(
             f"the report of {context.run.id} was not written (exit code {done.returncode}); what was measured is kept, "

@@ -8,7 +8,7 @@ predictability of the response times and the accuracy" (abstract).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -149,6 +149,11 @@ def at_times_slower(subject: str, reference: str, share: Estimate) -> Claim:
     if share.high < AT_TIMES:
         return Claim(claim, rule, "does not hold", f"It happens less often: {seen}.")
     return Claim(claim, rule, "undecided", f"Whether it happens that often is not decided: {seen}.")
+
+
+def withheld(claim: Claim, reason: str) -> Claim:
+    """Return a claim as undecided for a reason, with what would have been said of it."""
+    return replace(claim, verdict="undecided", sentence=f"Not judged, because {reason}. Otherwise: {claim.sentence}")
 
 
 def lower_by(ratio: float) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-from collect.analysis import claims, phases, sample, statistics, wording
+from collect.analysis import claims, phases, sample, sensitivity, statistics, wording
 from collect.analysis.dependence import dependence
 from collect.analysis.repetitions import paired
 from collect.analysis.rescaling import rescale
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collect.analysis.repetitions import Failure, Measurements, Repetition
     from collect.analysis.rescaling import Rescaling
     from collect.analysis.sample import Sample
+    from collect.analysis.sensitivity import Sensitivity, Side
     from collect.analysis.statistics import Estimate, Summary
 
 REFERENCE = "cloud"
@@ -46,13 +47,16 @@ class Transport:
 class Scenario:
     """One scenario of a run; ``response_s`` in seconds, ``accuracy`` of the test set from 0 to 1.
 
-    ``failed`` repetitions are no data points; ``measured_again`` counts attempts that a later one took the place of.
+    ``repetitions`` are those that count. ``failed`` ones are no data points, and neither are ``unpaired`` ones, whose
+    partner failed; ``measured_again`` counts attempts that a later one took the place of.
     """
 
     name: str
     repetitions: int
     failed: int
+    unpaired: int
     measured_again: int
+    with_failures: Side
     response_s: Summary
     dependence: Dependence
     accuracy: Summary | None
@@ -89,7 +93,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """All numbers of a run."""
+    """All numbers of a run.
+
+    ``problems`` are why the run is refused: then they are its ``headline``, and what was ``measured`` is not a result.
+    """
 
     run: str
     scenarios: tuple[Scenario, ...]
@@ -98,11 +105,29 @@ class Analysis:
     failures: tuple[Failure, ...]
     warmups: int
     headline: str
+    measured: str
+    problems: tuple[str, ...]
+    sensitivities: tuple[Sensitivity, ...]
+    failed_percent: float
     warnings: tuple[str, ...]
 
 
-def analyse(run: str, measurements: Measurements, reference: str | None = None) -> Analysis:
-    """Return a run's numbers; ``reference`` is what the others are compared with, by default ``cloud``, else the last.
+def analyse(
+    run: str,
+    measurements: Measurements,
+    reference: str | None = None,
+    *,
+    problems: Sequence[str] = (),
+    failed_percent: float = sensitivity.FAILED_PERCENT,
+) -> Analysis:
+    """Return a run's numbers.
+
+    Args:
+        run: its id.
+        measurements: what it measured.
+        reference: what the other scenarios are compared with, by default ``cloud``, else the last.
+        problems: why what was measured is not a result, in sentences.
+        failed_percent: claims are undecided where more than this share of a scenario's repetitions failed.
 
     Raises:
         CollectError: the reference is not among the scenarios that have a finished repetition.
@@ -112,12 +137,19 @@ def analyse(run: str, measurements: Measurements, reference: str | None = None) 
         known = ", ".join(finished)
         raise CollectError(f"Scenario {reference!r} has no finished repetition in {run}. Expected one of: {known}.")
     against = reference or (REFERENCE if REFERENCE in finished else list(finished)[-1])
-    scenarios = tuple(_scenario(name, repetitions, measurements.failures) for name, repetitions in finished.items())
+    scenarios = tuple(_scenario(name, repetitions, measurements) for name, repetitions in finished.items())
+    by_name = {scenario.name: scenario for scenario in scenarios}
     compared = tuple(
-        _compare(finished[scenario.name], finished[against], scenario, next(s for s in scenarios if s.name == against))
+        _judged(
+            _compare(finished[scenario.name], finished[against], scenario, by_name[against]),
+            (scenario, by_name[against]),
+            problems,
+            failed_percent,
+        )
         for scenario in scenarios
         if scenario.name != against
     )
+    measured = _headline(scenarios, compared) + _counts(scenarios)
     return Analysis(
         run=run,
         scenarios=scenarios,
@@ -125,7 +157,19 @@ def analyse(run: str, measurements: Measurements, reference: str | None = None) 
         without_repetitions=tuple(name for name in measurements.scenarios if name not in finished),
         failures=measurements.failures,
         warmups=measurements.warmups,
-        headline=_headline(scenarios, compared),
+        headline=_refused(problems) if problems else measured,
+        measured=measured,
+        problems=tuple(problems),
+        sensitivities=tuple(
+            of_failures
+            for comparison in compared
+            if (
+                of_failures := sensitivity.sensitivity(
+                    by_name[comparison.subject].with_failures, by_name[comparison.reference].with_failures
+                )
+            )
+        ),
+        failed_percent=failed_percent,
         warnings=tuple(_warnings(scenarios, compared)),
     )
 
@@ -152,14 +196,18 @@ def to_json(analysis: Analysis) -> str:
     return json.dumps(data, indent=2, allow_nan=False) + "\n"
 
 
-def _scenario(name: str, repetitions: Sequence[Repetition], failures: Sequence[Failure]) -> Scenario:
+def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measurements) -> Scenario:
+    unpaired = [repetition for repetition in measurements.unpaired if repetition.scenario == name]
     accuracies = [repetition.accuracy for repetition in repetitions if repetition.accuracy is not None]
-    own = [failure for failure in failures if failure.scenario == name and not failure.warmup]
+    own = [failure for failure in measurements.failures if failure.scenario == name and not failure.warmup]
+    failed = sum(not failure.measured_again for failure in own)
     return Scenario(
         name=name,
         repetitions=len(repetitions),
-        failed=sum(not failure.measured_again for failure in own),
+        failed=failed,
+        unpaired=len(unpaired),
         measured_again=sum(failure.measured_again for failure in own),
+        with_failures=sensitivity.side(name, [r.response_s for r in (*repetitions, *unpaired)], failed),
         response_s=statistics.summarise([repetition.response_s for repetition in repetitions]),
         dependence=_dependence(repetitions),
         accuracy=statistics.summarise(accuracies) if accuracies else None,
@@ -255,6 +303,44 @@ def _warnings(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> 
         if comparison.dependence is not None and comparison.dependence.too_narrow > 1:
             what = f"The differences between {comparison.subject} and {comparison.reference}"
             yield wording.dependence(what, comparison.dependence, "the interval of their comparison")
+
+
+def _judged(
+    comparison: Comparison, scenarios: tuple[Scenario, Scenario], problems: Sequence[str], failed_percent: float
+) -> Comparison:
+    """Return a comparison whose claims are undecided where the run is refused or too many repetitions failed."""
+    reasons = ["the run is refused"] if problems else []
+    reasons += [
+        f"{scenario.failed} of {scenario.with_failures.repetitions} repetitions of {scenario.name} failed, more than "
+        f"{failed_percent:g} %"
+        for scenario in scenarios
+        if scenario.with_failures.failed_percent > failed_percent
+    ]
+    if reasons:
+        judged = tuple(claims.withheld(claim, " and ".join(reasons)) for claim in comparison.claims)
+    else:
+        counts = _counts(scenarios)
+        judged = tuple(replace(claim, sentence=claim.sentence + counts) for claim in comparison.claims)
+    return replace(comparison, claims=judged)
+
+
+def _counts(scenarios: Sequence[Scenario]) -> str:
+    """Return how many repetitions count where some do not, as a sentence after another one."""
+    if not any(scenario.failed or scenario.unpaired for scenario in scenarios):
+        return ""
+    failed = [
+        f"{scenario.failed} of {scenario.with_failures.repetitions} repetitions of {scenario.name} failed"
+        for scenario in scenarios
+        if scenario.failed
+    ]
+    counted = [
+        f"{scenario.repetitions} of {scenario.with_failures.repetitions} of {scenario.name}" for scenario in scenarios
+    ]
+    return f" {'; '.join([*failed, ' and '.join(counted) + ' count'])}."
+
+
+def _refused(problems: Sequence[str]) -> str:
+    return f"Refused: {' '.join(problems)} What was measured is not a result."
 
 
 def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> str:

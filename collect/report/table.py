@@ -33,6 +33,8 @@ def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
         _say(console, f"failed: {where} ({again}): {failure.error}")
     for warning in analysis.warnings:
         _say(console, f"warning: {warning}")
+    for of_failures in analysis.sensitivities:
+        _say(console, of_failures.sentence)
     for note in notes:
         _say(console, f"note: {note}")
     _say(console, analysis.headline, style="bold")
@@ -40,7 +42,7 @@ def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
 
 def _say(console: Console, sentence: str, style: str = "") -> None:
     """Print a sentence as one line, which a terminal breaks by itself; names in it are never markup."""
-    console.print(sentence, soft_wrap=True, highlight=False, markup=False, style=style)
+    console.print(wording.printable(sentence), soft_wrap=True, highlight=False, markup=False, style=style)
 
 
 def regime_sentence(scenario: Scenario) -> str:

@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 
 CONNECT_TIMEOUT_S = 30
+# How much of a reply that cannot be used is kept.
+BODY_CHARACTERS = 200
 # Linux gives the congestion control's name in at most 16 bytes (TCP_CA_NAME_MAX).
 CONGESTION_NAME_BYTES = 16
 
@@ -71,7 +73,7 @@ def _client(congestion_control: str, timeout_s: float) -> httpx.Client:
         socket_options=[option, (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         limits=httpx.Limits(max_keepalive_connections=0),
     )
-    timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
+    timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
     return httpx.Client(transport=transport, timeout=timeout, trust_env=False)
 
 
@@ -86,20 +88,33 @@ def _send(
 ) -> None:
     headers = {"Host": host, "Content-Type": "application/json", "Connection": "close"}
     request = client.build_request("POST", url, content=body, headers=headers)
-    request.extensions["trace"] = _Trace(exchange, timeout_s)
+    trace = _Trace(exchange, timeout_s)
+    request.extensions["trace"] = trace
+    # httpx times each read and each write; a peer that sends a byte now and then would have forever.
+    deadline = threading.Timer(timeout_s, trace.abort)
     barrier.wait()
     exchange.sent_ns = time.monotonic_ns()
+    deadline.start()
     try:
         response = client.send(request)
     except httpx.HTTPError as error:
-        exchange.error = _sentence(url, error)
+        exchange.error = _sentence(url, httpx.ReadTimeout("the deadline") if trace.is_aborted else error)
         return
+    finally:
+        deadline.cancel()
     exchange.last_byte_ns = exchange.last_byte_ns or time.monotonic_ns()
     exchange.status = response.status_code
     exchange.body = response.content
     exchange.headers = dict(response.headers)
     if response.status_code != httpx.codes.OK:
-        exchange.error = f"{url} answered {response.status_code}: {' '.join(response.text.split())[:200]}"
+        exchange.error = f"{url} answered {response.status_code}: {excerpt(exchange.body)}"
+
+
+def excerpt(body: bytes) -> str:
+    """Return the beginning of a reply for a record: in one line, without what a terminal obeys."""
+    text = " ".join(body[: 4 * BODY_CHARACTERS].decode(errors="replace").split())
+    shown = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)[:BODY_CHARACTERS]
+    return f"{shown} ... ({len(body)} bytes)" if len(body) > 4 * BODY_CHARACTERS or len(shown) < len(text) else shown
 
 
 def _sentence(url: str, error: httpx.HTTPError) -> str:
@@ -117,6 +132,14 @@ class _Trace:
         self._exchange = exchange
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
+        self.is_aborted = False
+
+    def abort(self) -> None:
+        """End the exchange, from another thread: whatever it waits for fails at once."""
+        self.is_aborted = True
+        if self._socket is not None:
+            with suppress(OSError):  # it has ended meanwhile
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def __call__(self, event: str, info: dict[str, Any]) -> None:
         now = time.monotonic_ns()
@@ -124,6 +147,8 @@ class _Trace:
             self._exchange.connected_ns = now
             self._socket = info["return_value"].get_extra_info("socket")
             self._exchange.congestion_control = _congestion_control(self._socket)
+            if self.is_aborted:
+                self.abort()
         elif event == "http11.send_request_body.complete":
             if self._socket is not None:
                 _wait_until_acknowledged(self._socket, self._timeout_s)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from collect.records import ModelRecord, RequestRecord
-from experiments.base_station.exchange import Exchange, fire
+from experiments.base_station.exchange import Exchange, excerpt, fire
 from experiments.workloads.workload import Outcome, Reply, ReplyError, Workload
 
 if TYPE_CHECKING:
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
     from experiments.base_station.plan import Entry, ScenarioPlan
     from experiments.workloads.data import Cut
+
+
+# What a record holds of a Server-Timing header.
+PHASES = 64
+NAME_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class Repetition:
         )
         requests = []
         for number, (exchange, body) in enumerate(zip(exchanges, bodies, strict=True)):
-            reply, error = self._read(exchange)
+            reply, phases_ms, error = self._read(exchange)
             requests.append(
                 RequestRecord(
                     run=self.run,
@@ -85,7 +91,7 @@ class Repetition:
                     parameters=reply.parameters,
                     accuracy_validation=reply.accuracy_validation,
                     accuracy_function=reply.accuracy_function,
-                    phases_ms=server_timing(exchange.headers.get("server-timing", "")),
+                    phases_ms=phases_ms,
                 )
             )
         return requests
@@ -96,7 +102,7 @@ class Repetition:
         Raises:
             WorkloadError: the workload cannot finish this repetition, nor any other.
         """
-        error = next((request.error for request in requests if request.error), None)
+        error = next((request.error for request in requests if request.error), None) or self._misplaced(requests)
         if error is None:
             outcome = self.workload.finish(self.cut, requests, self.seed)
         else:
@@ -122,25 +128,62 @@ class Repetition:
             error=outcome.error,
         )
 
-    def _read(self, exchange: Exchange) -> tuple[Reply, str | None]:
+    def _read(self, exchange: Exchange) -> tuple[Reply, dict[str, float], str | None]:
+        """Return what a reply puts on record; what it should not hold is an error, with the beginning of its body."""
         if exchange.error is not None:
-            return Reply(), exchange.error
+            return Reply(), {}, exchange.error
         try:
-            return self.workload.reply(exchange.body), None
+            phases_ms = server_timing(exchange.headers.get("server-timing", ""))
+            return self.workload.reply(exchange.body), phases_ms, None
         except ReplyError as error:
-            return Reply(), f"{self.scenario.url}: {error}"
+            return Reply(), {}, f"{self.scenario.url}: {error}; it answered: {excerpt(exchange.body)}"
+
+    def _misplaced(self, requests: Sequence[RequestRecord]) -> str | None:
+        """Return how the requests were served otherwise than planned, as a sentence; ``None`` where it is not known."""
+        replicas, nodes = [r.replica for r in requests], [r.node for r in requests]
+        if None in replicas or None in nodes:
+            return None
+        planned = sorted(self.scenario.nodes[: len(requests)])
+        by_each = len(set(replicas)) == len(requests) and sorted(map(str, nodes)) == planned
+        if by_each or (not self.workload.replica_each and set(nodes) <= set(self.scenario.nodes)):
+            return None
+        served = ", ".join(sorted({f"{r.replica} on {r.node}" for r in requests}))
+        return (
+            f"{len(requests)} requests were served by {len(set(replicas))} replica{'s' * (len(set(replicas)) > 1)} "
+            f"({served}), planned were one each on {', '.join(planned)}"
+        )
 
 
 def server_timing(header: str) -> dict[str, float]:
-    """Return the durations of a ``Server-Timing`` header in milliseconds (W3C Server Timing, ``name;dur=1.5``)."""
+    """Return the durations of a ``Server-Timing`` header in milliseconds (W3C Server Timing, ``name;dur=1.5``).
+
+    A duration may be quoted.
+
+    Raises:
+        ReplyError: a duration is not a number from 0 on, or there are more than a record holds.
+    """
     phases = {}
     for entry in header.split(","):
         name, *parameters = (part.strip() for part in entry.split(";"))
         for parameter in parameters:
             key, _, value = parameter.partition("=")
-            if key.strip() == "dur":
-                phases[name] = float(value)
+            if key.strip().lower() == "dur":
+                phases[name[:NAME_CHARACTERS]] = _milliseconds(name, value.strip())
+    if len(phases) > PHASES:
+        raise ReplyError(f"unexpected Server-Timing: {len(phases)} durations, expected up to {PHASES}")
     return phases
+
+
+def _milliseconds(name: str, value: str) -> float:
+    try:
+        duration_ms = float(value.removeprefix('"').removesuffix('"'))
+    except ValueError:
+        duration_ms = math.nan
+    if not 0 <= duration_ms < math.inf:
+        raise ReplyError(
+            f"unexpected Server-Timing: duration {value[:40]!r} of {name[:40]!r}: expected a number of ms from 0 on"
+        )
+    return duration_ms
 
 
 def response_time_ms(requests: Sequence[RequestRecord]) -> float | None:

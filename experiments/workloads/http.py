@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 
-from experiments.workloads.workload import Outcome, Reply, SettingsError, Workload
+from experiments.workloads.workload import Name, Outcome, Reply, SettingsError, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     share: tuple[Literal["texts", "labels"], ...] = ("texts", "labels")
 
 
+class Names(msgspec.Struct, frozen=True):
+    """Who answered, where the reply tells."""
+
+    replica: Name | None = None
+    node: Name | None = None
+
+
 class Http(Workload[Settings]):
     """Each request posts a body; whatever is answered with status 200 is a success."""
 
@@ -37,6 +44,7 @@ class Http(Workload[Settings]):
     settings_type = Settings
     # A short request may be over before the next one comes, and one replica then answers both.
     check_rounds: ClassVar[int] = 20
+    replica_each: ClassVar[bool] = False
 
     @classmethod
     def resolve(cls, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -59,7 +67,9 @@ class Http(Workload[Settings]):
             return self.settings.body.encode()
         columns = {"texts": self.data.x, "labels": self.data.y}
         return json.dumps(
-            {name: [columns[name][row] for row in rows] for name in self.settings.share}, separators=(",", ":")
+            {name: [columns[name][row] for row in rows] for name in self.settings.share},
+            separators=(",", ":"),
+            ensure_ascii=False,
         ).encode()
 
     def probe(self) -> bytes:
@@ -69,12 +79,10 @@ class Http(Workload[Settings]):
     def reply(self, body: bytes) -> Reply:
         """Accept any body; a JSON object may name replica and node, as all that app/serving serves does."""
         try:
-            reply = json.loads(body)
-        except ValueError:
-            reply = None
-        names = reply if isinstance(reply, dict) else {}
-        replica, node = names.get("replica"), names.get("node")
-        return Reply(replica if isinstance(replica, str) else None, node if isinstance(node, str) else None)
+            names = msgspec.json.decode(body, type=Names)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return Reply()
+        return Reply(names.replica, names.node)
 
     def finish(self, cut: Cut, requests: Sequence[RequestRecord], seed: int) -> Outcome:
         """Do nothing: the replies are the result."""

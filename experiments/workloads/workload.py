@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar, cast
 
 import msgspec
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collect.records import RequestRecord
     from experiments.workloads.data import Cut, Dataset
 
+# A replica or a node, as a record holds it.
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 
@@ -100,6 +102,9 @@ class Workload(ABC, Generic[S]):
     settings_type: type[S]
     # How many rounds of requests `check` may take until every replica has answered one.
     check_rounds: ClassVar[int] = 1
+    # Whether the requests of each repetition have to be served by a replica each: one that they share would be measured
+    # one request after the other.
+    replica_each: ClassVar[bool] = True
 
     def __init__(self, settings: S, data: Dataset) -> None:
         self.settings = settings

@@ -219,15 +219,17 @@ MANIFEST = {
 }
 
 
-def write_run(results: Path, samples: list[records.Record], name: str = RUN, *, whole: bool = True) -> Path:
-    """Write a run's folder; ``whole`` adds what is optional."""
+def write_run(
+    results: Path, samples: list[records.Record], name: str = RUN, *, whole: bool = True, trouble: bool = False
+) -> Path:
+    """Write a run's folder; ``whole`` adds what is optional, with ``trouble`` a link is off after measuring."""
     folder = results / name
     (folder / "raw").mkdir(parents=True)
     records.append(folder / "raw" / "samples.jsonl", samples)
     if whole:
         (folder / "links").mkdir()
         (folder / "links" / "before.json").write_text(json.dumps(links(1)))
-        (folder / "links" / "after.json").write_text(json.dumps(links(2, trouble=True)))
+        (folder / "links" / "after.json").write_text(json.dumps(links(2, trouble=trouble)))
         (folder / "scenario.yaml").write_text("name: paper\nscenarios:\n  - name: edge\n  - name: cloud\n")
         (folder / "manifest.json").write_text(json.dumps(MANIFEST))
         (folder / "steps.json").write_text(json.dumps([{"step": "Shape the links", "seconds": 1.2, "status": "done"}]))

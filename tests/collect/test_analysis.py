@@ -11,7 +11,7 @@ from generated_run import RUN, all_records
 from msgspec.structs import replace
 from scipy import stats
 
-from collect.analysis import statistics, summary
+from collect.analysis import statistics, summary, wording
 from collect.analysis.repetitions import gather
 from collect.errors import CollectError
 from collect.records import ModelRecord, RequestRecord
@@ -60,6 +60,64 @@ def test_a_repetition_that_failed_in_one_scenario_costs_its_pair_only() -> None:
     analysis = analysed(kept)
     assert [scenario.repetitions for scenario in analysis.scenarios] == [19, 19]
     assert (analysis.comparisons[0].pairs, analysis.comparisons[0].paired) == (19, True)
+
+
+def failing(scenario: str, count: int, repetitions: int = 20) -> list[Record]:
+    """A run in which the first repetitions of a scenario failed."""
+    return [
+        replace(r, error="no reply") if r.scenario == scenario and 1 <= r.repetition <= count else r
+        for r in all_records(repetitions=repetitions)
+    ]
+
+
+def test_headline_and_claims_say_how_many_of_how_many_count() -> None:
+    analysis = analysed(failing("cloud", 2))
+    counts = "2 of 20 repetitions of cloud failed; 18 of 20 of edge and 18 of 20 of cloud count."
+    assert analysis.headline.endswith(counts)
+    assert all(claim.sentence.endswith(counts) for claim in analysis.comparisons[0].claims)
+    assert analysis.comparisons[0].claims[0].verdict == "does not hold"
+
+
+def test_above_ten_percent_of_failures_every_claim_is_undecided_and_the_share_can_be_set() -> None:
+    drawn = failing("cloud", 3)
+    for claim in analysed(drawn).comparisons[0].claims:
+        assert claim.verdict == "undecided"
+        assert "because 3 of 20 repetitions of cloud failed, more than 10 %" in claim.sentence
+    lenient = summary.analyse(RUN, gather(drawn), failed_percent=15)
+    assert lenient.comparisons[0].claims[0].verdict == "does not hold"
+
+
+def test_headline_and_table_have_one_population() -> None:
+    analysis = analysed(failing("cloud", 10))
+    edge, cloud = analysis.scenarios
+    assert (edge.repetitions, edge.unpaired, cloud.repetitions, cloud.failed) == (10, 10, 10, 10)
+    assert f"{wording.number(edge.response_s.median)} s against {wording.number(cloud.response_s.median)} s" in (
+        analysis.headline
+    )
+    assert analysis.comparisons[0].response_ratio.value == pytest.approx(
+        edge.response_s.median / cloud.response_s.median
+    )
+
+
+def test_failures_as_infinitely_long_stand_beside() -> None:
+    (beside,) = analysed(failing("edge", 6)).sensitivities
+    times = sorted(r.response_s for r in gather(failing("edge", 6)).unpaired if r.scenario == "cloud")
+    assert len(times) == 6
+    assert (beside.subject.repetitions, beside.subject.failed, beside.reference.failed) == (20, 6, 0)
+    finished = sorted(r.response_s for r in gather(failing("edge", 6)).scenarios["edge"])
+    assert beside.subject.median_s == pytest.approx((finished[9] + finished[10]) / 2)
+    assert beside.subject.high_s is None, "the 15th of 20 values is a failure"
+    (most,) = analysed(failing("edge", 12)).sensitivities
+    assert (most.subject.median_s, most.ratio) == (None, None)
+    assert "the median is infinite for edge (12 of 20 failed) and" in most.sentence
+    assert analysed(all_records()).sensitivities == ()
+
+
+def test_a_refused_run_has_its_problem_in_the_headlines_place_and_decides_nothing() -> None:
+    analysis = summary.analyse(RUN, gather(all_records()), problems=["The links were off."])
+    assert analysis.headline == "Refused: The links were off. What was measured is not a result."
+    assert "63 % lower" in analysis.measured
+    assert {claim.verdict for claim in analysis.comparisons[0].claims} == {"undecided"}
 
 
 def test_repetitions_that_do_not_pair_up_are_compared_as_independent_samples() -> None:

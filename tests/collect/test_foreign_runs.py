@@ -238,6 +238,23 @@ def test_histograms_that_cannot_be_drawn_are_left_out_with_a_note(tmp_path: Path
     capsys.readouterr()
 
 
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("trouble", ["the last verification", "an earlier one", "the step"])
+def test_a_refused_run_stays_refused_however_often_its_report_is_written(
+    tmp_path: Path, capsys: Capture, trouble: str
+) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=6), trouble=trouble != "the step")
+    if trouble == "an earlier one":
+        (folder / "links" / "after.json").rename(folder / "links" / "after-1.json")
+        (folder / "links" / "after.json").write_bytes((folder / "links" / "before.json").read_bytes())
+    if trouble == "the step":
+        steps = [{"step": "verify links again", "seconds": 1, "status": status} for status in ("ok", "failed")]
+        (folder / "steps.json").write_text(json.dumps(steps))
+    for command in ("analyse", "report", "report"):
+        assert main([command, "--results", str(tmp_path)]) == 4
+        assert "Refused: The " in capsys.readouterr().out
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

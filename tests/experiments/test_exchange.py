@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,31 @@ def test_a_peer_that_does_not_read_is_waited_for_no_longer_than_any_other(size: 
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         message = failure(f"http://127.0.0.1:{listener.getsockname()[1]}/", body=b"x" * size, timeout_s=0.3)
+    assert message == " did not answer in time"
+
+
+@pytest.mark.timeout(60)
+def test_the_time_out_is_a_deadline_for_the_whole_exchange() -> None:
+    """A peer that sends a byte now and then, each well within the time-out, is not waited for beyond it."""
+    ended = threading.Event()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while not ended.wait(0.05):
+                    connection.sendall(b"x")
+
+        peer = threading.Thread(target=drip)
+        peer.start()
+        try:
+            message = failure(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout_s=0.5)
+        finally:
+            ended.set()
+            peer.join()
     assert message == " did not answer in time"
 
 

@@ -226,6 +226,84 @@ def test_a_reply_that_is_not_the_functions_is_no_data_point(body: bytes) -> None
         workloads.make("training", {}, TEXTS).reply(body)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"accuracy (validation)": "0.9"}, "Expected float | null, got str"),
+        ({"accuracy (validation)": 7}, "Expected float <= 1.0"),
+        ({"accuracy (test)": -0.1}, "Expected float >= 0.0"),
+        ({"replica": 7}, "Expected str | null, got int"),
+        ({"node": ["edge-1"]}, "Expected str | null, got array"),
+        ({"replica": "x" * 300}, "Expected str of length <= 256"),
+        ({"best parameters": [1]}, "Expected object, got array"),
+        ({"best parameters": {"C": {"a": 1}}}, "got object"),
+    ],
+)
+def test_a_reply_with_a_value_of_another_kind_is_refused_by_its_key(changes: dict[str, Any], message: str) -> None:
+    whole = {"best parameters": {"C": 1.0}, "accuracy (validation)": 0.9, "replica": "a", "node": "edge-1"}
+    training = workloads.make("training", {}, TEXTS)
+    assert training.reply(json.dumps(whole).encode()).accuracy_validation == 0.9
+    with pytest.raises(ReplyError) as caught:
+        training.reply(json.dumps(whole | changes).encode())
+    assert message in str(caught.value)
+    assert f"$.{next(iter(changes))}" in str(caught.value)
+
+
+BAD_REPLIES = {
+    "a text for an accuracy": Reply(json.dumps({"best parameters": {}, "accuracy (validation)": "good"}).encode()),
+    "not a number": Reply(b'{"best parameters": {}, "accuracy (validation)": NaN}'),
+    "a number for a replica": Reply(b'{"best parameters": {}, "replica": 7}'),
+    "a page": Reply(b"<html>\x1b[31m" + b"x" * 5000),
+    "a duration in words": Reply(b'{"best parameters": {}}', headers={"Server-Timing": "parse;dur=abc"}),
+    "an infinite duration": Reply(b'{"best parameters": {}}', headers={"Server-Timing": "parse;dur=inf"}),
+    "a negative duration": Reply(b'{"best parameters": {}}', headers={"Server-Timing": "parse;dur=-1"}),
+}
+
+
+@pytest.mark.parametrize("name", BAD_REPLIES)
+def test_a_bad_reply_is_its_repetitions_failure_with_its_body_and_the_run_goes_on(tmp_path: Path, name: str) -> None:
+    training = loaded(tmp_path, workload="training")
+    requests, models, _ = measured(
+        tmp_path, training, lambda n, request: BAD_REPLIES[name] if n == 0 else trained(n, request)
+    )
+    assert [model.error is None for model in models] == [False, True, True, True]
+    (bad,) = [request for request in requests if request.error]
+    assert "unexpected " in str(bad.error)
+    assert "; it answered: " in str(bad.error)
+    assert len(str(bad.error)) < 700
+    assert "\x1b" not in str(bad.error)
+
+
+def trained(number: int, request: Request) -> Reply:
+    """Reply with parameters that the base station can train with."""
+    point = {"C": 1.0, "fit_intercept": True, "loss": "hinge"}
+    return Reply(json.dumps({**json.loads(answer(number, request).body), "best parameters": point}).encode())
+
+
+@pytest.mark.parametrize("node", [0, 1], ids=["one replica", "another node"])
+def test_requests_that_were_not_served_as_planned_are_a_failed_repetition(tmp_path: Path, node: int) -> None:
+    def respond(number: int, request: Request) -> Reply:
+        reply = trained(number, request)
+        if number not in (2, 3):
+            return reply
+        where = {"replica": "replica-on-edge-1", "node": "edge-1"} if node == 0 else {"node": f"edge-{number}"}
+        return Reply(json.dumps({**json.loads(reply.body), **where}).encode())
+
+    _, models, _ = measured(tmp_path, loaded(tmp_path, workload="training"), respond)
+    assert [model.error is None for model in models] == [True, False, True, True]
+    assert "planned were one each on edge-1, edge-2" in str(models[1].error)
+    if node == 0:
+        assert "2 requests were served by 1 replica (replica-on-edge-1 on edge-1)" in str(models[1].error)
+
+
+def test_bodies_are_utf_8_and_not_escaped() -> None:
+    words = Dataset(x=["\u043b\u0443\u043d\u0430"] * 4, y=["a", "b"] * 2)
+    for name in ("training", "http"):
+        body = workloads.make(name, {}, words).body([0, 1])
+        assert "\u043b\u0443\u043d\u0430".encode() in body
+        assert b"\\u04" not in body
+
+
 def test_settings_of_another_type_are_a_sentence() -> None:
     with pytest.raises(SettingsError, match=r"workload: Expected `str . null`, got `int` - at"):
         workloads.check("http", {"body": 1})

@@ -150,7 +150,11 @@ class Verdict:
 
     def __str__(self) -> str:
         target = f"{self.link.path}{BY[self.family]}: {self.link.shape}"
-        judgement = "ok" if self.ok else f"OFF: {'; '.join(self.problems)}"
+        again = len(self.measured_before)
+        passed = (
+            f"ok, only when measured again ({again} before {'was' if again == 1 else 'were'} off)" if again else "ok"
+        )
+        judgement = passed if self.ok else f"OFF: {'; '.join(self.problems)}"
         if self.delays is None:
             return f"{target}: {judgement}"
         words = [self._delay(self.delays), self._loss()]
