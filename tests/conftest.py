@@ -25,6 +25,11 @@ NEWS = ROOT.parent / "shared" / "data" / "news-315.json"
 NICENESS_BESIDE_A_LAB = 10
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name tests by their bytes' argument: what is packed has its time in it, and processes collect at different times."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give all tests that need nodes to one process: they share them, and two labs at once disturb each other."""
