@@ -59,7 +59,11 @@ def main() -> int:
 
 
 def _start(folder: Path, base_station: str) -> None:
-    changed = process.running(folder) is None
+    # A driver that has written how it ended is about to end, and measures nothing more.
+    changed = process.running(folder) is None or (
+        not status.read(folder).is_alive
+        and process.wait(lambda: process.running(folder) is None, process.STOP_DEADLINE_S)
+    )
     if changed:
         status.write(folder, status.Status("starting"))
         process.start(folder, base_station)

@@ -48,12 +48,22 @@ def stop(folder: Path) -> bool:
     if pid is None:
         return False
     # The driver leads its session, so its trainer is in its process group.
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGTERM)
-    if not wait(lambda: running(folder) is None, STOP_DEADLINE_S):
+    for ending in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
+            os.killpg(pid, ending)
+        if wait(lambda: not _alive(pid), STOP_DEADLINE_S):
+            break
     return True
+
+
+def _alive(group: int) -> bool:
+    """Return whether a process of this group runs; a zombie, which waits for its parent to look, does not."""
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            state, _, member_of = (entry / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[:3]
+            if int(member_of) == group and state != "Z":
+                return True
+    return False
 
 
 @contextmanager
