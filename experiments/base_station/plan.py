@@ -75,7 +75,9 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def hash(self) -> str:
         """What each record names its plan by: everything that is measured by, save how many repetitions of it."""
-        measured_by = (self.version, self.run, self.seed, self.dataset, self.base_stations, self.scenarios)
+        # As read from its file, where 600 seconds are 600.0: it is drawn on one machine and read on another.
+        scenarios = msgspec.convert(msgspec.to_builtins(self.scenarios), dict[str, ScenarioPlan])
+        measured_by = (self.version, self.run, self.seed, self.dataset, self.base_stations, scenarios)
         return hashlib.sha256(msgspec.json.encode(measured_by, order="sorted")).hexdigest()[:16]
 
 

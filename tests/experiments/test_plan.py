@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from trial_nodes import inventory, only, paper
 
+from experiments.base_station import plan as base_station_plan
 from experiments.placement import place
-from experiments.plan import draw
+from experiments.plan import as_json, draw
 from experiments.spec import Experiment
 from experiments.workloads.data import cut
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from experiments.base_station.plan import Plan
 
 seeds = st.integers(0, 2**63)
@@ -72,6 +78,15 @@ def test_scenarios_alternate_in_pairs_unless_the_experiment_sets_longer_blocks(r
 def test_more_repetitions_continue_the_order_of_the_first_ones(repetitions: int, more: int, seed: int) -> None:
     fewer = [entry for entry in plan(paper(repetitions), seed).order if not entry.warmup]
     assert [entry for entry in plan(paper(repetitions + more), seed).order if not entry.warmup][: len(fewer)] == fewer
+
+
+@pytest.mark.parametrize("timeout_s", [600, 600.0, 0.5])
+def test_a_plan_has_the_hash_of_its_file(tmp_path: Path, timeout_s: float) -> None:
+    drawn = plan(paper(3), seed=1)
+    scenarios = {name: replace(scenario, timeout_s=timeout_s) for name, scenario in drawn.scenarios.items()}
+    drawn = replace(drawn, scenarios=scenarios)
+    (tmp_path / "plan.json").write_text(json.dumps(as_json(drawn)), encoding="utf-8")
+    assert base_station_plan.read(tmp_path / "plan.json").hash == drawn.hash
 
 
 def test_the_order_within_a_round_is_drawn() -> None:
