@@ -71,9 +71,12 @@ def test_an_experiment_leaves_every_repetition_a_report_and_clear_links(run: Pat
 
 
 @pytest.mark.lab
-def test_a_finished_run_goes_on_without_measuring_anything_again(run: Path, root: Path):
+def test_a_finished_run_goes_on_without_measuring_anything_again(run: Path, empty_lab: TrialLab, root: Path):
     before = (run / "raw" / "samples.jsonl").read_bytes()
-    done = experiments(root, "experiment", "--run", run.name, "--results", str(run.parent))
+    command = ["experiment", "--run", run.name, "--results", str(run.parent)]
+    refused = experiments(root, *command)
+    assert "a path is not taken from a run's folder; name the inventory yourself" in refused.stderr
+    done = experiments(root, *command, "--inventory", str(empty_lab.inventory))
     assert done.returncode == 0, done.stderr
     assert (run / "raw" / "samples.jsonl").read_bytes() == before
 
