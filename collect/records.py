@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 SCHEMA_VERSION = 2
@@ -134,6 +134,15 @@ Record = RequestRecord | ModelRecord
 _DECODER = msgspec.json.Decoder(Record)
 _HEAD = msgspec.json.Decoder(_Head)
 _ENCODER = msgspec.json.Encoder()
+
+
+def response_time_ms(requests: Sequence[RequestRecord]) -> float | None:
+    """Return the time from the first request's start to the last reply's last byte; ``None`` where one has none."""
+    sent = [request.sent_ns for request in requests if request.sent_ns is not None]
+    last = [request.last_byte_ns for request in requests if request.last_byte_ns is not None]
+    if len(last) != len(requests) or not sent:
+        return None
+    return (max(last) - min(sent)) / 1e6
 
 
 def dump(record: Record) -> str:

@@ -98,8 +98,8 @@ def preflight(context: Context) -> None:
         dataset=described,
         commit=manifest.commit(),
         versions=manifest.versions(),
+        plan={"hash": drawn.hash, "repetitions": context.experiment.repetitions},
     )
-    context.run.update_manifest(plan={"hash": drawn.hash, "repetitions": context.experiment.repetitions})
     write_json(context.run.plan, plan.as_json(drawn))
 
 

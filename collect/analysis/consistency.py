@@ -5,13 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from collect.records import response_time_ms
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from collect.records import ModelRecord, RequestRecord
 
 OK = 200
-MS_PER_NS = 1e-6
 # A response time is written in ms with nine places or so: further apart than this are two different times.
 SAME_MS = 1e-3
 STAGES = ("sent_ns", "connected_ns", "uploaded_ns", "first_byte_ns", "last_byte_ns")
@@ -26,13 +27,6 @@ def problem(model: ModelRecord, requests: Sequence[RequestRecord], expected: int
         expected: how many requests it has.
     """
     return next(_problems(model, requests, expected), None)
-
-
-def response_time_ms(requests: Sequence[RequestRecord]) -> float | None:
-    """Return the time from the first request's start to the last reply's last byte; ``None`` where one has none."""
-    sent = [request.sent_ns for request in requests if request.sent_ns is not None]
-    last = [request.last_byte_ns for request in requests if request.last_byte_ns is not None]
-    return (max(last) - min(sent)) * MS_PER_NS if sent and len(last) == len(requests) else None
 
 
 def _problems(model: ModelRecord, requests: Sequence[RequestRecord], expected: int) -> Iterator[str]:

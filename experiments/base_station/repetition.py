@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from collect.records import ModelRecord, RequestRecord
+from collect.records import ModelRecord, RequestRecord, response_time_ms
 from experiments.base_station.exchange import Exchange, excerpt, fire
 from experiments.workloads.workload import Outcome, Reply, ReplyError, Workload
 
@@ -184,12 +184,3 @@ def _milliseconds(name: str, value: str) -> float:
             f"unexpected Server-Timing: duration {value[:40]!r} of {name[:40]!r}: expected a number of ms from 0 on"
         )
     return duration_ms
-
-
-def response_time_ms(requests: Sequence[RequestRecord]) -> float | None:
-    """Return the time from the first request's start to the last reply's last byte; ``None`` where one has none."""
-    sent = [request.sent_ns for request in requests if request.sent_ns is not None]
-    last = [request.last_byte_ns for request in requests if request.last_byte_ns is not None]
-    if len(last) != len(requests) or not sent:
-        return None
-    return (max(last) - min(sent)) / 1e6
