@@ -8,16 +8,15 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from collect.exit_codes import KNOWN_ERROR
 from nodes.errors import FaasbedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KNOWN_ERROR = 2
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; return 0, 4 for a run that is refused, or 2 for a known error, which is printed."""
+    """Run one subcommand; return 0, 3 or 4 (see `collect.exit_codes`), or 2 for a known error, which is printed."""
     options = _parser().parse_args(arguments)
     try:
         # scipy and matplotlib take a second to load: --help and a mistyped option do not wait for them.

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from collect import folder, pull, run
 from collect.analysis import summary
+from collect.exit_codes import REFUSED, UNMET
 from collect.report import figures, page, table
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 # The table is wider than what a terminal is taken for when the output goes to a file.
 WIDTH_WITHOUT_TERMINAL = 132
 INVENTORY = "local"
-# The exit code of a run whose links were refused: its numbers are shown, and are not a result.
-REFUSED = 4
 
 
 class Tasks:
@@ -62,11 +61,11 @@ def pull_records(options: argparse.Namespace) -> int:
 
 
 def print_analysis(options: argparse.Namespace) -> int:
-    """Print a run's table and write its ``analysis/summary.json``; return 0, or REFUSED."""
+    """Print a run's table and write its ``analysis/summary.json``; return 0, REFUSED or UNMET."""
     loaded = run.load(folder.find(options.results, options.run))
     analysis = _analysed(loaded, options)
     table.show(_console(), analysis, (*loaded.notes, *(f"data set: {note}" for note in loaded.dataset_notes)))
-    return REFUSED if analysis.problems else 0
+    return _exit_code(analysis)
 
 
 def write_report(options: argparse.Namespace) -> int:
@@ -82,9 +81,11 @@ def write_report(options: argparse.Namespace) -> int:
             picture.save(target.figures)
         status.update("writing the report")
         folder.write(target.report, page.render(loaded, analysis, pictures))
+    for sentence in table.thresholds(analysis):
+        _print(console, sentence)
     _print(console, analysis.headline)
     _print(console, str(target.report))
-    return REFUSED if analysis.problems else 0
+    return _exit_code(analysis)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
@@ -100,10 +101,18 @@ def _analysed(loaded: Run, options: argparse.Namespace) -> Analysis:
         loaded.measurements,
         options.reference,
         problems=run.problems(loaded),
+        warnings=run.warnings(loaded),
         failed_percent=options.max_failed_percent,
+        expect=run.expected(loaded),
     )
     folder.write(loaded.folder.summary, summary.to_json(analysis))
     return analysis
+
+
+def _exit_code(analysis: Analysis) -> int:
+    if analysis.problems:
+        return REFUSED
+    return 0 if all(expectation.met for expectation in analysis.expectations) else UNMET
 
 
 def _console() -> Console:

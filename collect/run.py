@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -10,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from collect import provenance, records
 from collect.analysis.repetitions import Measurements, gather
 from collect.errors import CollectError
+from collect.expect import Expect
 from collect.folder import SAMPLES, FolderError, RunFolder, is_shallow, read_bytes
 from collect.links import LinkReport
 
@@ -77,6 +80,48 @@ def problems(run: Run) -> list[str]:
     if not sentences and last and last[0].status == "failed":
         sentences.append(f"The step '{VERIFICATION}' failed, so it is unknown whether the links held.")
     return sentences
+
+
+def warnings(run: Run) -> list[str]:
+    """Return what a reader has to know before the numbers, in sentences: a plan that was not measured to its end."""
+    match run.manifest:
+        case {"plan": {"repetitions": int(planned)}, "scenarios": [*scenarios]}:
+            missing = [
+                f"{measured} of {planned} of {name}"
+                for name, measured in _measured(run, scenarios).items()
+                if measured < planned
+            ]
+            if missing:
+                return [f"The run is incomplete: of its planned repetitions, {' and '.join(missing)} are on record."]
+    return []
+
+
+def _measured(run: Run, scenarios: list[Any]) -> dict[str, int]:
+    """Return how many repetitions of each scenario are on record, the fewest of any base station; failed ones are."""
+    measurements = run.measurements
+    finished = (*chain.from_iterable(measurements.scenarios.values()), *measurements.unpaired)
+    done = {(one.scenario, one.base_station, one.repetition) for one in finished}
+    done |= {(one.scenario, one.base_station, one.repetition) for one in measurements.failures if not one.warmup}
+    stations = {station for _, station, _ in done}
+    counts = Counter((name, station) for name, station, _ in done)
+    return {name: min(counts[name, station] for station in stations) for name in scenarios if isinstance(name, str)}
+
+
+def expected(run: Run) -> Expect | None:
+    """Return the thresholds that the run is held to, or None.
+
+    Raises:
+        CollectError: they are damaged; to go on without them would let a run pass.
+    """
+    thresholds = run.manifest.get("expect")
+    if thresholds is None:
+        return None
+    try:
+        return Expect.model_validate(thresholds)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(["expect", *map(str, first["loc"])])
+        raise CollectError(f"{run.folder.manifest}: {where}: {first['msg']}; restore the file") from error
 
 
 def load(folder: RunFolder) -> Run:

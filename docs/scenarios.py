@@ -48,6 +48,7 @@ def keys() -> str:
     models: dict[str, Any] = schema["$defs"]
     sections = {"Experiment": Section("An experiment", schema), "Scenario": Section("A scenario", models["Scenario"])}
     _walk(models["Scenario"], "", models, sections)
+    _walk(schema, "", models, sections)
     tables = [f"## {section.heading}\n\n{_table(section.model, sections)}" for section in sections.values()]
     return "\n\n".join([*tables, *(_workload(name) for name in WORKLOADS)])
 
@@ -124,7 +125,7 @@ def _default(default: Any) -> str:
         case bool():
             return f"`{str(default).lower()}`"
         case dict():
-            return ", ".join(f"`{key}: {value}`" for key, value in default.items())
+            return ", ".join(f"`{key}: {value}`" for key, value in default.items() if value not in (None, {}))
     return f"`{default}`" if " " not in str(default) else str(default)
 
 

@@ -16,7 +16,7 @@ from platformdirs import user_log_path
 
 from collect import folder
 from experiments import gate, placement, proofs, resume, spec, steps
-from experiments.errors import FaasbedError
+from experiments.errors import ExpectationError, FaasbedError
 from experiments.progress import Reporter
 from nodes import inventory as inventories
 from nodes.lock import locked
@@ -151,6 +151,9 @@ def _experiment(options: argparse.Namespace) -> None:
         context = steps.Context(run, experiment, inventory, playbooks, reporter, options.dataset or DATASET, seed)
         try:
             steps.carry_out(context)
+        except ExpectationError:
+            reporter.say(f"report: {run.report}")
+            raise
         except (KeyboardInterrupt, FaasbedError):
             if begun is None and not proofs.planned(run):  # made by this call, and nothing was begun
                 shutil.rmtree(run.path)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collect.exit_codes import UNMET
 from nodes.errors import FaasbedError
 
-__all__ = ["FaasbedError", "RunError", "SpecError"]
+__all__ = ["ExpectationError", "FaasbedError", "RunError", "SpecError"]
 
 
 class SpecError(FaasbedError):
@@ -15,3 +16,9 @@ class RunError(FaasbedError):
     """A step of a run failed; what was measured before it is kept."""
 
     exit_code = 1
+
+
+class ExpectationError(FaasbedError):
+    """The run is complete, and a threshold that its scenario file expects is not met."""
+
+    exit_code = UNMET

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from experiments.data.dataset import Dataset
     from experiments.data.duplicates import Duplicates
     from experiments.leakage import Leakage
+    from experiments.spec import Experiment
     from nodes.inventory import Inventory
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,6 +65,12 @@ def dataset(data: Dataset, leaked: Leakage | None) -> dict[str, Any]:
             "base_station": round(leaked.base_station_percent, 1), "function": round(leaked.function_percent, 1),
         }  # fmt: skip
     return {**described, "notes": _notes(len(data.texts), empty, repeated, data.removed, leaked)}
+
+
+def expect(experiment: Experiment) -> dict[str, Any]:
+    """Return the thresholds of the scenario file, where it has any."""
+    thresholds = experiment.expect.model_dump(mode="json", exclude_defaults=True)
+    return {"expect": thresholds} if thresholds else {}
 
 
 def labels(described: Mapping[str, Any]) -> str:

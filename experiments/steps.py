@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from collect import exit_codes
 from collect.folder import read_json, write_json
 from experiments import follow, gate, manifest, placement, plan, proofs
 from experiments.data import dataset
-from experiments.errors import RunError
+from experiments.errors import ExpectationError, RunError
 from experiments.leakage import leakage
 from nodes.errors import PlaybookError
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 # A run of the paper's size takes some 50 MB with its data set and figures.
 FREE_BYTES = 200_000_000
-# The exit code of `python -m collect report` for a run whose verification found links off.
-REFUSED = 4
 
 
 @dataclass(slots=True)
@@ -99,6 +98,7 @@ def preflight(context: Context) -> None:
         commit=manifest.commit(),
         versions=manifest.versions(),
         plan={"hash": drawn.hash, "repetitions": context.experiment.repetitions},
+        **manifest.expect(context.experiment),
     )
     write_json(context.run.plan, plan.as_json(drawn))
 
@@ -159,7 +159,11 @@ def analyse(context: Context) -> None:
     """Print the table, judge the paper's claims, draw the figures, write the report."""
     command = [sys.executable, "-m", "collect", "report", context.run.id, "--results", str(context.run.path.parent)]
     done = subprocess.run(command, cwd=ROOT, check=False)
-    if done.returncode == REFUSED:
+    if done.returncode == exit_codes.UNMET:
+        raise ExpectationError(
+            f"run {context.run.id} does not meet all that its scenario file expects (see NOT MET above, or report.html)"
+        )
+    if done.returncode == exit_codes.REFUSED:
         raise RunError(
             f"run {context.run.id} is refused: its links were off when it was verified, so what it measured is not a "
             "result (report.html has the numbers)"

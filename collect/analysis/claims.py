@@ -9,12 +9,14 @@ predictability of the response times and the accuracy" (abstract).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from collect.analysis.statistics import Estimate, Summary
+    from collect.expect import ClaimName
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 
@@ -35,8 +37,9 @@ SMALL_RATIO = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim of the paper, the rule it is judged by, and what this run says."""
+    """A claim of the paper, the rule it is judged by, and what this run says; thresholds call it by its name."""
 
+    name: ClaimName
     claim: str
     rule: str
     verdict: Verdict
@@ -52,20 +55,21 @@ def faster(subject: str, reference: str, ratio: Estimate) -> Claim:
         " to 35 % lower: the paper's figure is one rounded number without an interval), does not hold when it "
         "lies outside."
     )
+    judged = partial(Claim, "faster", claim, rule)
     if ratio.value is None or ratio.low is None or ratio.high is None:
-        return Claim(claim, rule, "undecided", _without_interval(ratio, lower_by))
+        return judged("undecided", _without_interval(ratio, lower_by))
     seen = f"{lower_by(ratio.value)} (95 % interval: {lower_span(ratio.low, ratio.high)})"
     if low_end <= ratio.low and ratio.high <= high_end:
-        return Claim(claim, rule, "holds", f"In this run it is {seen}.")
+        return judged("holds", f"In this run it is {seen}.")
     if ratio.high < low_end:
-        return Claim(claim, rule, "does not hold", f"It is lower, but by more than about 25 %: {seen}.")
+        return judged("does not hold", f"It is lower, but by more than about 25 %: {seen}.")
     if ratio.low > 1:
-        return Claim(claim, rule, "does not hold", f"It is not lower: {seen}.")
+        return judged("does not hold", f"It is not lower: {seen}.")
     if ratio.low > high_end:
         direction = "It is lower, but by less than about 25 %" if ratio.high < 1 else "It is not lower by about 25 %"
-        return Claim(claim, rule, "does not hold", f"{direction}: {seen}.")
+        return judged("does not hold", f"{direction}: {seen}.")
     sure = "It is lower, but how" if ratio.high < 1 else "Whether it is lower, and how"
-    return Claim(claim, rule, "undecided", f"{sure} much is not decided: {seen}.")
+    return judged("undecided", f"{sure} much is not decided: {seen}.")
 
 
 def more_spread(subject: str, reference: str, ratio: Estimate, medians: tuple[Summary, Summary]) -> Claim:
@@ -75,8 +79,9 @@ def more_spread(subject: str, reference: str, ratio: Estimate, medians: tuple[Su
         f"Holds when the whole interval of the ratio of the interquartile ranges (IQR) lies above {MUCH_LARGER:g}, "
         "does not hold when it lies below."
     )
+    judged = partial(Claim, "more-spread", claim, rule)
     if ratio.value is None or ratio.low is None or ratio.high is None:
-        return Claim(claim, rule, "undecided", _without_interval(ratio, _times))
+        return judged("undecided", _without_interval(ratio, _times))
     seen = f"the IQR is {_times(ratio.value)} that of {reference} (95 % interval: {ratio.low:.2f} to {ratio.high:.2f})"
     shares = [
         f"{100 * summary.iqr / summary.median:.0f} % of its median in {name}"
@@ -85,13 +90,13 @@ def more_spread(subject: str, reference: str, ratio: Estimate, medians: tuple[Su
     ]
     seen += f"; it is {' and '.join(shares)}" if shares else ""
     if ratio.low >= MUCH_LARGER:
-        return Claim(claim, rule, "holds", f"In this run {seen}.")
+        return judged("holds", f"In this run {seen}.")
     if ratio.high < 1:
-        return Claim(claim, rule, "does not hold", f"The spread is smaller: {seen}.")
+        return judged("does not hold", f"The spread is smaller: {seen}.")
     if ratio.high < MUCH_LARGER:
-        return Claim(claim, rule, "does not hold", f"The spread is not much larger: {seen}.")
+        return judged("does not hold", f"The spread is not much larger: {seen}.")
     sure = "It is larger, but whether much" if ratio.low > 1 else "Whether it is larger"
-    return Claim(claim, rule, "undecided", f"{sure} is not decided: {seen}.")
+    return judged("undecided", f"{sure} is not decided: {seen}.")
 
 
 def same_accuracy(subject: str, reference: str, difference: Estimate, test_texts: int) -> Claim:
@@ -102,17 +107,20 @@ def same_accuracy(subject: str, reference: str, difference: Estimate, test_texts
         "the standard error of one repetition's accuracy on the paper's 630 test texts, 0.012), does not hold when it "
         "lies outside."
     )
+    judged = partial(Claim, "same-accuracy", claim, rule)
     if difference.value is None or difference.low is None or difference.high is None:
-        return Claim(claim, rule, "undecided", _without_interval(difference, _points))
+        return judged("undecided", _without_interval(difference, _points))
     low, high = difference.low, difference.high
     seen = f"the typical difference is {difference.value:+.4f} (95 % interval: {low:+.4f} to {high:+.4f})"
     if low >= -SAME_ACCURACY and high <= SAME_ACCURACY:
-        return Claim(claim, rule, "holds", f"In this run {seen}.")
+        return judged("holds", f"In this run {seen}.")
     if low > SAME_ACCURACY or high < -SAME_ACCURACY:
-        return Claim(claim, rule, "does not hold", f"It is {'higher' if low > 0 else 'lower'}: {seen}.")
+        return Claim(
+            "same-accuracy", claim, rule, "does not hold", f"It is {'higher' if low > 0 else 'lower'}: {seen}."
+        )
     if test_texts and 1 / test_texts > SAME_ACCURACY:
         seen += f"; one text of the {test_texts} in the test set is already {1 / test_texts:.3f}"
-    return Claim(claim, rule, "undecided", f"The interval reaches beyond ±{SAME_ACCURACY}: {seen}.")
+    return judged("undecided", f"The interval reaches beyond ±{SAME_ACCURACY}: {seen}.")
 
 
 def less_predictable(subject: str, reference: str, ratio: Estimate) -> Claim:
@@ -122,14 +130,15 @@ def less_predictable(subject: str, reference: str, ratio: Estimate) -> Claim:
         "Holds when the whole interval of the ratio of the interquartile ranges (IQR) of the accuracies lies above 1, "
         "does not hold when it lies below."
     )
+    judged = partial(Claim, "less-predictable", claim, rule)
     if ratio.value is None or ratio.low is None or ratio.high is None:
-        return Claim(claim, rule, "undecided", _without_interval(ratio, _times))
+        return judged("undecided", _without_interval(ratio, _times))
     seen = f"the IQR is {_times(ratio.value)} that of {reference} (95 % interval: {ratio.low:.2f} to {ratio.high:.2f})"
     if ratio.low > 1:
-        return Claim(claim, rule, "holds", f"In this run {seen}.")
+        return judged("holds", f"In this run {seen}.")
     if ratio.high < 1:
-        return Claim(claim, rule, "does not hold", f"It is more predictable: {seen}.")
-    return Claim(claim, rule, "undecided", f"Which of the two spreads more is not decided: {seen}.")
+        return judged("does not hold", f"It is more predictable: {seen}.")
+    return judged("undecided", f"Which of the two spreads more is not decided: {seen}.")
 
 
 def at_times_slower(subject: str, reference: str, share: Estimate) -> Claim:
@@ -139,16 +148,17 @@ def at_times_slower(subject: str, reference: str, share: Estimate) -> Claim:
         f"Holds when the whole interval of the probability that {subject} takes as long as {reference} or longer lies "
         f"above {100 * AT_TIMES:g} % (one repetition of the paper's twenty), does not hold when it lies below."
     )
+    judged = partial(Claim, "at-times-slower", claim, rule)
     if share.value is None or share.low is None or share.high is None:
-        return Claim(claim, rule, "undecided", _without_interval(share, _percent))
+        return judged("undecided", _without_interval(share, _percent))
     of = f" of the {share.pairs} pairs" if share.pairs else " of all combinations of repetitions"
     span = f"{_percent(share.low)} to {_percent(share.high)}"
     seen = f"{subject} took as long as {reference} or longer in {_percent(share.value)}{of} (95 % interval: {span})"
     if share.low > AT_TIMES:
-        return Claim(claim, rule, "holds", f"In this run {seen}.")
+        return judged("holds", f"In this run {seen}.")
     if share.high < AT_TIMES:
-        return Claim(claim, rule, "does not hold", f"It happens less often: {seen}.")
-    return Claim(claim, rule, "undecided", f"Whether it happens that often is not decided: {seen}.")
+        return judged("does not hold", f"It happens less often: {seen}.")
+    return judged("undecided", f"Whether it happens that often is not decided: {seen}.")
 
 
 def withheld(claim: Claim, reason: str) -> Claim:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-from collect.analysis import claims, phases, sample, sensitivity, statistics, wording
+from collect.analysis import claims, expectations, phases, sample, sensitivity, statistics, wording
 from collect.analysis.dependence import dependence
 from collect.analysis.repetitions import paired
 from collect.analysis.rescaling import rescale
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
     from collect.analysis.claims import Claim
     from collect.analysis.dependence import Dependence
+    from collect.analysis.expectations import Expectation
     from collect.analysis.phases import Regime
     from collect.analysis.repetitions import Failure, Measurements, Repetition
     from collect.analysis.rescaling import Rescaling
     from collect.analysis.sample import Sample
     from collect.analysis.sensitivity import Sensitivity, Side
     from collect.analysis.statistics import Estimate, Summary
+    from collect.expect import Expect
 
 REFERENCE = "cloud"
 SCHEMA_VERSION = 1
@@ -110,6 +112,7 @@ class Analysis:
     sensitivities: tuple[Sensitivity, ...]
     failed_percent: float
     warnings: tuple[str, ...]
+    expectations: tuple[Expectation, ...] = ()
 
 
 def analyse(
@@ -118,7 +121,9 @@ def analyse(
     reference: str | None = None,
     *,
     problems: Sequence[str] = (),
+    warnings: Sequence[str] = (),
     failed_percent: float = sensitivity.FAILED_PERCENT,
+    expect: Expect | None = None,
 ) -> Analysis:
     """Return a run's numbers.
 
@@ -127,7 +132,9 @@ def analyse(
         measurements: what it measured.
         reference: what the other scenarios are compared with, by default ``cloud``, else the last.
         problems: why what was measured is not a result, in sentences.
+        warnings: what a reader has to know before the numbers, in sentences; those of the analysis follow.
         failed_percent: claims are undecided where more than this share of a scenario's repetitions failed.
+        expect: thresholds that the run is held to.
 
     Raises:
         CollectError: the reference is not among the scenarios that have a finished repetition.
@@ -150,11 +157,12 @@ def analyse(
         if scenario.name != against
     )
     measured = _headline(scenarios, compared) + _counts(scenarios)
+    without = tuple(name for name in measurements.scenarios if name not in finished)
     return Analysis(
         run=run,
         scenarios=scenarios,
         comparisons=compared,
-        without_repetitions=tuple(name for name in measurements.scenarios if name not in finished),
+        without_repetitions=without,
         failures=measurements.failures,
         warmups=measurements.warmups,
         headline=_refused(problems) if problems else measured,
@@ -170,7 +178,8 @@ def analyse(
             )
         ),
         failed_percent=failed_percent,
-        warnings=tuple(_warnings(scenarios, compared)),
+        warnings=(*warnings, *_warnings(scenarios, compared)),
+        expectations=expectations.judge(expect, scenarios, compared, without) if expect is not None else (),
     )
 
 

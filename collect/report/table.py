@@ -33,11 +33,18 @@ def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
         _say(console, f"failed: {where} ({again}): {failure.error}")
     for warning in analysis.warnings:
         _say(console, f"warning: {warning}")
+    for sentence in thresholds(analysis):
+        _say(console, sentence)
     for of_failures in analysis.sensitivities:
         _say(console, of_failures.sentence)
     for note in notes:
         _say(console, f"note: {note}")
     _say(console, analysis.headline, style="bold")
+
+
+def thresholds(analysis: Analysis) -> list[str]:
+    """Return the thresholds of the scenario file, each with whether the run meets it."""
+    return [f"{'met' if one.met else 'NOT MET'}: {one.sentence}" for one in analysis.expectations]
 
 
 def _say(console: Console, sentence: str, style: str = "") -> None:

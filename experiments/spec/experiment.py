@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from collect.expect import Expect
 from experiments import workloads
 from experiments.spec.data import DataSpec, equal_shares
 from experiments.spec.fields import Model, Name
@@ -80,9 +81,21 @@ class Experiment(Model):
         default=False,
         description="Leave out texts that repeat an earlier one, case and blanks aside, before the data set is cut.",
     )
+    expect: Expect = Expect()
     scenarios: tuple[Scenario, ...] = Field(
         min_length=1, description="Names of scenarios, or paths of scenario files from this file's folder."
     )
+
+    @model_validator(mode="after")
+    def _expectations_of_these_scenarios(self) -> Experiment:
+        names = {scenario.name for scenario in self.scenarios}
+        unknown = sorted(self.expect.scenarios - names)
+        if unknown:
+            raise ValueError(f"expect: {unknown[0]} is not a scenario of this file ({', '.join(sorted(names))})")
+        alone = sorted((*self.expect.max_time_ratio, *self.expect.claims))
+        if alone and len(names) == 1:
+            raise ValueError(f"expect: {alone[0]} is the only scenario, so there is nothing to compare it with")
+        return self
 
     @model_validator(mode="after")
     def _each_scenario_once(self) -> Experiment:

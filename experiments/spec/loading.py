@@ -14,7 +14,7 @@ from experiments.spec.experiment import Experiment, Scenario
 from experiments.workloads.workload import SettingsError
 
 # Keys that stand beside those of a scenario where a file holds only one.
-OF_EXPERIMENT = ("repetitions", "warmups", "block_repetitions", "deduplicate")
+OF_EXPERIMENT = ("repetitions", "warmups", "block_repetitions", "deduplicate", "expect")
 SCENARIOS = Path(__file__).resolve().parents[1]
 
 M = TypeVar("M", bound=BaseModel)

@@ -233,3 +233,23 @@ def test_duplicates_are_left_out_for_all_scenarios_of_a_run_or_for_none(tmp_path
     both.write_text(yaml.safe_dump(listing), encoding="utf-8")
     with pytest.raises(SpecError, match=r"own.yaml: deduplicate: the scenarios of a run share its .*both.yaml, too"):
         load(str(both))
+
+
+def test_what_a_file_expects_is_about_its_own_scenarios(tmp_path: Path) -> None:
+    listing = {"scenarios": ["edge", "cloud"], "repetitions": 6}
+    path = tmp_path / "own.yaml"
+
+    def expecting(content: dict[str, Any], **expect: Any) -> None:
+        path.write_text(yaml.safe_dump({**content, "expect": expect}), encoding="utf-8")
+
+    expecting(listing, max_time_ratio={"edge": 0.9}, claims={"edge": ["same-accuracy"]})
+    assert load(str(path)).expect.max_time_ratio == {"edge": 0.9}
+    expecting(listing, min_accuracy={"fog": 0.9})
+    with pytest.raises(SpecError, match=r"own.yaml: expect: fog is not a scenario of this file \(cloud, edge\)"):
+        load(str(path))
+    expecting(listing, claims={"edge": ["faster-than-light"]})
+    with pytest.raises(SpecError, match=r"own.yaml: expect.claims.edge.0: "):
+        load(str(path))
+    expecting(edge_with(), max_time_ratio={"edge": 0.9})
+    with pytest.raises(SpecError, match="expect: edge is the only scenario, so there is nothing to compare it with"):
+        load(str(path))
