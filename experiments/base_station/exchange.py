@@ -9,7 +9,7 @@ import socket
 import termios
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,9 @@ import httpx
 CONNECT_TIMEOUT_S = 30
 # How much of a reply that cannot be used is kept.
 BODY_CHARACTERS = 200
+EXCERPT_BYTES = 4 * BODY_CHARACTERS
+# A reply beyond this is no reply of a function; read to its end it would fill the base station's memory.
+REPLY_BYTES = 64 << 20
 # Linux gives the congestion control's name in at most 16 bytes (TCP_CA_NAME_MAX).
 CONGESTION_NAME_BYTES = 16
 
@@ -96,7 +99,9 @@ def _send(
     exchange.sent_ns = time.monotonic_ns()
     deadline.start()
     try:
-        response = client.send(request)
+        response = client.send(request, stream=True)
+        with closing(response):
+            exchange.body = _body(response)
     except httpx.HTTPError as error:
         exchange.error = _sentence(url, httpx.ReadTimeout("the deadline") if trace.is_aborted else error)
         return
@@ -104,17 +109,29 @@ def _send(
         deadline.cancel()
     exchange.last_byte_ns = exchange.last_byte_ns or time.monotonic_ns()
     exchange.status = response.status_code
-    exchange.body = response.content
     exchange.headers = dict(response.headers)
-    if response.status_code != httpx.codes.OK:
+    if len(exchange.body) > REPLY_BYTES:
+        size = f"{REPLY_BYTES >> 20} MiB"
+        exchange.error = f"{url} answered with more than {size}: {excerpt(exchange.body[:EXCERPT_BYTES])}"
+    elif response.status_code != httpx.codes.OK:
         exchange.error = f"{url} answered {response.status_code}: {excerpt(exchange.body)}"
+
+
+def _body(response: httpx.Response) -> bytes:
+    """Return a reply's body; of one that is too long what came until that was known."""
+    body = bytearray()
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) > REPLY_BYTES:
+            break
+    return bytes(body)
 
 
 def excerpt(body: bytes) -> str:
     """Return the beginning of a reply for a record: in one line, without what a terminal obeys."""
-    text = " ".join(body[: 4 * BODY_CHARACTERS].decode(errors="replace").split())
+    text = " ".join(body[:EXCERPT_BYTES].decode(errors="replace").split())
     shown = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)[:BODY_CHARACTERS]
-    return f"{shown} ... ({len(body)} bytes)" if len(body) > 4 * BODY_CHARACTERS or len(shown) < len(text) else shown
+    return f"{shown} ... ({len(body)} bytes)" if len(body) > EXCERPT_BYTES or len(shown) < len(text) else shown
 
 
 def _sentence(url: str, error: httpx.HTTPError) -> str:

@@ -7,13 +7,14 @@ import os
 import socket
 import threading
 import time
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from loopback import Reply, Request, answer, function
 
-from experiments.base_station.exchange import Exchange, fire
+from experiments.base_station.exchange import REPLY_BYTES, Exchange, fire
 
 # Without root only some of those that the kernel has may be asked for.
 LISTED = "available" if os.geteuid() == 0 else "allowed"
@@ -125,6 +126,33 @@ def test_a_reply_that_does_not_come_is_a_sentence_and_keeps_the_times_so_far() -
     assert exchange.error == f"{listening.url} did not answer in time"
     assert exchange.uploaded_ns is not None
     assert exchange.first_byte_ns is exchange.last_byte_ns is exchange.status is None
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_reply_without_end_is_read_to_a_limit_only(is_packed: bool) -> None:
+    packed = zlib.compressobj(wbits=31)
+    zeros = bytes(1 << 20)
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):  # the client leaves
+            connection.recv(65_536)
+            encoding = b"Content-Encoding: gzip\r\n" if is_packed else b""
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + encoding + b"\r\n")
+            for _ in range(4 * REPLY_BYTES // len(zeros)):
+                chunk = packed.compress(zeros) if is_packed else zeros
+                connection.sendall(b"%x\r\n%s\r\n" % (len(chunk), chunk) if chunk else b"")
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        peer = threading.Thread(target=serve, args=(listener,))
+        peer.start()
+        (exchange,) = send(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout_s=50)
+        peer.join()
+    assert "answered with more than 64 MiB: " in str(exchange.error)
+    assert REPLY_BYTES < len(exchange.body) < 2 * REPLY_BYTES
 
 
 @pytest.mark.timeout(20)
