@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -17,9 +17,11 @@ from collect.folder import SAMPLES, FolderError, RunFolder, is_shallow, read_byt
 from collect.links import LinkReport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 T = TypeVar("T")
+Moment = Literal["before", "after"]
 
 
 class Step(BaseModel):
@@ -43,7 +45,7 @@ class Run:
     steps: tuple[Step, ...]
     links_before: LinkReport | None
     links_after: LinkReport | None
-    links_earlier: tuple[LinkReport, ...]
+    links_earlier: dict[Moment, tuple[LinkReport, ...]]
     notes: tuple[str, ...]
 
     @property
@@ -56,18 +58,22 @@ class Run:
 
 
 SHOWN_LINKS = 3
-# The step that verifies the links after the last repetition, as steps.json names it.
-VERIFICATION = "verify links again"
+# Steps as steps.json names them: the verification before measuring, measuring, the verification after it.
+GATE, MEASURING, VERIFICATION = "verify links", "measure", "verify links again"
 
 
 def problems(run: Run) -> list[str]:
     """Return why what a run measured is not a result, in sentences: a verification that found its links off.
 
-    A run that was refused stays refused when it is resumed: what was measured before is not measured again.
+    A run that was refused stays refused when it is resumed: what was measured before is not measured again. So it is
+    where the gate refused the links before a run was resumed; refused before anything was measured, they say nothing.
     """
     sentences = []
     reports = [("before", run.links_before), ("after", run.links_after)]
-    for moment, report in [*reports, *(("after", earlier) for earlier in run.links_earlier)]:
+    reports += [("after", earlier) for earlier in run.links_earlier["after"]]
+    if _is_refused_after_measuring(run.steps):
+        reports += [("before", earlier) for earlier in run.links_earlier["before"]]
+    for moment, report in reports:
         off = [link for link in report.links if not link.ok] if report is not None else []
         if report is not None and off:
             named = [f"{link.name}: {', '.join(link.problems) or 'off'}" for link in off[:SHOWN_LINKS]]
@@ -80,6 +86,16 @@ def problems(run: Run) -> list[str]:
     if not sentences and last and last[0].status == "failed":
         sentences.append(f"The step '{VERIFICATION}' failed, so it is unknown whether the links held.")
     return sentences
+
+
+def _is_refused_after_measuring(steps: Sequence[Step]) -> bool:
+    """Return whether a verification before measuring failed when something was measured already."""
+    has_measured = False
+    for step in steps:
+        if step.step == GATE and step.status == "failed" and has_measured:
+            return True
+        has_measured |= step.step == MEASURING
+    return False
 
 
 def warnings(run: Run) -> list[str]:
@@ -142,14 +158,17 @@ def load(folder: RunFolder) -> Run:
         steps=_json(folder.steps, TypeAdapter(tuple[Step, ...]), notes) or (),
         links_before=_json(folder.links("before"), TypeAdapter(LinkReport), notes),
         links_after=_json(folder.links("after"), TypeAdapter(LinkReport), notes),
-        links_earlier=tuple(
-            report
-            for path in sorted(folder.links("after").parent.glob("after-*.json"))
-            if (report := _json(path, TypeAdapter(LinkReport), notes)) is not None
-        ),
+        links_earlier={moment: _links_earlier(folder, moment, notes) for moment in get_args(Moment)},
         # Evaluated last: the readers above have added to it.
         notes=tuple(notes),
     )
+
+
+def _links_earlier(folder: RunFolder, moment: Moment, notes: list[str]) -> tuple[LinkReport, ...]:
+    """Return the verifications that a later one of the same moment took the place of, when the run was resumed."""
+    paths = sorted(folder.links(moment).parent.glob(f"{moment}-*.json"))
+    reports = (_json(path, TypeAdapter(LinkReport), notes) for path in paths)
+    return tuple(report for report in reports if report is not None)
 
 
 def _manifest(folder: RunFolder, notes: list[str]) -> dict[str, Any] | None:

@@ -255,6 +255,21 @@ def test_a_refused_run_stays_refused_however_often_its_report_is_written(
         assert "Refused: The " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("measured_first", "code"), [(True, 4), (False, 0)])
+def test_a_gate_that_refused_links_after_measuring_is_not_forgotten_when_the_run_is_resumed(
+    tmp_path: Path, capsys: Capture, measured_first: bool, code: int
+) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=6), trouble=True)
+    (folder / "links" / "after.json").rename(folder / "links" / "before-1.json")
+    (folder / "links" / "after.json").write_bytes((folder / "links" / "before.json").read_bytes())
+    names = ["measure"] * measured_first + ["verify links", "verify links", "measure", "verify links again"]
+    steps = [{"step": name, "seconds": 1, "status": "ok"} for name in names]
+    steps[measured_first]["status"] = "failed"
+    (folder / "steps.json").write_text(json.dumps(steps))
+    assert main(["analyse", "--results", str(tmp_path)]) == code
+    assert ("Refused: The verification before measuring" in capsys.readouterr().out) == (code != 0)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
