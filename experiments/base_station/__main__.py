@@ -75,26 +75,30 @@ def _run(folder: Path, base_station: str) -> None:
         current = status.Status("running")
         try:
             (folder / "raw").mkdir(exist_ok=True)
-            driver = Driver(
-                plan.read(folder / "plan.json"),
-                folder / "dataset.json",
-                folder / "raw" / "samples.jsonl",
-                base_station,
-            )
-            current = replace(current, finished=driver.finished, total=driver.total)
-            status.write(folder, current)
-
-            def report(record: ModelRecord) -> None:
-                nonlocal current
-                current = replace(current, finished=driver.finished, last=status.last(record))
+            while True:
+                driver = _driver(folder, base_station)
+                current = replace(current, finished=driver.finished, total=driver.total)
                 status.write(folder, current)
 
-            driver.run(report)
+                def report(record: ModelRecord, driver: Driver = driver) -> None:
+                    nonlocal current
+                    current = replace(current, finished=driver.finished, last=status.last(record))
+                    status.write(folder, current)
+
+                driver.run(report)
+                # The plan may have been extended meanwhile: the run was resumed with more repetitions.
+                if len(plan.read(folder / "plan.json").order) == driver.total:
+                    break
         except Exception as error:
             with suppress(OSError):  # the disk may be full: then the log, or its lack, tells
                 status.write(folder, replace(current, state="failed", error=_sentence(error)))
             raise
         status.write(folder, replace(current, state="done"))
+
+
+def _driver(folder: Path, base_station: str) -> Driver:
+    planned = plan.read(folder / "plan.json")
+    return Driver(planned, folder / "dataset.json", folder / "raw" / "samples.jsonl", base_station)
 
 
 def _follow(folder: Path, wait_s: float) -> None:

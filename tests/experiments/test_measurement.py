@@ -126,6 +126,25 @@ def test_a_driver_that_was_killed_goes_on_and_measures_nothing_twice(tmp_path: P
 
 
 @CUBIC
+def test_a_plan_that_is_extended_while_it_is_measured_is_measured_to_its_new_end(tmp_path: Path) -> None:
+    with planned(tmp_path) as served:
+        whole = json.loads((tmp_path / "plan.json").read_text("utf-8"))
+        shorter = {**whole, "order": whole["order"][: REPETITIONS - 1]}
+        (tmp_path / "plan.json").write_text(json.dumps(shorter), encoding="utf-8")
+        served.hold_from(2)  # the last repetition of the shorter plan is under way
+        told("start", tmp_path)
+        served.wait_for(4)
+        (tmp_path / "plan.json").write_text(json.dumps(whole), encoding="utf-8")
+        assert told("start", tmp_path) == {"changed": False}
+        served.release()
+        while (status := told("follow", tmp_path))["state"] not in ("done", "failed"):
+            assert status["total"] in (REPETITIONS - 1, REPETITIONS)
+        assert (status["state"], status["finished"]) == ("done", REPETITIONS), status
+        assert len(served.requests) == 2 * REPETITIONS, "nothing is measured twice"
+        check_complete(tmp_path)
+
+
+@CUBIC
 @pytest.mark.parametrize("torn", [1, 2], ids=["a request is missing", "the model is missing"])
 def test_records_that_were_torn_by_a_crash_are_completed(tmp_path: Path, torn: int) -> None:
     with planned(tmp_path) as served:
