@@ -18,7 +18,7 @@ WHAT := --scenario $(SCENARIO)
 given = $(if $(filter file,$(origin $(1))),,$(2) "$($(1))")
 # The end of a test run: the 15 slowest tests; pytest's -ra then names what was skipped, with reasons.
 LAST_LINES := --durations=15 --durations-min=0.1
-# One process for the tests that need nodes, another for the others beside it.
+# One process for the tests that judge links, another for the others beside it.
 BESIDE := --numprocesses=2 --dist=loadgroup
 
 .DEFAULT_GOAL := help

@@ -21,8 +21,8 @@ settings.load_profile("faasbed")
 
 ROOT = Path(__file__).resolve().parent.parent
 NEWS = ROOT.parent / "shared" / "data" / "news-315.json"
-# How nice tests without nodes are to those with nodes beside them, whose links are judged by what a millisecond shows.
-NICENESS_BESIDE_A_LAB = 10
+# How nice tests are to those beside them whose links are judged by what a millisecond shows.
+NICENESS_BESIDE_LINKS = 10
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -30,19 +30,36 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) else None
 
 
+def group_of(item: pytest.Item) -> str:
+    """Return whether a test judges links, needs nodes only, or neither."""
+    marker = item.get_closest_marker("lab")
+    return "alone" if marker is None else "links" if marker.kwargs.get("judges_links", True) else "nodes"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give all tests that need nodes to one process: they share them, and two labs at once disturb each other."""
+    """In several processes, give all tests that judge links to one: two at once disturb each other.
+
+    Those that need nodes go to one, too, because they share them. Both are begun first: they take longest.
+    """
+    if not is_worker():
+        return
     for item in items:
-        if item.get_closest_marker("lab"):
-            item.add_marker(pytest.mark.xdist_group("lab"))
+        if (group := group_of(item)) != "alone":
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: ("links", "nodes", "alone").index(group_of(item)))
+
+
+def is_worker() -> bool:
+    """Return whether this process is one of several that run the tests."""
+    return "PYTEST_XDIST_WORKER" in os.environ
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Where tests run in several processes, those without nodes stand back."""
-    if "PYTEST_XDIST_WORKER" in os.environ and os.geteuid() == 0:  # only root may take it back
-        os.setpriority(os.PRIO_PROCESS, 0, 0 if item.get_closest_marker("lab") else NICENESS_BESIDE_A_LAB)
+    """Where tests run in several processes, those that judge no links stand back."""
+    if is_worker() and os.geteuid() == 0:  # only root may take it back
+        os.setpriority(os.PRIO_PROCESS, 0, 0 if group_of(item) == "links" else NICENESS_BESIDE_LINKS)
 
 
 @pytest.hookimpl(wrapper=True)

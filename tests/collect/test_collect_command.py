@@ -176,7 +176,7 @@ def test_a_damaged_line_is_named_and_the_trace_comes_only_with_debug(
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.lab
+@pytest.mark.lab(judges_links=False)  # it mounts a disk of its own
 def test_a_full_disk_is_one_line_and_leaves_no_half_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

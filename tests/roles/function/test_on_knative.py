@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from image import BuiltImage
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(judges_links=False)
 
 NOTHING = dict.fromkeys(NODES, 0)
 SERVICES = [

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(judges_links=False)
 
 UNIT = "faasbed-k3s"
 

@@ -14,7 +14,7 @@ from testbed import PAPER_NODES, TrialLab, changed, run, trial_lab
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(judges_links=False)
 
 NODES = [name for names in PAPER_NODES.values() for name in names]
 SHARED = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")

@@ -20,7 +20,7 @@ from testbed import BIN, PAPER_NODES, ROOT, TrialLab, changed, run, trial_lab
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(judges_links=False)
 
 NODES = ["bs", "edge-1", "edge-2", "cloud-1"]
 # Port 9 is closed everywhere: a host that exists refuses the connection.

@@ -24,7 +24,7 @@ from testbed import TrialLab, changed, lost_controller, run, trial_lab
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(judges_links=False)
 
 NODES = ("bs", "edge-1")
 GROUPS = {"base_stations": ("bs",), "edge": ("edge-1",), "cloud": ()}

@@ -82,12 +82,12 @@ def test_a_node_that_differs_from_what_was_applied_is_named_and_mended(
     assert mended["changed"]
     again = wires.links("a", "present", LINKS, backend="emulator", check=True)
     assert (again["changed"], again["drift"]) == (False, None)
-    assert wires.verdicts(LINKS, probes=200)[0]["delay"]["median_ms"] == pytest.approx(5, abs=0.5)
+    assert wires.verdicts(LINKS, probes=200, patience_s=0)[0]["delay"]["median_ms"] == pytest.approx(5, abs=0.5)
 
 
 def test_frames_that_pass_are_no_difference(wires: Wires):
     wires.links("a", "present", LINKS, backend="emulator")
-    wires.verdicts(LINKS, probes=200)
+    wires.verdicts(LINKS, probes=200, patience_s=0)
     assert wires.links("a", "present", LINKS, backend="emulator", check=True)["drift"] is None
 
 

@@ -113,7 +113,7 @@ def test_a_link_that_is_off_fails_verification_with_the_numbers_and_still_leaves
     doubled = [{**link, "delay_ms": 30} if link["source"] == "bs" else link for link in asked]
     changed(clear.playbook("playbooks/links.yml", *given(doubled)))
     report = tmp_path / "links.json"
-    refused = clear.playbook("playbooks/verify.yml", *given(asked, netem_report_file=str(report)))
+    refused = clear.playbook("playbooks/verify.yml", *given(asked, netem_report_file=str(report), netem_patience_s=10))
     assert refused.returncode != 0
     assert re.search(r"bs -> cloud-1: .*OFF: delay (29|30)\.\d+ ms, expected 15\.\d+ ± 0\.\d+ ms", refused.stdout)
     links = json.loads(report.read_text(encoding="utf-8"))["links"]
@@ -153,7 +153,7 @@ def test_a_node_that_lost_its_carrier_fails_verification_by_that_name(clear: Tri
     asked = given(pairs("bs", "edge-1", values=EDGE))
     changed(clear.playbook("playbooks/links.yml", *asked))
     clear.ssh("edge-1", "ip link set data0 down && ip link set data0 up")
-    refused = clear.playbook("playbooks/verify.yml", *asked)
+    refused = clear.playbook("playbooks/verify.yml", *asked, "-e", "netem_patience_s=0")
     assert refused.returncode != 0
     assert re.search(r"data0 lost or found its carrier \d+ times since the links were applied", refused.stdout)
     changed(clear.playbook("playbooks/links.yml", *asked))
