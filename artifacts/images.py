@@ -2,7 +2,8 @@
 
 The archive is an OCI image layout (OCI image-spec, image-layout.md) in tar and zstd. A release names an image by the
 digest of an index of all architectures: the archive holds that index as it is, and of the images behind it the one of
-its own architecture, so that containerd finds the image by the very name that the release's files use.
+its own architecture, so that containerd finds the image by the very name that the release's files use. Most have no
+tag: k3s, which would derive a second name from it, logs `failed to retag images`, after it has imported them all.
 """
 
 from __future__ import annotations

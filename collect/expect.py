@@ -38,5 +38,5 @@ class Expect(BaseModel):
 
     @property
     def scenarios(self) -> frozenset[str]:
-        """The names of the scenarios that it speaks of."""
+        """The scenarios that its thresholds name."""
         return frozenset((*self.max_time_ratio, *self.min_accuracy, *self.claims))
