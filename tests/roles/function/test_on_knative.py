@@ -154,7 +154,7 @@ def test_what_cannot_run_is_refused_in_a_sentence(deployed: Deployed) -> None:
         return " ".join(done.stdout.split())
 
     slow = [{**service, "timeout_s": 601} for service in deployed.variables["function_services"]]
-    assert "timeout_s may be at most 600 (Knative's limit), it is more in edge, cloud" in refusal(
+    assert "timeout_s may be at most 600 (the limit of Knative), it is more in edge, cloud" in refusal(
         function_services=slow
     )
     assert "No image of the function at /nowhere.tar: build it with `make image`" in refusal(
