@@ -1,4 +1,4 @@
-"""Nodes to run the role's own module code on."""
+"""Nodes to run the role's own module code on; and what has the tests in kernel/ run in a guest."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from uml.remote import pytest_collection_modifyitems, pytest_runtest_protocol
 from wires import Wires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol"]
 
 
 @pytest.fixture

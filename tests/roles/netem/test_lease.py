@@ -8,26 +8,15 @@ import signal
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from patience import wait_for
 from wires import Wires, call, link
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.lab
 
 LINKS = [link("a", "b", 5, 1), link("a", "c", 2)]
-PATIENCE_S = 20
-
-
-def wait_for(what: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (outcome := what()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-    return outcome
 
 
 def processes(wires: Wires) -> list[int]:

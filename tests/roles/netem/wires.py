@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "netem"
 SHIPPED = [str(ROLE.parent / role / "module_utils") for role in ("netem", "node")]
@@ -29,8 +30,8 @@ runpy.run_path({str(ROLE / "library")!r} + "/" + sys.argv[1] + ".py", run_name="
 """
 
 
-def call(*command: str, check: bool = True) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def call(*command: str, check: bool = True, stdin: str = "") -> str:
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
     return done.stdout
@@ -122,23 +123,30 @@ class Wires:
         return self.module(node, "netem_probes", **(values | options))
 
     def baseline(self, links: list[dict[str, Any]], **options: Any) -> None:
-        self._probe("baseline", links, **({"probes": 300} | options))
+        with self.answering(_ends(links), options.get("addresses")):
+            for node in _sources(links):
+                self.probes(node, "baseline", links, **({"probes": 300} | options))
 
     def verdicts(self, links: list[dict[str, Any]], probes: int = 1000, **options: Any) -> list[dict[str, Any]]:
-        """Measure the links, each from its source, and return their entries of the report."""
-        results = self._probe("judged", links, probes=probes, **options)
+        """Have the links' nodes answer, measure and judge."""
+        with self.answering(_ends(links), options.get("addresses")):
+            return self.judged(links, probes, **options)
+
+    def judged(self, links: list[dict[str, Any]], probes: int = 1000, **options: Any) -> list[dict[str, Any]]:
+        """Measure the links between nodes that answer, each from its source, and return their entries of the report."""
+        results = [self.probes(node, "judged", links, probes=probes, **options) for node in _sources(links)]
         return [entry for result in results for entry in result["links"]]
 
-    def _probe(self, state: str, links: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
-        ends = sorted({link["source"] for link in links} | {link["target"] for link in links})
+    @contextmanager
+    def answering(self, nodes: Iterable[str], addresses: dict[str, Any] | None = None) -> Iterator[None]:
+        """Have nodes answer probes, by the addresses that all nodes have: by IPv4 where these are not given."""
+        options: dict[str, Any] = {"addresses": addresses} if addresses else {}
         try:
-            for node in ends:
-                self.probes(
-                    node, "responding", seconds=600, **{key: options[key] for key in options.keys() & {"addresses"}}
-                )
-            return [self.probes(node, state, links, **options) for node in sorted({one["source"] for one in links})]
+            for node in nodes:
+                self.probes(node, "responding", seconds=600, **options)
+            yield
         finally:
-            for node in ends:
+            for node in nodes:
                 self.probes(node, "silent")
 
     def connect_ms(self, source: str, address: str, port: int, by: str = "") -> float:
@@ -154,10 +162,19 @@ class Wires:
 
     def tc(self, node: str) -> str:
         """Return everything `tc` and `ip` say about a node's interfaces, without counters."""
-        shown = [self.run(node, "tc", what, "show", "dev", "data0") for what in ("qdisc", "class", "filter")]
-        if "clsact" in shown[0]:
-            shown.append(self.run(node, "tc", "filter", "show", "dev", "data0", "egress"))
-        return "".join([*shown, self.run(node, "ip", "-d", "link", "show")])
+        space, of = f"{self.prefix}-{node}", "show dev data0"
+        shown = call(
+            "tc", "-n", space, "-batch", "-", stdin=f"qdisc {of}\nclass {of}\nfilter {of}\nfilter {of} egress\n"
+        )
+        return shown + call("ip", "-n", space, "-d", "link", "show")
+
+
+def _sources(links: list[dict[str, Any]]) -> list[str]:
+    return sorted({link["source"] for link in links})
+
+
+def _ends(links: list[dict[str, Any]]) -> list[str]:
+    return sorted({link[end] for link in links for end in ("source", "target")})
 
 
 def link(

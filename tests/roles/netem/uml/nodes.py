@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
-import runpy
 import sys
 import traceback
 from pathlib import Path
@@ -15,39 +15,40 @@ import ansible.module_utils
 from ansible.module_utils import basic
 from wires import ROLE, SHIPPED, ModuleFailedError, Wires
 
-ansible.module_utils.__path__.extend(SHIPPED)
-
-# For the forks: what the modules import.
-from ansible.module_utils.netem import gate, lease, probe  # noqa: E402, F401
-
 CLONE_NEWNET = 0x40000000
+# Where Ansible puts the role's code when it sends a module to a node.
+ansible.module_utils.__path__.extend(SHIPPED)
+sys.path.append(str(ROLE / "library"))
 
 
 class Nodes(Wires):
     """Namespaces as `Wires` makes them."""
 
     def module(self, node: str, name: str, **options: Any) -> dict[str, Any]:
+        """Run a module of the role on a node, and return its result."""
         if options.get("wrapped"):
             return super().module(node, name, **options)
-        check = options.pop("check", False)
-        ours, theirs = os.pipe()
+        module = importlib.import_module(name)  # once, for all forks
+        arguments = {"_ansible_check_mode": options.pop("check", False), "node": node, **options}
+        reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            os.dup2(theirs, 1)
+            os.dup2(writing, 1)
             os.closerange(3, 64)
+            sys.stdout = os.fdopen(1, "w", encoding="utf-8")  # and not what keeps a test's output
             try:
                 self._enter(node)
-                arguments = {"ANSIBLE_MODULE_ARGS": {**options, "node": node, "_ansible_check_mode": check}}
-                basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps(arguments).encode(), "legacy"  # type: ignore[attr-defined]
-                runpy.run_path(str(ROLE / "library" / f"{name}.py"), run_name="__main__")
+                basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()  # type: ignore[attr-defined]
+                basic._ANSIBLE_PROFILE = "legacy"  # type: ignore[attr-defined]
+                module.main()
             except SystemExit:
                 sys.stdout.flush()
             except BaseException:  # noqa: BLE001  (whatever it is, this process must not go on as the other one does)
                 os.write(1, json.dumps({"failed": True, "msg": traceback.format_exc()}).encode())
             os._exit(0)
-        os.close(theirs)
-        with os.fdopen(ours, encoding="utf-8") as said:
-            result: dict[str, Any] = json.loads(said.read())
+        os.close(writing)
+        with os.fdopen(reading, encoding="utf-8") as output:
+            result: dict[str, Any] = json.loads(output.read())
         os.waitpid(child, 0)
         if result.get("failed"):
             raise ModuleFailedError(result["msg"])

@@ -19,20 +19,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "roles" / "netem"))
-# Where Ansible puts a role's module_utils when it sends a module to a node.
-ansible.module_utils.__path__.append(str(ROOT / "roles" / "netem" / "module_utils"))
-
-import fidelity  # noqa: E402
-import uml  # noqa: E402
-from ansible.module_utils.netem.estimates import loss_interval  # noqa: E402
-from wires import Wires  # noqa: E402
+import fidelity
+from ansible.module_utils.netem.estimates import loss_interval
+from uml import boot
+from wires import Wires
 
 MEAN_TARGET_US, TOP_TARGET_MBIT = 20.0, 1000.0  # of the emulator
-TIMEOUT_S = 900.0
+SILENCE_S = 900.0
 HEAD = (
     "backend   link (ms, %)           mean us error, 95 %   median  at 100 Mbit/s   median  sigma ms    error  "
     "lost % (95 %)         top Mbit/s  clear  TCP Mbit/s  clear  cores/Gbit/s"
@@ -48,12 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
         print("python -m benchmarks.links: network namespaces need root: run it again with sudo.")
         return 2
     rows, classified = emulated(options.seconds)
-    if reason := uml.unusable():
+    if reason := boot.unusable():
         print(f"netem is left out: {reason}")
     else:
-        seen = uml.boot("fidelity", TIMEOUT_S)
-        rows += seen["links"]
-        classified += [row | {"backend": "kernel"} for row in seen["classification"]]
+        (netem,) = boot.messages("measure", "fidelity", silence_s=SILENCE_S)
+        rows += netem["links"]
+        classified += [row | {"backend": "kernel"} for row in netem["classification"]]
     print(HEAD)
     for row in rows:
         print(line(row))
