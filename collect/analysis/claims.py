@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 
+# The paper's two scenarios: its claims are about the first, compared with the second.
+EDGE, CLOUD = "edge", "cloud"
 PAPER_RATIO = 0.75
 # "Around 25 %" is one rounded number from 20 repetitions a side, read off box plots and given without an interval: ten
 # points to either side is as finely as it can be read.
@@ -166,15 +168,35 @@ def withheld(claim: Claim, reason: str) -> Claim:
     return replace(claim, verdict="undecided", sentence=f"Not judged, because {reason}. Otherwise: {claim.sentence}")
 
 
-def lower_by(ratio: float) -> str:
+def is_papers(subject: str, reference: str) -> bool:
+    """Return whether a comparison is the way round that the paper's claims are: never of the cloud against the edge.
+
+    What other scenarios stand for is not known, so any other subject may be judged against any other reference.
+    """
+    return subject != CLOUD and reference != EDGE
+
+
+def lower_by(ratio: float, places: int = 0) -> str:
     """Return a ratio of times in words: ``25 % lower``, ``4 % higher``, ``the same``."""
-    percent = round(100 * (1 - ratio)) if ratio > SMALL_RATIO else round(100 * (1 - ratio), 1)
-    return f"{percent} % lower" if percent > 0 else f"{-percent} % higher" if percent < 0 else "the same"
+    percent = round(100 * (1 - ratio), places if ratio > SMALL_RATIO else max(places, 1))
+    shown = f"{abs(percent):.{places}f}" if ratio > SMALL_RATIO else f"{abs(percent):g}"
+    return f"{shown} % lower" if percent > 0 else f"{shown} % higher" if percent < 0 else "the same"
 
 
 def lower_span(low: float, high: float) -> str:
-    """Return an interval of a ratio of times in words: ``20 % to 30 % lower``, ``5 % lower to 3 % higher``."""
+    """Return an interval of a ratio of times in words: ``20 % to 30 % lower``, ``5 % lower to 3 % higher``.
+
+    Where an end would be "the same", or both would be one number, they are written with a place; what is the same even
+    then is 0 %.
+    """
     ends = [lower_by(high), lower_by(low)]
+    if "the same" in ends or ends[0] == ends[1]:
+        ends = [lower_by(high, 1), lower_by(low, 1)]
+    if ends[0] == ends[1]:
+        return ends[0]
+    if "the same" in ends:
+        other = next(end for end in ends if end != "the same")
+        return f"0 % to {other}"
     words = {end.rpartition(" ")[2] for end in ends}
     if words == {"lower"}:
         return f"{ends[0].removesuffix(' lower')} to {ends[1]}"

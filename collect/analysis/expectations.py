@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from collect.analysis import wording
+from collect.analysis import claims, wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,13 +83,23 @@ def _accuracies(expect: Expect, scenarios: Sequence[Scenario]) -> Iterator[Expec
 
 def _claims(expect: Expect, compared: Sequence[Comparison]) -> Iterator[Expectation]:
     by_name = {comparison.subject: {claim.name: claim for claim in comparison.claims} for comparison in compared}
+    references = {comparison.subject: comparison.reference for comparison in compared}
     for subject, names in expect.claims.items():
         for name in names:
             claim = by_name.get(subject, {}).get(name)
             if claim is None:
-                yield Expectation(met=False, sentence=_not_compared(subject, f"the claim {name}"))
+                judged = references.get(subject) is None or claims.is_papers(subject, references[subject])
+                sentence = _not_compared(subject, f"the claim {name}") if judged else _turned_round(subject, name)
+                yield Expectation(met=False, sentence=sentence)
                 continue
             yield Expectation(claim.verdict == "holds", f"Claim {name} of {subject}: {claim.verdict}. {claim.sentence}")
+
+
+def _turned_round(subject: str, name: str) -> str:
+    return (
+        f"Claim {name} of {subject}: not judged, because the paper's claims compare its edge with its cloud, and here "
+        f"{subject} was compared the other way round."
+    )
 
 
 def _not_compared(name: str, expected: str) -> str:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collect.analysis.statistics import Estimate, Summary
     from collect.expect import Expect
 
-REFERENCE = "cloud"
 SCHEMA_VERSION = 1
 
 
@@ -71,6 +70,7 @@ class Comparison:
     """A scenario against the reference.
 
     The estimates of pairs are those that headline and claims use; the others compare the medians of all repetitions.
+    ``claims`` are the paper's, and there are none where the cloud is compared with the edge.
     ``dependence`` is that of the pairs' ratios, ``None`` where there are no pairs or they were measured in blocks.
     """
 
@@ -143,7 +143,7 @@ def analyse(
     if reference is not None and reference not in finished:
         known = ", ".join(finished)
         raise CollectError(f"Scenario {reference!r} has no finished repetition in {run}. Expected one of: {known}.")
-    against = reference or (REFERENCE if REFERENCE in finished else list(finished)[-1])
+    against = reference or (claims.CLOUD if claims.CLOUD in finished else list(finished)[-1])
     scenarios = tuple(_scenario(name, repetitions, measurements) for name, repetitions in finished.items())
     by_name = {scenario.name: scenario for scenario in scenarios}
     compared = tuple(
@@ -280,7 +280,7 @@ def _compare(
         accuracy_ratio=_medians("median ratio", scores) if accuracy is not None else None,
         accuracy_iqr_ratio=accuracy_spread,
         dependence=_dependence(ours, theirs) if by_pairs and not times.in_blocks else None,
-        claims=tuple(judged),
+        claims=tuple(judged) if claims.is_papers(*names) else (),
         rescaling=rescale(ours, theirs, paired=by_pairs),
     )
 

@@ -187,3 +187,12 @@ def test_the_summary_is_the_same_bytes_for_the_same_records_and_valid_json() -> 
     assert data["comparisons"][0]["claims"][0]["verdict"] == "does not hold"
     assert data["method"]["bootstrap"] == {"method": "percentile", "confidence": 0.95, "resamples": 9999, "seed": 6}
     assert data["scenarios"][0]["response_s"]["interval"]["low_rank"] == 6
+
+
+def test_the_papers_claims_are_not_judged_of_the_cloud_against_the_edge() -> None:
+    three = all_records(("edge", "cloud", "edge-bbr"), repetitions=6)
+    assert [len(c.claims) for c in analysed(three).comparisons] == [5, 5]
+    assert [c.claims for c in analysed(three, "edge").comparisons] == [(), ()]
+    # Of the cloud against any scenario neither, whatever that stands for.
+    by_subject = {c.subject: c for c in analysed(three, "edge-bbr").comparisons}
+    assert (len(by_subject["edge"].claims), len(by_subject["cloud"].claims)) == (5, 0)

@@ -134,7 +134,12 @@ def test_nothing_to_compare_is_reported() -> None:
         (0.7, 0.8, "20 % to 30 % lower"),
         (1.2, 1.4, "20 % to 40 % higher"),
         (0.9, 1.1, "10 % lower to 10 % higher"),
-        (0.9, 1.0, "10 % lower to the same"),
+        (0.9, 1.0, "0 % to 10.0 % lower"),
+        (1.0, 1.2, "0 % to 20.0 % higher"),
+        (0.998, 1.003, "0.2 % lower to 0.3 % higher"),
+        (0.9996, 1.0003, "the same"),
+        (0.8, 1.002, "20.0 % lower to 0.2 % higher"),
+        (0.747, 0.753, "24.7 % to 25.3 % lower"),
         (0.001, 0.004, "99.6 % to 99.9 % lower"),
     ],
 )

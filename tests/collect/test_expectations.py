@@ -119,3 +119,14 @@ def test_a_plan_that_was_not_measured_to_its_end_is_a_warning(
     )
     _, output = analysed(tmp_path / "whole", capsys, plan={"repetitions": 20}, scenarios=["edge", "cloud"])
     assert "incomplete" not in output
+
+
+def test_a_claim_that_is_expected_the_other_way_round_is_not_met_for_that_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=6))
+    (folder / "manifest.json").write_text(json.dumps({"expect": {"claims": {"cloud": ["faster"]}}}), encoding="utf-8")
+    assert main(["analyse", RUN, "--results", str(tmp_path), "--reference", "edge"]) == UNMET
+    output = capsys.readouterr().out
+    assert "NOT MET: Claim faster of cloud: not judged, because the paper's claims compare its edge" in output
+    assert "about 25 % lower" not in output
