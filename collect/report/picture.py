@@ -1,9 +1,10 @@
-"""How every figure looks and is written: colours, type, the same bytes for the same numbers, SVG for the page."""
+"""How every figure looks and is written: size, colours, type, the same bytes for the same numbers, SVG for the page."""
 
 from __future__ import annotations
 
 import io
 import re
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +18,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-# Okabe and Ito's palette, distinguishable with any kind of colour vision; in the order of the scenarios.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# A column and a page of the IEEE's journals, in inches, and the smallest type of a figure in points; at these widths a
+# figure is printed as it is.
+COLUMN, PAGE = 3.5, 7.16
+SMALL = 7.0
+# Okabe and Ito's palette, distinguishable with any kind of colour vision; its yellow, light blue and orange, which are
+# less than 3:1 on white, are replaced. Each colour here has 3:1 on the page's white and on its dark background.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#A87B00", "#7F6FD0")
+# Becomes the colour of the page's text, so that it is seen on white and on dark.
 INK = "#24292F"
-# Visible on a white and on a dark page alike, so it stays as it is in both.
-GREY = "#8C959F"
+GREY = "#7A838D"
+# How much of a grid is seen: it is no information.
+FAINT = 0.3
 NAME = re.compile(r"[a-z0-9-]+")
+TAG = re.compile(r"<[^>]*>")
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so the same on every machine
-    "font.size": 9.5,
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so the same on every machine
+    "font.size": 8.0,
     "text.parse_math": False,  # a name with dollar signs is no formula
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
+    "axes.titlesize": SMALL,
     "axes.titlelocation": "left",
-    "axes.labelsize": 9.5,
+    "axes.labelsize": 8.0,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": SMALL,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
@@ -42,10 +54,11 @@ STYLE: dict[Any, Any] = {
     "ytick.color": INK,
     "xtick.major.width": 0.8,
     "ytick.major.width": 0.8,
+    "hatch.linewidth": 0.6,
     "figure.dpi": 100,
-    "savefig.dpi": 200,
+    "savefig.dpi": 300,
     "svg.hashsalt": "faasbed",
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",  # text stays text: it can be searched, read aloud and edited
     "pdf.fonttype": 42,
 }
 # Without these a file would carry the time at which it was written.
@@ -61,7 +74,7 @@ class Picture:
     """A figure: its file name, what it shows in words for readers who cannot see it, a caption, and how it is drawn.
 
     ``name`` is of lower-case letters, digits and hyphens, as it becomes a file's name and part of ids in the page. A
-    ``wide`` picture takes the width of the page and scrolls where the window is narrower.
+    ``wide`` picture takes the width of the page and scrolls where the window is narrower. Widths are COLUMN or PAGE.
 
     Raises:
         ValueError: the name holds something else.
@@ -81,7 +94,10 @@ class Picture:
 
     def render(self, kind: str, *, background: str = "white") -> bytes:
         """Return the figure as a file's bytes; ``kind`` is svg, pdf or png."""
-        with mpl.rc_context(STYLE):
+        with mpl.rc_context():
+            # What the user's matplotlibrc sets would change the figure.
+            mpl.rcdefaults()
+            mpl.rcParams.update(STYLE)
             figure = Figure(figsize=self.size_inches, layout="constrained")
             FigureCanvasAgg(figure)
             self.draw(figure)
@@ -104,6 +120,16 @@ class Picture:
         head, body = text[text.index("<svg") :].split(">", 1)
         head = re.sub(r' (?:width|height)="[^"]*"', "", head)
         text = head + ">" + re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-        text = re.sub(r'\bid="', f'id="{self.name}-', text)
-        text = text.replace('href="#', f'href="#{self.name}-').replace("url(#", f"url(#{self.name}-")
-        return text.replace(INK.lower(), "currentColor")
+        # Of the tags only: words between them may be somebody's names.
+        return TAG.sub(lambda tag: self._own(tag[0]), text)
+
+    def _own(self, tag: str) -> str:
+        """Return a tag with the picture's own ids and the page's ink."""
+        tag = re.sub(r'\bid="', f'id="{self.name}-', tag)
+        tag = tag.replace('href="#', f'href="#{self.name}-').replace("url(#", f"url(#{self.name}-")
+        return tag.replace(INK.lower(), "currentColor")
+
+
+def wrapped(name: str, letters: int, lines: int = 3) -> str:
+    """Return a name in lines of so many letters, broken after hyphens first; what is too long ends in an ellipsis."""
+    return "\n".join(textwrap.wrap(name, max(1, letters), max_lines=lines, placeholder="\N{HORIZONTAL ELLIPSIS}"))

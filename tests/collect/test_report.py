@@ -84,7 +84,7 @@ def test_the_ink_of_the_figures_turns_with_the_page(page: Page, report: Path) ->
     inks = []
     for dark in (False, True):
         page.open(report, width=1280, dark=dark)
-        inks.append(page.value("getComputedStyle(document.querySelector('#fig5a-text_1 g')).fill"))
+        inks.append(page.value("getComputedStyle(document.querySelector('#fig5a-text_1 text')).fill"))
     assert inks == ["rgb(31, 35, 40)", "rgb(230, 237, 243)"]
 
 
@@ -244,8 +244,8 @@ def test_fig_5b_connects_the_repetitions_of_a_pair(tmp_path: Path) -> None:
     folder = write_run(tmp_path, kept, whole=False)
     assert main(["report", RUN, "--results", str(tmp_path)]) == 0
     drawn = (folder / "figures" / "fig5b.svg").read_text()
-    # Pairs are the only lines that are drawn in grey with this opacity.
-    assert drawn.count("stroke: #8c959f; stroke-opacity: 0.7") == 7
+    pairs = drawn[drawn.index('<g id="pairs-edge">') :]
+    assert pairs[: pairs.index("</g>")].count("<path") == 7
     assert "A line connects the repetitions of a pair" in (folder / "report.html").read_text()
 
 

@@ -42,7 +42,8 @@ def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
     yield Picture(
         name="fig5b",
         alternative=f"Box plots of the test accuracy. {medians}.",
-        caption=f"Fig. 5b: test accuracy. {boxes.READING}{LINES if paired else ''}",
+        caption=f"Fig. 5b: test accuracy. {boxes.reading(values)}{LINES if paired else ''}",
         size_inches=boxes.size_inches(values),
         draw=draw,
+        wide=boxes.is_wide(values),
     )

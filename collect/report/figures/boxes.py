@@ -5,9 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.collections import LineCollection
 
-from collect.report.picture import COLOURS, GREY, INK
+from collect.report.looks import looks
+from collect.report.picture import COLUMN, FAINT, GREY, INK, PAGE, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -18,46 +20,72 @@ if TYPE_CHECKING:
 
 BOX_WIDTH = 0.5
 JITTER_WIDTH = 0.34
-READING = (
-    "Box: quartiles and median; whiskers: the most extreme values within 1.5 IQR; each point is a repetition (its "
-    "horizontal position has no meaning); the bar beside a box is the exact interval of the median."
-)
+# With more than so many points a scenario has a histogram in their place: they would be one area.
+MOST_POINTS = 200
+BINS = 40
+# So many boxes fit into a column.
+IN_A_COLUMN = 4
+# What the axis and its labels take of the width, and a letter of a label, in inches.
+MARGIN, LETTER = 0.75, 0.068
+FEWEST_LETTERS = 6
+
+
+def reading(values: Mapping[str, Sequence[float]]) -> str:
+    """Return how the boxes are read, as a part of the caption."""
+    points, binned = "each point is a repetition (its horizontal position has no meaning)", ""
+    if any(len(of_scenario) > MOST_POINTS for of_scenario in values.values()):
+        binned = f"of more than {MOST_POINTS} repetitions the outline is a histogram in the place of points"
+        points = binned if min(map(len, values.values())) > MOST_POINTS else f"{points}, {binned}"
+    return (
+        f"Box: quartiles and median; whiskers: the most extreme values within 1.5 IQR; {points}; the bar beside a box "
+        "is the exact interval of the median."
+    )
+
+
+def is_wide(values: Mapping[str, Sequence[float]]) -> bool:
+    """Return whether so many boxes need the page's width."""
+    return len(values) > IN_A_COLUMN
 
 
 def size_inches(values: Mapping[str, Sequence[float]]) -> tuple[float, float]:
     """Return the width and height of so many boxes, in inches."""
-    return (max(3.9, 1.2 + 1.1 * len(values)), 3.6)
+    return (PAGE if is_wide(values) else COLUMN, 2.9)
 
 
 def draw(
     axes: Axes, values: Mapping[str, Sequence[float]], summaries: Mapping[str, Summary], names: Sequence[str]
 ) -> None:
-    """Draw a box for each scenario in ``values``; ``names`` are all scenarios of the run, which fix the colours."""
+    """Draw a box for each scenario in ``values``; ``names`` are all scenarios of the run, which fix their looks."""
+    by_name = looks(names)
     for place, (name, points) in enumerate(values.items()):
-        colour = COLOURS[names.index(name) % len(COLOURS)]
-        line = {"color": colour, "linewidth": 1.2}
+        colour, marker = by_name[name]
+        binned = len(points) > MOST_POINTS
+        line = {"color": INK if binned else colour, "linewidth": 1.0}
         axes.boxplot(
             points,
             positions=[place],
-            widths=BOX_WIDTH,
+            widths=BOX_WIDTH / 3 if binned else BOX_WIDTH,
             patch_artist=True,
             showfliers=False,
             manage_ticks=False,
-            boxprops={"facecolor": (colour, 0.14), "edgecolor": colour, "linewidth": 1.2},
+            boxprops={"facecolor": "none" if binned else (colour, 0.14), "edgecolor": line["color"], "linewidth": 1.0},
             whiskerprops=line,
             capprops=line,
-            medianprops={"color": INK, "linewidth": 1.8},
+            medianprops={"color": INK, "linewidth": 1.6},
         )
-        axes.scatter(_across(place, len(points)), points, s=15, color=colour, alpha=0.8, linewidths=0, zorder=3)
+        if binned:
+            _histogram(axes, place, points, colour)
+        else:
+            across = _across(place, len(points))
+            axes.scatter(across, points, s=8, color=colour, marker=marker, linewidths=0, zorder=3)
         interval = summaries[name].interval
         if interval.low is not None and interval.high is not None:
             median = summaries[name].median
             reach = [[median - interval.low], [interval.high - median]]
-            axes.errorbar([place + 0.36], [median], yerr=reach, color=INK, elinewidth=1, capsize=2.5, capthick=1)
+            axes.errorbar([place + 0.36], [median], yerr=reach, color=INK, elinewidth=1, capsize=2, capthick=1)
     axes.set_xlim(-0.6, len(values) - 0.4)
-    axes.set_xticks(range(len(values)), [f"{name}\nn = {len(points)}" for name, points in values.items()])
-    axes.tick_params(axis="x", length=0)
-    axes.grid(axis="y", color=GREY, alpha=0.3, linewidth=0.6)
+    _label(axes, values)
+    axes.grid(axis="y", color=GREY, alpha=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
 
 
@@ -69,7 +97,31 @@ def connect(axes: Axes, values: Mapping[str, Sequence[float]], pairs: Mapping[st
     }
     for name, other in pairwise(places):
         lines = [(places[name][pair], places[other][pair]) for pair in places[name] if pair in places[other]]
-        axes.add_collection(LineCollection(lines, colors=GREY, linewidths=0.7, alpha=0.7, zorder=2.5))
+        axes.add_collection(LineCollection(lines, colors=GREY, linewidths=0.5, zorder=2.5, gid=f"pairs-{name}"))
+
+
+def _label(axes: Axes, values: Mapping[str, Sequence[float]]) -> None:
+    """Write the names below the boxes: in lines that fit, upright where not even a few letters do."""
+    letters = int((size_inches(values)[0] - MARGIN) / len(values) / LETTER)
+    upright = letters < FEWEST_LETTERS
+    labels = [f"{wrapped(name, 32 if upright else letters)}\nn = {len(points)}" for name, points in values.items()]
+    axes.set_xticks(range(len(values)), labels, rotation=90 if upright else 0)
+    axes.tick_params(axis="x", length=0)
+
+
+def _histogram(axes: Axes, place: int, points: Sequence[float], colour: str) -> None:
+    counts, edges = np.histogram(points, bins=BINS)
+    half = counts / counts.max() * BOX_WIDTH / 2
+    axes.stairs(
+        place + half,
+        edges,
+        baseline=place - half,
+        orientation="horizontal",
+        fill=True,
+        facecolor=(colour, 0.25),
+        edgecolor=colour,
+        linewidth=0.8,
+    )
 
 
 def _across(place: int, count: int) -> list[float]:

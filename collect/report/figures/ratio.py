@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from collect.analysis.claims import PAPER_RATIO
-from collect.report.picture import COLOURS, GREY, INK, Picture
+from collect.report.picture import COLOURS, COLUMN, FAINT, GREY, INK, SMALL, Picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def _picture(comparison: Comparison, rescaling: Rescaling, name: str) -> Picture
         name=name,
         alternative=f"Line of the ratio against k. {crossing}",
         caption=f"{CAPTION} {crossing}",
-        size_inches=(5.0, 3.4),
+        size_inches=(COLUMN, 2.9),
         draw=lambda figure: _draw(figure, comparison, rescaling),
     )
 
@@ -65,12 +65,12 @@ def _draw(figure: Figure, comparison: Comparison, rescaling: Rescaling) -> None:
     axes.plot(factors, [p.ratio.value or 0.0 for p in points], color=COLOURS[0], linewidth=1.8)
     axes.axhline(1, color=GREY, linewidth=0.9)
     axes.axhline(PAPER_RATIO, color=COLOURS[1], linewidth=1.1, linestyle=(0, (5, 3)))
-    axes.text(factors[-1], PAPER_RATIO, "the paper's 0.75 ", ha="right", va="bottom", color=COLOURS[1], fontsize=8.5)
-    axes.text(factors[-1], 1, "no difference ", ha="right", va="bottom", fontsize=8.5)
+    axes.text(factors[-1], PAPER_RATIO, "the paper's 0.75 ", ha="right", va="bottom", color=COLOURS[1], fontsize=SMALL)
+    axes.text(factors[-1], 1, "no difference ", ha="right", va="bottom", fontsize=SMALL)
     measured = comparison.response_ratio.value
     if measured is not None:
         axes.plot([1], [measured], "o", color=INK, markersize=5, zorder=4)
-        axes.annotate("this run", (1, measured), (6, -4), textcoords="offset points", va="top", fontsize=8.5)
+        axes.annotate("this run", (1, measured), (6, -4), textcoords="offset points", va="top", fontsize=SMALL)
     for factor in rescaling.paper_at:
         _mark(axes, factor)
     axes.set_xscale("log")
@@ -80,10 +80,10 @@ def _draw(figure: Figure, comparison: Comparison, rescaling: Rescaling) -> None:
     axes.set_ylim(top=max(axes.get_ylim()[1], 1.1))
     axes.set_xlabel("compute k times as slow as in this run")
     axes.set_ylabel(f"median response time,\n{comparison.subject} / {comparison.reference}")
-    axes.grid(axis="y", color=GREY, alpha=0.3, linewidth=0.6)
+    axes.grid(axis="y", color=GREY, alpha=FAINT, linewidth=0.6)
 
 
 def _mark(axes: Axes, factor: float) -> None:
     place = (factor, PAPER_RATIO)
     axes.plot(*place, "D", color=COLOURS[1], markersize=5, zorder=4)
-    axes.annotate(f"k = {factor:.2g}", place, (0, 6), textcoords="offset points", ha="center", fontsize=8.5)
+    axes.annotate(f"k = {factor:.2g}", place, (0, 6), textcoords="offset points", ha="center", fontsize=SMALL)

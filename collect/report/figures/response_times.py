@@ -32,7 +32,8 @@ def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
     yield Picture(
         name="fig5a",
         alternative=f"Box plots of the response time. {medians}.",
-        caption=f"Fig. 5a: response time. {boxes.READING}",
+        caption=f"Fig. 5a: response time. {boxes.reading(values)}",
         size_inches=boxes.size_inches(values),
         draw=draw,
+        wide=boxes.is_wide(values),
     )
