@@ -4,84 +4,246 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import optimize
 
-from collect.analysis import phases, statistics
+from collect.analysis import phases, sample
 from collect.analysis.claims import PAPER_RATIO
+from collect.analysis.sample import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from collect.analysis.phases import Request
     from collect.analysis.repetitions import Repetition
     from collect.analysis.statistics import Estimate
 
-# Compute this many times as slow: for the table, and for the line of the figure.
+    Values = NDArray[np.float64]
+    Matrix = tuple[tuple[float | None, ...], ...]
+
+# Compute this many times as slow: for the table, for the line of the figure, for both sides apart, and where the
+# paper's ratio is looked for.
 TABLE = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 LINE = tuple(float(factor) for factor in np.geomspace(0.1, 100, 31))
-
-Sample = list[tuple["Request", ...]]
+APART = tuple(float(factor) for factor in np.geomspace(0.1, 100, 13))
+SEARCH = tuple(float(factor) for factor in np.geomspace(1e-3, 1e4, 71))
+# So many repetitions of a side give the ratio to far less than its change with k; more would only take longer.
+MOST_REPETITIONS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Rescaled:
-    """The ratio of the median response times with compute ``slower`` times as slow; medians in seconds."""
+    """The typical ratio of the response times with compute ``slower`` times as slow on both sides.
 
-    slower: float
-    subject_s: float
-    reference_s: float
+    The medians are in seconds. Of the limit for infinitely slow compute ``slower`` and the medians are ``None``.
+    """
+
+    slower: float | None
+    subject_s: float | None
+    reference_s: float | None
     ratio: Estimate
 
 
 @dataclass(frozen=True, slots=True)
+class Crossing:
+    """Where the ratio is the paper's 0.75, and from where to where its interval contains 0.75.
+
+    ``slower`` is ``None`` where only the interval contains it. ``low`` is 0 and ``high`` is ``None`` where there is no
+    end on that side; both are ``None`` where the ratio has no interval (``has_interval``).
+    """
+
+    slower: float | None
+    low: float | None
+    high: float | None
+    has_interval: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """The ratio with the compute of either side slowed by itself: rows are the subject's k, columns the reference's.
+
+    ``low`` and ``high`` are the ends of the 95 % interval at each point; ``None`` where there is none.
+    """
+
+    slower: tuple[float, ...]
+    ratio: Matrix
+    low: Matrix
+    high: Matrix
+
+
+@dataclass(frozen=True, slots=True)
 class Rescaling:
-    """The ratio over the factors of the table and of the line, and where it equals the paper's 0.75."""
+    """The ratio over the factors of the table and of the line, its limits, and where it equals the paper's 0.75.
+
+    ``at_zero`` is the limit for k to 0, the network alone; ``at_infinity`` that for k to infinity, compute alone.
+    ``crossings`` is ``None`` where the comparison is not the way round that the paper's is. ``used`` of
+    ``repetitions`` of a side were taken, evenly spread over the run.
+    """
 
     table: tuple[Rescaled, ...]
     line: tuple[Rescaled, ...]
-    paper_at: tuple[float, ...]
+    at_zero: Rescaled
+    at_infinity: Rescaled
+    crossings: tuple[Crossing, ...] | None
+    apart: Apart
+    used: int
+    repetitions: int
 
 
-def rescale(ours: Sequence[Repetition], theirs: Sequence[Repetition], *, paired: bool) -> Rescaling | None:
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """The parts of each repetition's requests in seconds: a row a repetition, as many columns as it has requests."""
+
+    network_s: Values
+    compute_s: Values
+
+    def times(self, slower: float) -> tuple[float, ...]:
+        """Return the response times: the slowest of the parallel requests decides."""
+        return tuple((self.network_s + slower * self.compute_s).max(axis=1).tolist())
+
+    def compute_alone(self) -> tuple[float, ...]:
+        """Return what the response times are proportional to where the network takes no time against compute."""
+        return tuple(self.compute_s.max(axis=1).tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """Both sides of a comparison, and which of their repetitions belong together, as `Sample` has it."""
+
+    subject: _Side
+    reference: _Side
+    rounds: tuple[int, ...] | None
+
+    def ratio(self, of_subject: float, of_reference: float) -> Estimate:
+        """Return the typical ratio with compute so many times as slow on each side."""
+        return sample.ratio(Sample(self.subject.times(of_subject), self.reference.times(of_reference), self.rounds))
+
+    def at(self, slower: float) -> Rescaled:
+        """Return the ratio, with the medians, with compute so many times as slow on both sides."""
+        ours, theirs = (float(np.median(side.times(slower))) for side in (self.subject, self.reference))
+        return Rescaled(slower, ours, theirs, self.ratio(slower, slower))
+
+    def at_infinity(self) -> Rescaled:
+        """Return the limit of the ratio where compute takes all of the time."""
+        alone = Sample(self.subject.compute_alone(), self.reference.compute_alone(), self.rounds)
+        return Rescaled(None, None, None, sample.ratio(alone))
+
+
+def rescale(
+    ours: Sequence[Repetition], theirs: Sequence[Repetition], *, paired: bool, papers: bool = True
+) -> Rescaling | None:
     """Return the rescaled ratios, or ``None`` when the phases of the requests are not known.
 
-    Per repetition the response time is its network part plus ``slower`` times its compute part, and the slowest of the
-    parallel requests decides. Repetitions that lack a time are left out, with their partners when ``paired``.
+    Per repetition the response time is its network part plus k times its compute part, and the slowest of the parallel
+    requests decides. The ratio is the one that headline and claims use (`sample.ratio`), so at k = 1 it is the run's.
+    Repetitions that lack a time are left out, with their partners when ``paired``. ``papers`` tells whether the paper's
+    ratio is looked for.
     """
-    of_ours, of_theirs = ([phases.split(repetition.requests) for repetition in sample] for sample in (ours, theirs))
+    some = [_spread(side) for side in (ours, theirs)]
+    parts = [[phases.split(repetition.requests) for repetition in side] for side in some]
     if paired:
-        both = [(a, b) for a, b in zip(of_ours, of_theirs, strict=True) if a is not None and b is not None]
-        subject, reference = [a for a, _ in both], [b for _, b in both]
+        whole = [place for place, both in enumerate(zip(*parts, strict=True)) if None not in both]
+        kept = [whole, whole]
     else:
-        subject, reference = [a for a in of_ours if a is not None], [b for b in of_theirs if b is not None]
-    if not subject or not reference:
+        kept = [[place for place, part in enumerate(side) if part is not None] for side in parts]
+    if not all(kept):
         return None
-    line = tuple(_at(slower, subject, reference, paired=paired) for slower in LINE)
-    table = tuple(_at(slower, subject, reference, paired=paired) for slower in TABLE)
-    return Rescaling(table, line, _crossings(subject, reference))
+    subject, reference = ([one[place] for place in places] for one, places in zip(some, kept, strict=True))
+    rounds = sample.sample(subject, reference, lambda r: r.response_s, paired=paired).rounds
+    sides = [
+        _side([part for place in places if (part := side[place])]) for side, places in zip(parts, kept, strict=True)
+    ]
+    both = _Both(sides[0], sides[1], rounds)
+    return Rescaling(
+        table=tuple(both.at(slower) for slower in TABLE),
+        line=tuple(both.at(slower) for slower in LINE),
+        at_zero=both.at(0.0),
+        at_infinity=both.at_infinity(),
+        crossings=_crossings(both) if papers else None,
+        apart=_apart(both),
+        used=len(some[0]),
+        repetitions=len(ours),
+    )
 
 
-def _at(slower: float, subject: Sample, reference: Sample, *, paired: bool) -> Rescaled:
-    ours, theirs = _times(subject, slower), _times(reference, slower)
-    ratio = statistics.compare("median ratio", ours, theirs, paired=paired)
-    return Rescaled(slower, median(ours), median(theirs), ratio)
+def _spread(repetitions: Sequence[Repetition]) -> list[Repetition]:
+    """Return at most so many repetitions, evenly spread; of pairs the same places on both sides."""
+    count = len(repetitions)
+    if count <= MOST_REPETITIONS:
+        return list(repetitions)
+    return [repetitions[place * count // MOST_REPETITIONS] for place in range(MOST_REPETITIONS)]
 
 
-def _times(sample: Sample, slower: float) -> list[float]:
-    return [max(request.end_s(slower) for request in requests) for requests in sample]
+def _side(repetitions: Sequence[tuple[Request, ...]]) -> _Side:
+    most = max(map(len, repetitions))
+    # A request that is not there comes back before any other.
+    network, compute = np.full((len(repetitions), most), -np.inf), np.zeros((len(repetitions), most))
+    for row, requests in enumerate(repetitions):
+        network[row, : len(requests)] = [request.start_s + request.network_s for request in requests]
+        compute[row, : len(requests)] = [request.compute_s for request in requests]
+    return _Side(network, compute)
 
 
-def _crossings(subject: Sample, reference: Sample) -> tuple[float, ...]:
-    """Return the factors in the line's range at which the ratio of the medians is the paper's."""
+def _apart(both: _Both) -> Apart:
+    ratios = [[both.ratio(of_subject, of_reference) for of_reference in APART] for of_subject in APART]
+    return Apart(
+        slower=APART,
+        ratio=tuple(tuple(ratio.value for ratio in row) for row in ratios),
+        low=tuple(tuple(ratio.low for ratio in row) for row in ratios),
+        high=tuple(tuple(ratio.high for ratio in row) for row in ratios),
+    )
 
-    def above(slower: float) -> float:
-        # The difference has the sign of ratio - 0.75 and needs no division.
-        return median(_times(subject, slower)) - PAPER_RATIO * median(_times(reference, slower))
 
-    signs = [(slower, above(slower)) for slower in LINE]
-    neighbours = pairwise(signs)
-    return tuple(optimize.brentq(above, left, right) for (left, a), (right, b) in neighbours if (a < 0) != (b < 0))
+def _crossings(both: _Both) -> tuple[Crossing, ...]:
+    """Return where the ratio is the paper's, by k, each with the range of k at which its interval contains 0.75.
+
+    The interval at a k is that of a test of the ratio at this k, so the k that it does not refuse are a 95 % confidence
+    set of the crossing: the inversion of a test, as in Fieller's theorem.
+    """
+    seen = [both.ratio(slower, slower) for slower in SEARCH]
+    if any(ratio.value is None for ratio in seen):
+        return ()
+    places = _roots(seen, lambda ratio: ratio.value, both)
+    if any(ratio.low is None for ratio in seen):
+        return tuple(Crossing(place, None, None, has_interval=False) for place in places)
+    found: list[Crossing] = []
+    for low, high in _containing(seen, both):
+        inside = [place for place in places if low <= place <= (high or np.inf)]
+        nowhere: list[float | None] = [None]
+        found += [Crossing(place, low, high, has_interval=True) for place in inside or nowhere]
+        places = [place for place in places if place not in inside]
+    # Where all repetitions are the same, the interval is a point.
+    found += [Crossing(place, place, place, has_interval=True) for place in places]
+    return tuple(sorted(found, key=lambda crossing: crossing.slower or crossing.low or 0.0))
+
+
+def _containing(seen: Sequence[Estimate], both: _Both) -> list[tuple[float, float | None]]:
+    """Return the ranges of k at which the interval contains the paper's ratio; 0 and ``None`` are no ends."""
+    ends = sorted([*_roots(seen, lambda ratio: ratio.low, both), *_roots(seen, lambda ratio: ratio.high, both)])
+    ranges: list[tuple[float, float | None]] = []
+    for low, high in pairwise([SEARCH[0], *ends, SEARCH[-1]]):
+        # Between two borders it contains the ratio everywhere or nowhere.
+        middle = float(np.sqrt(low * high))
+        ratio = both.ratio(middle, middle)
+        if ratio.low is not None and ratio.high is not None and ratio.low <= PAPER_RATIO <= ratio.high:
+            ranges.append((0.0 if low == SEARCH[0] else low, None if high == SEARCH[-1] else high))
+    return ranges
+
+
+def _roots(seen: Sequence[Estimate], end: Callable[[Estimate], float | None], both: _Both) -> list[float]:
+    """Return where the estimate, or an end of its interval, is the paper's ratio; it is continuous in k."""
+
+    def above(exponent: float) -> float:
+        slower = float(np.exp(exponent))
+        return (end(both.ratio(slower, slower)) or 0.0) - PAPER_RATIO
+
+    exponents = np.log(SEARCH)
+    signs = [(end(ratio) or 0.0) - PAPER_RATIO < 0 for ratio in seen]
+    changes = [place for place, (left, right) in enumerate(pairwise(signs)) if left != right]
+    return [
+        float(np.exp(optimize.brentq(above, exponents[place], exponents[place + 1], xtol=1e-6))) for place in changes
+    ]

@@ -281,7 +281,7 @@ def _compare(
         accuracy_iqr_ratio=accuracy_spread,
         dependence=_dependence(ours, theirs) if by_pairs and not times.in_blocks else None,
         claims=tuple(judged) if claims.is_papers(*names) else (),
-        rescaling=rescale(ours, theirs, paired=by_pairs),
+        rescaling=rescale(ours, theirs, paired=by_pairs, papers=claims.is_papers(*names)),
     )
 
 

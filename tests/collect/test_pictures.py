@@ -57,7 +57,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Picture]:
 
 
 def texts(svg: str) -> Iterator[tuple[float, str]]:
-    """Size in points and words of each text of an SVG of ours, whose unit is the point."""
+    """Size in points and words of each text of an SVG whose unit is the point."""
     for style, words in re.findall(r'<text style="([^"]*)"[^>]*>([^<]*)</text>', svg):
         size = re.search(r"font(?:-size)?: (?:[a-z]+ )*([0-9.]+)px", style)
         assert size is not None, style

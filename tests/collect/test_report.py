@@ -65,7 +65,7 @@ def test_it_opens_offline_with_all_figures_and_no_complaint(page: Page, report: 
     page.requests.clear()
     page.complaints.clear()
     page.open(report, width=width, dark=dark)
-    assert page.value("document.querySelectorAll('figure svg').length") == 5
+    assert page.value("document.querySelectorAll('figure svg').length") == 6
     sizes = page.value("[...document.querySelectorAll('figure svg')].map(s => s.getBoundingClientRect().height)")
     assert min(sizes) > 100
     assert [url for url in page.requests if not url.startswith("data:")] == [report.as_uri()]
@@ -282,5 +282,10 @@ def test_each_comparison_has_a_figure_of_its_own(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "results", all_records(("edge", "cloud", "bbr"), 6))
     assert main(["report", RUN, "--results", str(tmp_path / "results")]) == 0
     pictures = {path.stem for path in (folder / "figures").glob("*.svg")}
-    assert {name for name in pictures if name.startswith("ratio")} == {"ratio-edge", "ratio-bbr"}
+    assert {name for name in pictures if name.startswith("ratio")} == {
+        "ratio-edge",
+        "ratio-bbr",
+        "ratio-apart-edge",
+        "ratio-apart-bbr",
+    }
     assert (folder / "report.html").read_text().count("<figure") == len(pictures)
