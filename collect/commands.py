@@ -104,6 +104,7 @@ def _analysed(loaded: Run, options: argparse.Namespace) -> Analysis:
         warnings=run.warnings(loaded),
         failed_percent=options.max_failed_percent,
         expect=run.expected(loaded),
+        paths=run.paths(loaded),
     )
     folder.write(loaded.folder.summary, summary.to_json(analysis))
     return analysis

@@ -156,6 +156,12 @@ class LinkCheck(Model):
         """The link as a person would say it."""
         return f"{self.link.source} → {self.link.target}{BY[self.family]}"
 
+    @property
+    def round_trip_ms(self) -> float | None:
+        """The mean round trip over this link and the one back, where it was measured as such."""
+        measured = self.delay if self.clock != "shared" else self.round_trip
+        return measured.mean_ms if measured is not None else None
+
 
 class LinkReport(Model):
     """All links of a run at one moment; ``backend`` is what shaped them."""

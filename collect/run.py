@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from collect import provenance, records
 from collect.analysis.repetitions import Measurements, gather
+from collect.analysis.traffic import NetworkPath
 from collect.errors import CollectError
 from collect.expect import Expect
 from collect.folder import SAMPLES, FolderError, RunFolder, is_shallow, read_bytes
@@ -121,6 +122,21 @@ def _measured(run: Run, scenarios: list[Any]) -> dict[str, int]:
     stations = {station for _, station, _ in done}
     counts = Counter((name, station) for name, station, _ in done)
     return {name: min(counts[name, station] for station in stations) for name in scenarios if isinstance(name, str)}
+
+
+def paths(run: Run) -> dict[tuple[str, str], NetworkPath]:
+    """Return what the verification before measuring found between two nodes, by their names; that after, where none."""
+    report = run.links_before or run.links_after
+    by_pair = {(link.link.source, link.link.target): link for link in report.links} if report is not None else {}
+    found = {}
+    for (source, target), link in by_pair.items():
+        back = by_pair.get((target, source))
+        round_trip_ms = link.round_trip_ms or (
+            link.delay.mean_ms + back.delay.mean_ms if link.delay and back is not None and back.delay else None
+        )
+        if round_trip_ms is not None and round_trip_ms > 0:
+            found[source, target] = NetworkPath(round_trip_ms, link.tcp.formula_mbit if link.tcp is not None else None)
+    return found
 
 
 def expected(run: Run) -> Expect | None:

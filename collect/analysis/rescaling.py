@@ -32,7 +32,7 @@ LINE = tuple(float(factor) for factor in np.geomspace(0.1, 100, 31))
 APART = tuple(float(factor) for factor in np.geomspace(0.1, 100, 13))
 SEARCH = tuple(float(factor) for factor in np.geomspace(1e-3, 1e4, 71))
 # So many repetitions of a side give the ratio to far less than its change with k; more would only take longer.
-MOST_REPETITIONS = 1000
+MOST_REPETITIONS = 300
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from collect.analysis import claims, expectations, phases, sample, sensitivity, statistics, wording
+from collect.analysis import traffic as sending
 from collect.analysis.dependence import dependence
 from collect.analysis.repetitions import paired
 from collect.analysis.rescaling import rescale
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collect.analysis.sample import Sample
     from collect.analysis.sensitivity import Sensitivity, Side
     from collect.analysis.statistics import Estimate, Summary
+    from collect.analysis.traffic import Paths, Traffic
     from collect.expect import Expect
 
 SCHEMA_VERSION = 1
@@ -63,6 +65,7 @@ class Scenario:
     accuracy: Summary | None
     regime: Regime | None
     transport: Transport
+    traffic: Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ def analyse(
     warnings: Sequence[str] = (),
     failed_percent: float = sensitivity.FAILED_PERCENT,
     expect: Expect | None = None,
+    paths: Paths | None = None,
 ) -> Analysis:
     """Return a run's numbers.
 
@@ -135,6 +139,7 @@ def analyse(
         warnings: what a reader has to know before the numbers, in sentences; those of the analysis follow.
         failed_percent: claims are undecided where more than this share of a scenario's repetitions failed.
         expect: thresholds that the run is held to.
+        paths: what the verification measured between base stations and nodes.
 
     Raises:
         CollectError: the reference is not among the scenarios that have a finished repetition.
@@ -144,7 +149,7 @@ def analyse(
         known = ", ".join(finished)
         raise CollectError(f"Scenario {reference!r} has no finished repetition in {run}. Expected one of: {known}.")
     against = reference or (claims.CLOUD if claims.CLOUD in finished else list(finished)[-1])
-    scenarios = tuple(_scenario(name, repetitions, measurements) for name, repetitions in finished.items())
+    scenarios = tuple(_scenario(name, repetitions, measurements, paths or {}) for name, repetitions in finished.items())
     by_name = {scenario.name: scenario for scenario in scenarios}
     compared = tuple(
         _judged(
@@ -190,6 +195,8 @@ def to_json(analysis: Analysis) -> str:
         "method": {
             "median_interval": "order statistics, exact coverage given",
             "quartiles": "linear interpolation (type 7); of ratios of IQRs Harrell-Davis",
+            "p90_p99": "linear interpolation (type 7); order statistics, none below 36 and 368 values",
+            "upload_bounds": "slow start from 10 segments (RFC 5681, RFC 6928); MSS / RTT * sqrt(3 / 2p) (Mathis)",
             "pairs": "Hodges-Lehmann, signed ranks; in blocks the mean of rounds, Student; else rank sums",
             "iqr_ratio": "jackknife of the logarithm over pairs, or rounds of blocks",
             "share_at_least": "Clopper-Pearson",
@@ -205,7 +212,7 @@ def to_json(analysis: Analysis) -> str:
     return json.dumps(data, indent=2, allow_nan=False) + "\n"
 
 
-def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measurements) -> Scenario:
+def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measurements, paths: Paths) -> Scenario:
     unpaired = [repetition for repetition in measurements.unpaired if repetition.scenario == name]
     accuracies = [repetition.accuracy for repetition in repetitions if repetition.accuracy is not None]
     own = [failure for failure in measurements.failures if failure.scenario == name and not failure.warmup]
@@ -222,6 +229,7 @@ def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measur
         accuracy=statistics.summarise(accuracies) if accuracies else None,
         regime=phases.regime(repetitions),
         transport=_transport(repetitions),
+        traffic=sending.traffic(repetitions, paths),
     )
 
 
@@ -302,16 +310,31 @@ def _started(repetition: Repetition) -> tuple[str, str]:
 
 
 def _warnings(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> Iterator[str]:
-    """Yield where an interval is too narrow because repetitions depend on each other."""
+    """Yield what makes an interval too narrow, a median one of two kinds, or requests that are sent together not so."""
     for scenario in scenarios:
         if scenario.dependence.too_narrow > 1:
             yield wording.dependence(
                 f"The response times of {scenario.name}", scenario.dependence, "the interval of their median"
             )
+        yield from _of_traffic(scenario)
     for comparison in compared:
         if comparison.dependence is not None and comparison.dependence.too_narrow > 1:
             what = f"The differences between {comparison.subject} and {comparison.reference}"
             yield wording.dependence(what, comparison.dependence, "the interval of their comparison")
+
+
+def _of_traffic(scenario: Scenario) -> Iterator[str]:
+    warm, cold, skew = scenario.traffic.warm_s, scenario.traffic.cold_s, scenario.traffic.skew_ms
+    if warm is not None and cold is not None:
+        yield (
+            f"{cold.n} of {cold.n + warm.n} repetitions of {scenario.name} met a cold replica (median "
+            f"{wording.number(cold.median)} s, warm {wording.number(warm.median)} s): its numbers are of both together."
+        )
+    if skew is not None and skew.median / 1000 > sending.LARGE_SKEW * scenario.response_s.median:
+        yield (
+            f"The parallel requests of {scenario.name} were not sent at the same time: the last left "
+            f"{wording.number(skew.median)} ms after the first (median), which is part of the response time."
+        )
 
 
 def _judged(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from collect.analysis import phases, statistics, wording
+from collect.analysis import phases, quantiles, statistics, wording
 from collect.analysis.dependence import SIGNIFICANT
 from collect.report import table
 from collect.report.figures import Section
@@ -39,6 +39,7 @@ def render(run: Run, analysis: Analysis, pictures: Mapping[Section, Sequence[Pic
         wording=wording,
         statistics=statistics,
         significant=SIGNIFICANT,
+        fewest=quantiles.fewest,
         estimates=table.estimates,
         regime_sentence=table.regime_sentence,
     )

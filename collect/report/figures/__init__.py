@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from collect.report.figures import accuracies, delays, phases, ratio, ratio_apart, response_times
+from collect.report.figures import accuracies, delays, phases, ratio, ratio_apart, response_times, uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,6 +27,7 @@ FIGURES: tuple[tuple[Section, Figure], ...] = (
     ("results", response_times.pictures),
     ("results", accuracies.pictures),
     ("phases", phases.pictures),
+    ("phases", uploads.pictures),
     ("rescaling", ratio.pictures),
     ("rescaling", ratio_apart.pictures),
     ("links", delays.pictures),

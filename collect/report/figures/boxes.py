@@ -76,8 +76,8 @@ def draw(
         if binned:
             _histogram(axes, place, points, colour)
         else:
-            across = _across(place, len(points))
-            axes.scatter(across, points, s=8, color=colour, marker=marker, linewidths=0, zorder=3)
+            places = across(place, len(points))
+            axes.scatter(places, points, s=8, color=colour, marker=marker, linewidths=0, zorder=3)
         interval = summaries[name].interval
         if interval.low is not None and interval.high is not None:
             median = summaries[name].median
@@ -92,7 +92,7 @@ def draw(
 def connect(axes: Axes, values: Mapping[str, Sequence[float]], pairs: Mapping[str, Sequence[Hashable]]) -> None:
     """Draw a line between the points of a pair, from each scenario to the next; ``pairs`` names that of each value."""
     places = {
-        name: dict(zip(pairs[name], zip(_across(place, len(points)), points, strict=True), strict=True))
+        name: dict(zip(pairs[name], zip(across(place, len(points)), points, strict=True), strict=True))
         for place, (name, points) in enumerate(values.items())
     }
     for name, other in pairwise(places):
@@ -124,7 +124,7 @@ def _histogram(axes: Axes, place: int, points: Sequence[float], colour: str) -> 
     )
 
 
-def _across(place: int, count: int) -> list[float]:
+def across(place: int, count: int) -> list[float]:
     """Return the horizontal positions of the points of the box at a place."""
     return [place + JITTER_WIDTH * (_van_der_corput(index + 1) - 0.5) for index in range(count)]
 
