@@ -125,6 +125,20 @@ def test_the_page_has_the_colours_that_contrast_is_tested_with() -> None:
         assert contrast(ink, paper) >= 7
 
 
+def test_all_text_of_the_page_has_a_contrast_of_4_5_to_it_in_light_dark_and_print() -> None:
+    text = (page.TEMPLATES / "report.css").read_text("utf-8")
+    themes = re.findall(r":root \{([^}]*)\}", text)
+    assert len(themes) == 3
+    for theme in themes:
+        colours = {
+            name: "#" + "".join(2 * c for c in value) if len(value) == 3 else f"#{value}"
+            for name, value in re.findall(r"--(\w+): #(\w+);", theme)
+        }
+        for name in ("ink", "quiet", "good", "bad", "open"):
+            for paper in ("paper", "shade"):
+                assert contrast(colours[name], colours[paper]) >= 4.5, (name, paper, colours)
+
+
 def test_the_phases_differ_in_grey_by_their_hatching_or_by_3_to_1() -> None:
     other = phases.looks(["embed", "index", "rank", "store"])
     for (name, (fill, hatch)), (second, (other_fill, other_hatch)) in combinations(other.items(), 2):

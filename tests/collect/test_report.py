@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
@@ -21,7 +23,6 @@ from collect.report.picture import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from collect.records import Record
     from collect.report.figures import Figure
@@ -93,6 +94,66 @@ def test_it_prints_with_the_repetitions_unfolded(page: Page, report: Path) -> No
     printed = page.print()
     assert printed.startswith(b"%PDF")
     assert printed.count(b"/Type /Page\n") >= 5
+
+
+SCROLLING = """[...document.querySelectorAll('.scroll')].map(region => ({
+    scrolls: region.scrollWidth > region.clientWidth,
+    hint: (region.querySelector('.hint') || {}).offsetHeight > 0,
+    label: region.getAttribute('aria-label'),
+    focusable: region.tabIndex === 0,
+}))"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_what_scrolls_sideways_says_so_and_nothing_else_does(page: Page, report: Path, width: int) -> None:
+    page.open(report, width=width)
+    # What is folded up is not laid out, and a timeline begins with the next frame.
+    unfold = """document.querySelectorAll('details').forEach(details => { details.open = true });
+        new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"""
+    page.ask("Runtime.evaluate", expression=unfold, awaitPromise=True)
+    regions = page.value(SCROLLING)
+    assert [region for region in regions if region["scrolls"] != region["hint"]] == []
+    assert [region for region in regions if region["scrolls"] and not (region["focusable"] and region["label"])] == []
+    if width == 390:
+        assert sum(region["scrolls"] for region in regions) > 5
+
+
+def test_the_regions_of_the_page_have_names_of_their_own(page: Page, report: Path) -> None:
+    page.open(report, width=1280)
+    names = page.value(
+        """[...document.querySelectorAll('[role=region], section, nav')].map(region => region.getAttribute('aria-label')
+        || document.getElementById(region.getAttribute('aria-labelledby')).textContent)"""
+    )
+    assert len(names) > 15
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_printed_no_row_and_no_group_of_rows_is_cut(page: Page, report: Path) -> None:
+    page.open(report, width=1280)
+    page.ask("Emulation.setEmulatedMedia", media="print")
+    try:
+        for part in ("tr", "tbody.group", "figure", ".claim"):
+            style = f"[...new Set([...document.querySelectorAll('{part}')].map(e => getComputedStyle(e).breakInside))]"
+            assert page.value(style) == ["avoid"], part
+        assert page.value("getComputedStyle(document.querySelector('thead')).display") == "table-header-group"
+        assert page.value("[...document.querySelectorAll('.hint')].every(hint => hint.offsetHeight === 0)")
+    finally:
+        page.ask("Emulation.setEmulatedMedia", media="")
+    # Both rows of a link, before and after, are of one group; the links' table has a group for each.
+    groups = "[...document.querySelectorAll('#links tbody.group')].map(group => group.rows.length)"
+    assert page.value(groups) == [2] * 8
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, False), (1280, True)])
+def test_axe_finds_nothing(page: Page, report: Path, width: int, dark: bool) -> None:
+    axe = os.environ.get("FAASBED_AXE")
+    if not axe:
+        pytest.skip("FAASBED_AXE names no axe.min.js (in the npm package axe-core)")
+    page.open(report, width=width, dark=dark)
+    page.ask("Runtime.evaluate", expression=Path(axe).read_text("utf-8"))
+    run = "axe.run().then(found => found.violations.map(one => [one.id, one.nodes.map(node => String(node.target))]))"
+    found = page.ask("Runtime.evaluate", expression=run, awaitPromise=True, returnByValue=True)
+    assert found["result"]["value"] == []
 
 
 class Markup(HTMLParser):

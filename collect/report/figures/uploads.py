@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 CAPTION = (
     "Uploads until the gateway's TCP has acknowledged the last byte, each point a request (of more than "
-    f"{boxes.MOST_POINTS} only the box). Bar: the round trips that slow start takes without a loss. Diamond: what a "
-    "Reno connection would take in the long run, by the formula; no lower bound."
+    f"{boxes.MOST_POINTS} only the box)."
 )
+SLOW_START = " Bar: the round trips that slow start takes without a loss."
+RENO = " Diamond: what a Reno connection would take in the long run, by the formula; no lower bound."
 
 
 def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
@@ -47,7 +48,9 @@ def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
     yield Picture(
         name="uploads",
         alternative=f"Box plots of the uploads, with their bounds. {medians}.",
-        caption=CAPTION,
+        caption=CAPTION
+        + (SLOW_START if any(upload.bounds for upload in uploads.values()) else "")
+        + (RENO if any(upload.bounds and upload.bounds.reno_s for upload in uploads.values()) else ""),
         size_inches=(COLUMN, 0.9 + 0.45 * len(uploads)),
         draw=lambda figure: _draw(figure, values, uploads, names),
     )
