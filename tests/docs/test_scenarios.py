@@ -53,7 +53,7 @@ def test_every_workload_has_its_settings_on_the_page() -> None:
 
 
 def test_the_smallest_scenario_on_the_page_is_a_scenario(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", scenarios.PAGE.read_text("utf-8"), flags=re.DOTALL)
+    text, *_ = re.findall(r"```yaml\n(.*?)```", scenarios.PAGE.read_text("utf-8"), flags=re.DOTALL)
     file = tmp_path / "near.yaml"
     file.write_text(text)
     assert load(str(file)).repetitions == yaml.safe_load(text)["repetitions"]
