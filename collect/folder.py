@@ -86,6 +86,11 @@ class RunFolder:
         return self.path / "raw"
 
     @property
+    def load(self) -> Path:
+        """How busy the nodes were: a folder for each."""
+        return self.path / "load"
+
+    @property
     def log(self) -> Path:
         """What Ansible printed, by playbook."""
         return self.path / "ansible"

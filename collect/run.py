@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from collect import load as load_of_nodes
 from collect import provenance, records
 from collect.analysis.repetitions import Measurements, gather
 from collect.analysis.traffic import NetworkPath
@@ -20,6 +21,8 @@ from collect.links import LinkReport
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from collect.load import Load
 
 T = TypeVar("T")
 Moment = Literal["before", "after"]
@@ -48,6 +51,7 @@ class Run:
     links_after: LinkReport | None
     links_earlier: dict[Moment, tuple[LinkReport, ...]]
     notes: tuple[str, ...]
+    load: tuple[Load, ...] = ()
 
     @property
     def dataset_notes(self) -> tuple[str, ...]:
@@ -175,6 +179,7 @@ def load(folder: RunFolder) -> Run:
         links_before=_json(folder.links("before"), TypeAdapter(LinkReport), notes),
         links_after=_json(folder.links("after"), TypeAdapter(LinkReport), notes),
         links_earlier={moment: _links_earlier(folder, moment, notes) for moment in get_args(Moment)},
+        load=load_of_nodes.read(folder, notes),
         # Evaluated last: the readers above have added to it.
         notes=tuple(notes),
     )

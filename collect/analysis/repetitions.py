@@ -52,7 +52,10 @@ class Repetition:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An attempt that is no data point; ``measured_again`` when a later attempt took its place."""
+    """An attempt that is no data point; ``measured_again`` when a later attempt took its place.
+
+    ``started_at`` is empty where nothing was sent.
+    """
 
     scenario: str
     base_station: str
@@ -61,6 +64,7 @@ class Failure:
     warmup: bool
     measured_again: bool
     error: str
+    started_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,8 @@ def gather(records: Iterable[Record]) -> Measurements:
             error = _error_of(attempt, most[key.scenario])
             if error is not None:
                 names = (key.scenario, key.base_station, key.repetition, number, key.warmup)
-                failures.append(Failure(*names, measured_again=number < newest, error=error))
+                started_at = min((request.started_at for request in attempt.requests.values()), default="")
+                failures.append(Failure(*names, measured_again=number < newest, error=error, started_at=started_at))
             elif number == newest and key.warmup:
                 warmups += 1
             elif number == newest:

@@ -56,7 +56,7 @@ def test_report_writes_every_figure_in_three_formats_and_the_same_bytes_again(tm
     assert main(["report", RUN, "--results", str(tmp_path)]) == 0
     first = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     names = {path.name for path in (folder / "figures").iterdir()}
-    drawn = ("fig5a", "fig5b", "phases", "uploads", "ratio", "ratio-apart", "links")
+    drawn = ("fig5a", "fig5b", "phases", "uploads", "ratio", "ratio-apart", "links", "timeline")
     assert names == {f"{name}.{kind}" for name in drawn for kind in ("svg", "pdf", "png")}
     assert main(["report", RUN, "--results", str(tmp_path)]) == 0
     assert first == {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from collect.report.figures import accuracies, delays, phases, ratio, ratio_apart, response_times, uploads
+from collect.report.figures import accuracies, delays, phases, ratio, ratio_apart, response_times, timeline, uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,6 +31,7 @@ FIGURES: tuple[tuple[Section, Figure], ...] = (
     ("rescaling", ratio.pictures),
     ("rescaling", ratio_apart.pictures),
     ("links", delays.pictures),
+    ("repetitions", timeline.pictures),
 )
 
 

@@ -1,0 +1,82 @@
+"""How busy the nodes were during a run: what ``roles/monitor`` sampled, as collect reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from collect.folder import FolderError, read_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from collect.folder import RunFolder
+
+# More nodes than a testbed of one controller has.
+NODES = 1_000
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One second of a machine: seconds since 1970 on its clock, shares of all its cores' time, MiB, MHz."""
+
+    at_s: Amount
+    cpu_percent: Percent
+    steal_percent: Percent
+    memory_used_mib: Amount
+    memory_mib: Amount
+    frequency_mhz: Amount | None = None
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """Which machine a node is on: the kernel's boot id, and how many cores it has."""
+
+    boot: Annotated[str, msgspec.Meta(max_length=64)]
+    cores: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The samples of one machine in the order of their times, and the nodes that are on it."""
+
+    nodes: tuple[str, ...]
+    cores: int | None
+    samples: tuple[Sample, ...]
+
+
+def read(folder: RunFolder, notes: list[str]) -> tuple[Load, ...]:
+    """Return the load of each machine; nodes of one machine all sampled the same, so the first one's counts.
+
+    What cannot be read is left out, with a note; a line that was cut off is passed over. A run of before has none.
+    """
+    machines: dict[str, list[str]] = {}
+    cores: dict[str, int | None] = {}
+    for path in sorted(folder.load.glob("*/machine.json"))[:NODES]:
+        try:
+            machine = msgspec.json.decode(read_bytes(path), type=Machine)
+        except (FolderError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            notes.append(f"load/{path.parent.name} is damaged and was ignored: {error}.")
+            continue
+        machines.setdefault(machine.boot, []).append(path.parent.name)
+        cores[machine.boot] = machine.cores
+    return tuple(
+        Load(tuple(names), cores[boot], samples)
+        for boot, names in machines.items()
+        if (samples := _samples(folder.load / names[0], notes))
+    )
+
+
+def _samples(node: Path, notes: list[str]) -> tuple[Sample, ...]:
+    """Return the samples of all starts on a node."""
+    decoder = msgspec.json.Decoder(Sample)
+    samples: list[Sample] = []
+    for path in sorted(node.glob("*.jsonl")):
+        try:
+            whole, _, _ = read_bytes(path).rpartition(b"\n")
+            samples += [decoder.decode(line) for line in whole.splitlines()]
+        except (FolderError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            notes.append(f"load/{node.name}/{path.name} is damaged and was ignored: {error}.")
+    return tuple(sorted(samples, key=lambda sample: sample.at_s))

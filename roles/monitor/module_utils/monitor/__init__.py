@@ -1,0 +1,1 @@
+"""Sampling how busy a node is."""

@@ -1,0 +1,119 @@
+"""The load of nodes: sampled once a second by a program of its own, fetched with the run, gone with the role."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from ansible.module_utils.monitor import sampler
+from ansible.module_utils.node.process import end
+from testbed import ROOT, TrialLab, changed
+
+from collect import load
+from collect.folder import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PROGRAM = ROOT / "roles" / "monitor" / "files" / "sampler.py"
+RUN = "20261128-020000-paper-0a1b"
+DEADLINE_S = 60
+
+
+def wait_for(condition: Callable[[], Any]) -> None:
+    until = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def lines(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text("ascii").splitlines()]
+
+
+def test_a_sample_a_second_with_shares_of_the_time_of_all_cores(tmp_path: Path) -> None:
+    target = tmp_path / "samples.jsonl"
+    subprocess.run([sys.executable, str(PROGRAM), str(target), "2"], check=True, timeout=DEADLINE_S)
+    samples = lines(target)
+    assert len(samples) == 2
+    assert samples[0]["at_s"] < samples[1]["at_s"] <= time.time()
+    for sample in samples:
+        assert 0 <= sample["cpu_percent"] + sample["steal_percent"] <= 100.1
+        assert 0 < sample["memory_used_mib"] < sample["memory_mib"]
+
+
+def test_what_was_spent_between_two_readings_is_what_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    scope: dict[str, Any] = {"__name__": "sampler"}
+    exec(compile(PROGRAM.read_text("utf-8"), str(PROGRAM), "exec"), scope)  # noqa: S102 - a program, no module
+    monkeypatch.setitem(scope, "memory_mib", lambda: (256.04, 1024.0))
+    # user, nice, system, idle, iowait, irq, softirq, steal
+    sample = json.loads(scope["line"]([100, 0, 50, 1000, 10, 0, 0, 5], [130, 10, 60, 1040, 15, 0, 0, 10], []))
+    assert (sample["cpu_percent"], sample["steal_percent"]) == (50.0, 5.0)
+    assert (sample["memory_used_mib"], sample["memory_mib"], sample["frequency_mhz"]) == (256.0, 1024.0, None)
+
+
+def test_a_sampler_ends_when_its_file_is_removed(tmp_path: Path) -> None:
+    target = tmp_path / "samples.jsonl"
+    with subprocess.Popen([sys.executable, str(PROGRAM), str(target), "3600"]) as running:
+        wait_for(lambda: target.exists() and target.stat().st_size)
+        target.unlink()
+        assert running.wait(DEADLINE_S) == 0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / RUN
+    end(sampler.running(tmp_path))
+
+
+def test_a_start_is_detached_found_again_and_writes_a_file_of_its_own(folder: Path) -> None:
+    assert sampler.running(folder) == []
+    first = sampler.start(folder, PROGRAM.read_text("utf-8"), 3600)
+    wait_for(lambda: sampler.running(folder))
+    (pid,) = sampler.running(folder)
+    assert os.getsid(pid) == pid
+    wait_for(lambda: os.getpriority(os.PRIO_PROCESS, pid) == 19)
+    assert sampler.running(folder / "of-another-run") == []
+    end([pid])
+    first.wait(DEADLINE_S)
+    time.sleep(0.002)  # files are named by milliseconds
+    second = sampler.start(folder, PROGRAM.read_text("utf-8"), 3600)
+    assert len(list(folder.glob("*.jsonl"))) == 2
+    wait_for(lambda: sampler.running(folder))
+    end(sampler.running(folder))
+    second.wait(DEADLINE_S)
+    sampler.remove(folder)
+    assert not folder.exists()
+
+
+@pytest.mark.lab(judges_links=False)
+def test_all_nodes_are_sampled_and_fetched_and_nothing_is_left(lab: TrialLab, tmp_path: Path) -> None:
+    play = {"hosts": "nodes", "gather_facts": False, "roles": [{"role": "monitor"}]}
+    playbook = tmp_path / "monitor.yml"
+    playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
+    results = tmp_path / RUN
+    known = ["-e", f"monitor_run={RUN}", "-e", f"monitor_results={results}"]
+
+    def act(action: str, *arguments: str) -> dict[str, int]:
+        return changed(lab.playbook(playbook, "-e", f"monitor_action={action}", *known, *arguments))
+
+    assert set(act("start", "--check").values()) == {1}
+    assert set(act("start").values()) == {1}
+    assert set(act("start").values()) == {0}
+    act("fetch")
+    notes: list[str] = []
+    (machine,) = load.read(RunFolder(results), notes)
+    assert notes == []
+    assert set(machine.nodes) == {"bs", "edge-1", "edge-2", "cloud-1"}, "namespaces of one machine"
+    assert machine.cores == os.cpu_count()
+    assert machine.samples
+    act("remove")
+    assert set(act("remove").values()) == {0}
+    assert lab.ssh("bs", "ls", f"{lab.state_dir}/monitor").returncode != 0
