@@ -6,6 +6,7 @@ DATASET ?= synthetic
 SEED ?= 1
 RESULTS ?= results
 RUN ?=
+RUNS ?=
 ARCH ?=
 ROLE ?=
 VERBOSE ?=
@@ -22,11 +23,11 @@ LAST_LINES := --durations=15 --durations-min=0.1
 BESIDE := --numprocesses=2 --dist=loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup provision verify experiment collect report reset test test-long test-unit test-pythons lint lint-python lint-ansible bench image artifacts lock
+.PHONY: help setup provision verify experiment collect report compare reset test test-long test-unit test-pythons lint lint-python lint-ansible bench image artifacts lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: INVENTORY=$(INVENTORY) SCENARIO=$(SCENARIO) REPETITIONS=$(or $(REPETITIONS),20) DATASET=$(DATASET) SEED=$(SEED) RESULTS=$(RESULTS) RUN=<run id> ARCH=<amd64, arm64 or all> ROLE=<folder of tests/roles or tests> VERBOSE=<1: print every Ansible task>"
+	@echo "Variables: INVENTORY=$(INVENTORY) SCENARIO=$(SCENARIO) REPETITIONS=$(or $(REPETITIONS),20) DATASET=$(DATASET) SEED=$(SEED) RESULTS=$(RESULTS) RUN=<run id> RUNS=<run ids, blanks between them> ARCH=<amd64, arm64 or all> ROLE=<folder of tests/roles or tests> VERBOSE=<1: print every Ansible task>"
 
 setup: ## install what is missing: .venv, Debian packages
 	@sh setup.sh testbed $(INVENTORY)
@@ -45,6 +46,9 @@ collect: setup ## fetch a run's raw records from the base stations
 
 report: setup ## analyse a run's records and write report.html
 	@$(PYTHON) -m collect report $(if $(RUN),"$(RUN)") --results "$(RESULTS)"
+
+compare: setup ## compare runs of the same scenarios: RUNS="<run id> <run id> ..."
+	@$(PYTHON) -m collect compare $(or $(RUNS),$(error RUNS is empty: name two runs or more, RUNS="<run id> <run id>")) --results "$(RESULTS)"
 
 reset: setup ## remove everything faasbed created on the nodes
 	@$(PYTHON) -m experiments reset $(NODES)
@@ -87,6 +91,7 @@ lint-ansible:
 bench: ## measure how true intervals are, the function against plain scikit-learn, and how true links are
 	@sh setup.sh dev
 	@$(PYTHON) -m benchmarks.coverage
+	@$(PYTHON) -m benchmarks.runs
 	@$(PYTHON) -m benchmarks.function
 	@$(PYTHON) -m benchmarks.links
 

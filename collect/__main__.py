@@ -1,4 +1,4 @@
-"""``python -m collect``: pull a run's records, analyse them, write its report."""
+"""``python -m collect``: pull a run's records, analyse them, write its report, compare runs."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("run", metavar="RUN", nargs="?", help="the run's id; the newest run when left out")
-    shared.add_argument(
+    everywhere = argparse.ArgumentParser(add_help=False)
+    everywhere.add_argument(
         "--results", metavar="DIR", type=Path, default=Path("results"), help="where runs are kept (results)"
     )
-    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    everywhere.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    shared = argparse.ArgumentParser(add_help=False, parents=[everywhere])
+    shared.add_argument("run", metavar="RUN", nargs="?", help="the run's id; the newest run when left out")
     numbers = argparse.ArgumentParser(add_help=False)
     numbers.add_argument(
         "--reference", metavar="SCENARIO", help="what the other scenarios are compared with (cloud, else the last)"
@@ -49,12 +50,15 @@ def _parser() -> argparse.ArgumentParser:
         help="claims are undecided where a larger share of a scenario's repetitions failed (10)",
     )
     parser = argparse.ArgumentParser(prog="python -m collect", description="Numbers, figures and a report from a run.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{pull,analyse,report}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{pull,analyse,report,compare}")
     pull = commands.add_parser("pull", parents=[shared], help="fetch the raw records from the base stations")
     pull.add_argument("--inventory", metavar="NAME", help="the nodes of the run (the one in its manifest, else local)")
     pull.add_argument("--verbose", action="store_true", help="print the name of each Ansible task")
     commands.add_parser("analyse", parents=[shared, numbers], help="print the table, write analysis/summary.json")
     commands.add_parser("report", parents=[shared, numbers], help="analyse, draw the figures, write report.html")
+    compare = commands.add_parser("compare", parents=[everywhere, numbers], help="compare runs of the same scenarios")
+    compare.add_argument("runs", metavar="RUN", nargs="+", help="the ids of two runs or more")
+    compare.add_argument("--json", metavar="FILE", type=Path, help="write the numbers to this file, too")
     return parser
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from collect import folder, pull, run
-from collect.analysis import summary
+from collect import differences, folder, pull, run
+from collect.analysis import runs, summary
+from collect.errors import CollectError
 from collect.exit_codes import REFUSED, UNMET
 from collect.report import figures, page, table
+from collect.report import runs as runs_table
 
 if TYPE_CHECKING:
     import argparse
@@ -88,10 +90,44 @@ def write_report(options: argparse.Namespace) -> int:
     return _exit_code(analysis)
 
 
+def compare_runs(options: argparse.Namespace) -> int:
+    """Print what several runs of the same scenarios say together, and write it as JSON where asked for."""
+    loaded: dict[str, Run] = {}
+    left_out: dict[str, str] = {}
+    warnings: list[str] = []
+    for name in options.runs:
+        if name in loaded or name in left_out:
+            raise CollectError(f"{name} is named twice: expected different runs")
+        try:
+            one = run.load(folder.find(options.results, name))
+        except CollectError as error:
+            left_out[name] = str(error)
+            continue
+        problems = run.problems(one)
+        if problems:
+            left_out[name] = f"it is refused: {' '.join(problems)}"
+            continue
+        loaded[name] = one
+        warnings += [f"{name}: {sentence}" for sentence in run.warnings(one)]
+    analysis = runs.analyse(
+        {name: one.measurements for name, one in loaded.items()},
+        options.reference,
+        left_out=left_out,
+        differences=differences.differences(loaded),
+        warnings=[*warnings, *differences.same_splits(loaded)],
+        failed_percent=options.max_failed_percent,
+    )
+    if options.json is not None:
+        folder.write(options.json, runs.to_json(analysis))
+    runs_table.show(_console(), analysis)
+    return 0
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "pull": pull_records,
     "analyse": print_analysis,
     "report": write_report,
+    "compare": compare_runs,
 }
 
 

@@ -26,20 +26,20 @@ def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
             line = Text.assemble((claim.verdict, "bold"), f": {claim.claim} {claim.sentence}")
             console.print(line, soft_wrap=True)
     for scenario in analysis.scenarios:
-        _say(console, regime_sentence(scenario))
+        say(console, regime_sentence(scenario))
     for failure in analysis.failures:
         again = "measured again" if failure.measured_again else "not a data point"
         where = f"{failure.scenario}, repetition {failure.repetition}, attempt {failure.attempt}"
-        _say(console, f"failed: {where} ({again}): {failure.error}")
+        say(console, f"failed: {where} ({again}): {failure.error}")
     for warning in analysis.warnings:
-        _say(console, f"warning: {warning}")
+        say(console, f"warning: {warning}")
     for sentence in thresholds(analysis):
-        _say(console, sentence)
+        say(console, sentence)
     for of_failures in analysis.sensitivities:
-        _say(console, of_failures.sentence)
+        say(console, of_failures.sentence)
     for note in notes:
-        _say(console, f"note: {note}")
-    _say(console, analysis.headline, style="bold")
+        say(console, f"note: {note}")
+    say(console, analysis.headline, style="bold")
 
 
 def thresholds(analysis: Analysis) -> list[str]:
@@ -47,7 +47,7 @@ def thresholds(analysis: Analysis) -> list[str]:
     return [f"{'met' if one.met else 'NOT MET'}: {one.sentence}" for one in analysis.expectations]
 
 
-def _say(console: Console, sentence: str, style: str = "") -> None:
+def say(console: Console, sentence: str, style: str = "") -> None:
     """Print a sentence as one line, which a terminal breaks by itself; names in it are never markup."""
     console.print(wording.printable(sentence), soft_wrap=True, highlight=False, markup=False, style=style)
 
