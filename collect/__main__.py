@@ -1,4 +1,4 @@
-"""``python -m collect``: pull a run's records, analyse them, write its report, compare runs."""
+"""``python -m collect``: pull a run's records, analyse them, write its report, compare and export runs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         help="claims are undecided where a larger share of a scenario's repetitions failed (10)",
     )
     parser = argparse.ArgumentParser(prog="python -m collect", description="Numbers, figures and a report from a run.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{pull,analyse,report,compare}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{pull,analyse,report,compare,export}")
     pull = commands.add_parser("pull", parents=[shared], help="fetch the raw records from the base stations")
     pull.add_argument("--inventory", metavar="NAME", help="the nodes of the run (the one in its manifest, else local)")
     pull.add_argument("--verbose", action="store_true", help="print the name of each Ansible task")
@@ -59,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", parents=[everywhere, numbers], help="compare runs of the same scenarios")
     compare.add_argument("runs", metavar="RUN", nargs="+", help="the ids of two runs or more")
     compare.add_argument("--json", metavar="FILE", type=Path, help="write the numbers to this file, too")
+    export = commands.add_parser("export", parents=[shared], help="write samples, repetitions and links as CSV")
+    export.add_argument(
+        "--to", metavar="DIR", type=Path, help="the folder for the CSV files (export/ in the run's folder)"
+    )
     return parser
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from collect import differences, folder, pull, run
-from collect.analysis import runs, summary
+from collect import differences, export, folder, pull, run
+from collect.analysis import runs, summary, wording
 from collect.errors import CollectError
 from collect.exit_codes import REFUSED, UNMET
 from collect.report import figures, page, table
@@ -123,11 +123,24 @@ def compare_runs(options: argparse.Namespace) -> int:
     return 0
 
 
+def export_run(options: argparse.Namespace) -> int:
+    """Write a run's samples, repetitions and links as CSV, with a dictionary of the columns; return 0 or REFUSED."""
+    console = _console()
+    loaded = run.load(folder.find(options.results, options.run))
+    problems = run.problems(loaded)
+    for path in export.write(loaded, options.to or loaded.folder.export, refused=bool(problems)):
+        _print(console, str(path))
+    for problem in problems:
+        _print(console, f"Refused: {wording.printable(problem)} Its repetitions have the state 'refused'.")
+    return REFUSED if problems else 0
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "pull": pull_records,
     "analyse": print_analysis,
     "report": write_report,
     "compare": compare_runs,
+    "export": export_run,
 }
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
@@ -104,6 +104,11 @@ class RunFolder:
     def figures(self) -> Path:
         """The figures, in three formats each."""
         return self.path / "figures"
+
+    @property
+    def export(self) -> Path:
+        """The tables for other programs, unless they are written elsewhere."""
+        return self.path / "export"
 
     @property
     def report(self) -> Path:
@@ -245,6 +250,17 @@ def write(path: Path, content: str | bytes) -> None:
     Raises:
         FolderError: the disk is full or the file cannot be written.
     """
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of the one at a path when it is whole, and make its folder.
+
+    Raises:
+        FolderError: the disk is full or the file cannot be written.
+    """
     partial = path.with_name(path.name + ".partial")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -252,7 +268,7 @@ def write(path: Path, content: str | bytes) -> None:
             # A link that stands in its place is not followed.
             partial.unlink(missing_ok=True)
             with partial.open("xb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
+                yield file
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

@@ -1,0 +1,140 @@
+"""A run as CSV files for other programs: samples, repetitions, links, and what each column means."""
+
+from __future__ import annotations
+
+import csv
+import io
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any
+
+from collect import records
+from collect.folder import replacing
+from collect.records import ModelRecord, RequestRecord
+from collect.tables import (
+    DICTIONARY,
+    LINKS,
+    REPETITIONS,
+    SAMPLES,
+    TABLES,
+    Attempt,
+    Described,
+    Measured,
+    Row,
+    Sample,
+    Table,
+    Verified,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from collect.analysis.repetitions import Failure, Repetition
+    from collect.records import Record
+    from collect.run import Run
+
+# A spreadsheet takes a text that begins with one of these for a formula, some also the wide ones of East Asian texts:
+# OWASP, CSV Injection.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def write(run: Run, target: Path, *, refused: bool) -> list[Path]:
+    """Write a run's tables and their dictionary to a folder, and return the files.
+
+    Args:
+        run: the run; its records are read again, so that they need not all be held.
+        target: the folder; it is made, and files of these names in it are replaced.
+        refused: whether what was measured is not a result.
+
+    Raises:
+        FolderError: the disk is full or a file cannot be written.
+    """
+    states = _states(run, refused=refused)
+    described = [Described(table, column) for table in (*TABLES, DICTIONARY) for column in table.columns]
+    return [
+        _write(target, SAMPLES, _samples(run, states)),
+        _write(target, REPETITIONS, _repetitions(run, states)),
+        _write(target, LINKS, _links(run)),
+        _write(target, DICTIONARY, described),
+    ]
+
+
+def cell(value: Any) -> str:
+    """Return a value as a CSV's field: numbers in full, texts so that no spreadsheet takes them for formulas."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(FORMULA) else value
+    return repr(value)
+
+
+def _write(target: Path, table: Table[Row], rows: Iterable[Row]) -> Path:
+    path = target / f"{table.name}.csv"
+    with replacing(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="", write_through=True)
+        # As RFC 4180 has it; with lines that end in \n alone the module leaves a \r without quotes, which ends a row.
+        writer = csv.writer(text, lineterminator="\r\n")
+        writer.writerow(column.name for column in table.columns)
+        writer.writerows([cell(column.value(row)) for column in table.columns] for row in rows)
+        text.detach()
+    return path
+
+
+def _states(run: Run, *, refused: bool) -> dict[Attempt, tuple[str, str | None]]:
+    """Return what became of each attempt that counts or failed, and why."""
+    measured = run.measurements
+    counted = chain.from_iterable(measured.scenarios.values())
+    states = {_attempt(one): ("refused" if refused else "data point", None) for one in counted}
+    states |= {_attempt(one): ("unpaired", None) for one in measured.unpaired}
+    return states | {_failed(one): ("failed", one.error) for one in measured.failures}
+
+
+def _attempt(one: Repetition) -> Attempt:
+    return Attempt(one.scenario, one.base_station, False, one.repetition, one.attempt)
+
+
+def _failed(one: Failure) -> Attempt:
+    return Attempt(one.scenario, one.base_station, one.warmup, one.repetition, one.attempt)
+
+
+def _key(record: Record) -> Attempt:
+    return Attempt(record.scenario, record.base_station, record.warmup, record.repetition, record.attempt)
+
+
+def _records(run: Run) -> Iterator[Record]:
+    return chain.from_iterable(map(records.read, run.folder.samples()))
+
+
+def _state(key: Attempt, states: dict[Attempt, tuple[str, str | None]]) -> tuple[str, str | None]:
+    return states.get(key, ("warm-up" if key.warmup else "measured again", None))
+
+
+def _samples(run: Run, states: dict[Attempt, tuple[str, str | None]]) -> Iterator[Sample]:
+    for record in _records(run):
+        if isinstance(record, RequestRecord):
+            yield Sample(record, _state(_key(record), states)[0])
+
+
+def _repetitions(run: Run, states: dict[Attempt, tuple[str, str | None]]) -> Iterator[Measured]:
+    """Yield the attempts in the order in which they were first on record."""
+    attempts: dict[Attempt, list[Any]] = {}
+    for record in _records(run):
+        both = attempts.setdefault(_key(record), [None, None])
+        place = 0 if isinstance(record, ModelRecord) else 1
+        if both[place] is None:
+            both[place] = record
+    for key, (end, first) in attempts.items():
+        yield Measured(key, *_state(key, states), end, first)
+
+
+def _links(run: Run) -> Iterator[Verified]:
+    earlier = [
+        (f"{moment}-{number}", report)
+        for moment, reports in run.links_earlier.items()
+        for number, report in enumerate(reports, 1)
+    ]
+    for moment, report in (*earlier, ("before", run.links_before), ("after", run.links_after)):
+        if report is not None:
+            yield from map(Verified, repeat(moment), repeat(report.backend), repeat(report.taken_at), report.links)

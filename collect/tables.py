@@ -1,0 +1,276 @@
+"""The tables of an export: their columns with units and meanings, from which its dictionary is written, too."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from collect.analysis.phases import COMPUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from collect.links import LinkCheck
+    from collect.records import ModelRecord, RequestRecord
+
+Row = TypeVar("Row")
+# The function's phases that have a column of their own.
+PHASES = ("read", "queue", *COMPUTE)
+STATE = (
+    "What became of this attempt: 'data point' counts in the report; 'unpaired' finished, but its partner in another "
+    "scenario failed; 'warm-up'; 'failed'; 'measured again' finished, but a later attempt took its place; 'refused' "
+    "would count if the run's links had not been found off."
+)
+
+
+def _json(value: Any) -> str | None:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True) if value else None
+
+
+class Attempt(NamedTuple):
+    """What tells one attempt of a repetition from all others."""
+
+    scenario: str
+    base_station: str
+    warmup: bool
+    repetition: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Row]):
+    """A column: its name, the unit of its values, what they mean, and how a row's is found."""
+
+    name: str
+    unit: str
+    meaning: str
+    value: Callable[[Row], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[Row]):
+    """A file of the export: the name, what a row is, the columns."""
+
+    name: str
+    row: str
+    columns: tuple[Column[Row], ...]
+
+
+class Sample(NamedTuple):
+    """A request, with what became of its repetition."""
+
+    record: RequestRecord
+    state: str
+
+
+class Measured(NamedTuple):
+    """An attempt of a repetition: the end of it, ``None`` where it was interrupted, and its first request, if any."""
+
+    key: Attempt
+    state: str
+    error: str | None
+    end: ModelRecord | None
+    first: RequestRecord | None
+
+
+class Verified(NamedTuple):
+    """A link at one moment, and what shaped it."""
+
+    moment: str
+    backend: str
+    taken_at: str
+    check: LinkCheck
+
+
+def _of(name: str, unit: str, meaning: str) -> Column[Sample]:
+    """Return a column of samples that a request's record has under this name."""
+    return Column(name, unit, meaning, lambda row: getattr(row.record, name))
+
+
+def _phase(name: str) -> Column[Sample]:
+    meaning = f"The function's own time for '{name}', from its Server-Timing."
+    return Column(f"phase_{name}_ms", "ms", meaning, lambda row: row.record.phases_ms.get(name))
+
+
+def _end(name: str, unit: str, meaning: str) -> Column[Measured]:
+    """Return a column of repetitions that the record of their end has under this name."""
+    return Column(name, unit, meaning, lambda row: getattr(row.end, name, None))
+
+
+def _of_delay(name: str) -> Callable[[Verified], Any]:
+    return lambda row: getattr(row.check.delay, name, None)
+
+
+CLOCK = "On the base station's monotonic clock"
+SAMPLES: Table[Sample] = Table(
+    "samples",
+    "a request of an attempt of a repetition",
+    (
+        _of("run", "", "The run's id."),
+        _of("scenario", "", "The scenario."),
+        _of("base_station", "", "The base station that sent it."),
+        _of("warmup", "", "Whether the repetition is a warm-up, which never counts."),
+        _of("block", "", "The block of repetitions of one scenario that follow each other, numbered over the run."),
+        _of("repetition", "", "The repetition; of the same number in two scenarios are a pair, with the same split."),
+        _of("attempt", "", "From 1; of each repetition the newest attempt counts."),
+        _of("request", "", "The request's number within its repetition, from 0."),
+        Column("state", "", STATE, lambda row: row.state),
+        _of("started_at", "ISO 8601", "When it was sent, by the base station's clock."),
+        _of("intended_ns", "ns", f"{CLOCK}, when it was to be sent."),
+        _of("sent_ns", "ns", f"{CLOCK}, just before it was sent."),
+        _of("connected_ns", "ns", f"{CLOCK}, when the connection stood."),
+        _of("uploaded_ns", "ns", f"{CLOCK}, when the gateway's TCP had acknowledged the last byte."),
+        _of("first_byte_ns", "ns", f"{CLOCK}, when the first byte of the reply came."),
+        _of("last_byte_ns", "ns", f"{CLOCK}, when the last byte of the reply came."),
+        *(_phase(name) for name in PHASES),
+        Column(
+            "other_phases_ms",
+            "ms",
+            "Any other phases of the function, as JSON by their names.",
+            lambda row: _json({name: ms for name, ms in row.record.phases_ms.items() if name not in PHASES}),
+        ),
+        _of("request_bytes", "B", "The size of the request's body."),
+        _of("response_bytes", "B", "The size of the reply's body."),
+        _of("status", "", "The HTTP status, 200 where it was answered."),
+        _of("error", "", "Why the request failed, empty where it did not."),
+        _of("congestion_control", "", "The congestion control that TCP used."),
+        _of("node", "", "The node that served it."),
+        _of("replica", "", "The replica that served it."),
+        _of("cold", "", "Whether it had to wait for a replica to start."),
+        _of("texts", "", "How many texts it carried."),
+        _of("accuracy_validation", "0 to 1", "The reply's accuracy in cross-validation, by which replies are chosen."),
+        _of("accuracy_function", "0 to 1", "The reply's accuracy on the function's own test texts."),
+        Column("parameters", "", "The reply's best parameters, as JSON.", lambda row: _json(row.record.parameters)),
+    ),
+)
+REPETITIONS: Table[Measured] = Table(
+    "repetitions",
+    "an attempt of a repetition",
+    (
+        Column("scenario", "", "The scenario.", lambda row: row.key.scenario),
+        Column("base_station", "", "The base station that measured it.", lambda row: row.key.base_station),
+        Column("warmup", "", "Whether it is a warm-up, which never counts.", lambda row: row.key.warmup),
+        Column(
+            "block",
+            "",
+            "The block of repetitions of one scenario that follow each other, numbered over the run.",
+            lambda row: getattr(row.end or row.first, "block", None),
+        ),
+        Column(
+            "repetition",
+            "",
+            "The repetition; of the same number in two scenarios are a pair, with the same split.",
+            lambda row: row.key.repetition,
+        ),
+        Column("attempt", "", "From 1; of each repetition the newest attempt counts.", lambda row: row.key.attempt),
+        Column("state", "", STATE, lambda row: row.state),
+        Column("error", "", "Why it failed, empty where it did not.", lambda row: row.error),
+        Column(
+            "started_at",
+            "ISO 8601",
+            "When its first request was sent, by the base station's clock.",
+            lambda row: getattr(row.first, "started_at", None),
+        ),
+        _end("requests", "", "How many requests it has."),
+        _end(
+            "response_time_ms", "ms", "From just before the first request was sent to the last byte of the last reply."
+        ),
+        _end("accuracy_test", "0 to 1", "The final model's accuracy on the test texts."),
+        _end("fit_ms", "ms", "How long the base station took to train the final model; not in the response time."),
+        _end("chosen_request", "", "The request whose reply had the best validation accuracy."),
+        _end("training_texts", "", "How many texts the final model was trained on."),
+        _end("test_texts", "", "How many texts it was tested on."),
+        Column(
+            "parameters",
+            "",
+            "The final model's parameters, as JSON.",
+            lambda row: _json(getattr(row.end, "parameters", None)),
+        ),
+    ),
+)
+LINKS: Table[Verified] = Table(
+    "links",
+    "an ordered pair of nodes in one verification",
+    (
+        Column(
+            "moment",
+            "",
+            "'before' or 'after' the repetitions; with a number for those before the run was resumed.",
+            lambda row: row.moment,
+        ),
+        Column("taken_at", "ISO 8601", "When the links were verified.", lambda row: row.taken_at),
+        Column("backend", "", "What shaped the links.", lambda row: row.backend),
+        Column("source", "", "The node that sends.", lambda row: row.check.link.source),
+        Column("target", "", "The node that receives.", lambda row: row.check.link.target),
+        Column("family", "", "4 or 6: the version of IP.", lambda row: row.check.family),
+        Column("shape", "", "What the link should be.", lambda row: row.check.link.shape),
+        Column(
+            "clock",
+            "",
+            "'shared': delays are one way; 'round-trip': there and back, because the nodes' clocks differ.",
+            lambda row: row.check.clock,
+        ),
+        Column("probes_sent", "", "How many probes were sent.", lambda row: row.check.probes.sent),
+        Column("probes_received", "", "How many probes arrived.", lambda row: row.check.probes.received),
+        Column("loss_percent", "%", "The share of probes that was lost.", lambda row: row.check.loss.percent),
+        Column("loss_low_percent", "%", "The low end of its 95 % interval.", lambda row: row.check.loss.low_percent),
+        Column("loss_high_percent", "%", "The high end of its 95 % interval.", lambda row: row.check.loss.high_percent),
+        Column(
+            "reordered_percent",
+            "%",
+            "The share of probes that was reordered.",
+            lambda row: getattr(row.check.reordered, "percent", None),
+        ),
+        *(
+            Column(f"delay_{name}", "ms", f"{meaning} of the probes' delays.", _of_delay(name))
+            for name, meaning in (
+                ("median_ms", "The median"),
+                ("quartile_sigma_ms", "The standard deviation by the quartiles"),
+                ("mean_ms", "The mean"),
+                ("sigma_ms", "The standard deviation"),
+            )
+        ),
+        Column(
+            "expected_median_ms",
+            "ms",
+            "The median that link and path together should have.",
+            lambda row: getattr(row.check.expected, "median_ms", None),
+        ),
+        Column(
+            "expected_sigma_ms",
+            "ms",
+            "The standard deviation that they should have.",
+            lambda row: getattr(row.check.expected, "sigma_ms", None),
+        ),
+        Column(
+            "tcp_mbit",
+            "Mbit/s",
+            "What one Reno connection got; shown, not judged.",
+            lambda row: getattr(row.check.tcp, "mbit", None),
+        ),
+        Column("ok", "", "Whether the link was within its bounds.", lambda row: row.check.ok),
+        Column("problems", "", "What was off, empty where nothing was.", lambda row: "; ".join(row.check.problems)),
+    ),
+)
+TABLES: tuple[Table[Any], ...] = (SAMPLES, REPETITIONS, LINKS)
+
+
+class Described(NamedTuple):
+    """A column of another file."""
+
+    table: Table[Any]
+    column: Column[Any]
+
+
+DICTIONARY: Table[Described] = Table(
+    "dictionary",
+    "a column of these files",
+    (
+        Column("file", "", "The file.", lambda row: f"{row.table.name}.csv"),
+        Column("row", "", "What one row of the file is.", lambda row: row.table.row),
+        Column("column", "", "The column's name, in its first line.", lambda row: row.column.name),
+        Column("unit", "", "The unit of its values.", lambda row: row.column.unit),
+        Column("meaning", "", "What its values mean.", lambda row: row.column.meaning),
+    ),
+)
