@@ -92,6 +92,7 @@ bench: ## measure how true intervals are, the function against plain scikit-lear
 	@sh setup.sh dev
 	@$(PYTHON) -m benchmarks.coverage
 	@$(PYTHON) -m benchmarks.runs
+	@$(PYTHON) -m benchmarks.steady
 	@$(PYTHON) -m benchmarks.function
 	@$(PYTHON) -m benchmarks.links
 

@@ -164,6 +164,11 @@ def paired(
     return tuple(of_subject[pair] for pair in pairs), tuple(of_reference[pair] for pair in pairs)
 
 
+def started(repetition: Repetition) -> tuple[str, str]:
+    """Return by what repetitions are sorted in the order in which each base station measured them."""
+    return repetition.base_station, min((request.started_at for request in repetition.requests), default="")
+
+
 def _key(record: Record) -> Key:
     return Key(record.scenario, record.base_station, record.warmup, record.repetition)
 

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-from collect.analysis import claims, expectations, phases, sample, sensitivity, statistics, wording
+from collect.analysis import beginning, claims, expectations, phases, sample, sensitivity, statistics, wording
 from collect.analysis import traffic as sending
 from collect.analysis.dependence import dependence
-from collect.analysis.repetitions import paired
+from collect.analysis.repetitions import paired, started
 from collect.analysis.rescaling import rescale
 from collect.errors import CollectError
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collect.analysis.sample import Sample
     from collect.analysis.sensitivity import Sensitivity, Side
     from collect.analysis.statistics import Estimate, Summary
+    from collect.analysis.steady import Steadiness
     from collect.analysis.traffic import Paths, Traffic
     from collect.expect import Expect
 
@@ -51,7 +52,8 @@ class Scenario:
     """One scenario of a run; ``response_s`` in seconds, ``accuracy`` of the test set from 0 to 1.
 
     ``repetitions`` are those that count. ``failed`` ones are no data points, and neither are ``unpaired`` ones, whose
-    partner failed; ``measured_again`` counts attempts that a later one took the place of.
+    partner failed; ``measured_again`` counts attempts that a later one took the place of. ``steadiness`` is whether the
+    first repetitions were like the rest, ``None`` where there are too few, or several base stations, or blocks.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Scenario:
     with_failures: Side
     response_s: Summary
     dependence: Dependence
+    steadiness: Steadiness | None
     accuracy: Summary | None
     regime: Regime | None
     transport: Transport
@@ -75,6 +78,8 @@ class Comparison:
     The estimates of pairs are those that headline and claims use; the others compare the medians of all repetitions.
     ``claims`` are the paper's, and there are none where the cloud is compared with the edge.
     ``dependence`` is that of the pairs' ratios, ``None`` where there are no pairs or they were measured in blocks.
+    ``steadiness`` is that of the ratios; ``without_first`` is the typical ratio without the first pairs, as many as
+    were unlike the rest in either scenario or in the ratio, ``None`` where all were like the rest.
     """
 
     subject: str
@@ -92,6 +97,8 @@ class Comparison:
     accuracy_ratio: Estimate | None
     accuracy_iqr_ratio: Estimate | None
     dependence: Dependence | None
+    steadiness: Steadiness | None
+    without_first: Estimate | None
     claims: tuple[Claim, ...]
     rescaling: Rescaling | None
 
@@ -226,6 +233,7 @@ def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measur
         with_failures=sensitivity.side(name, [r.response_s for r in (*repetitions, *unpaired)], failed),
         response_s=statistics.summarise([repetition.response_s for repetition in repetitions]),
         dependence=_dependence(repetitions),
+        steadiness=beginning.steadiness(repetitions),
         accuracy=statistics.summarise(accuracies) if accuracies else None,
         regime=phases.regime(repetitions),
         transport=_transport(repetitions),
@@ -267,6 +275,7 @@ def _compare(
     medians = of_subject.response_s, of_reference.response_s
     judged = [claims.faster(*names, ratio), claims.more_spread(*names, spread, medians)]
     judged.append(claims.at_times_slower(*names, at_least))
+    of_ratio = beginning.steadiness(ours, theirs) if by_pairs else None
     accuracy, accuracy_spread = None, None
     if scores.subject and scores.reference:
         accuracy, accuracy_spread = sample.difference(scores), sample.spread_ratio(scores)
@@ -288,6 +297,8 @@ def _compare(
         accuracy_ratio=_medians("median ratio", scores) if accuracy is not None else None,
         accuracy_iqr_ratio=accuracy_spread,
         dependence=_dependence(ours, theirs) if by_pairs and not times.in_blocks else None,
+        steadiness=of_ratio,
+        without_first=beginning.without(pairs, (of_subject.steadiness, of_reference.steadiness, of_ratio)),
         claims=tuple(judged) if claims.is_papers(*names) else (),
         rescaling=rescale(ours, theirs, paired=by_pairs, papers=claims.is_papers(*names)),
     )
@@ -300,17 +311,13 @@ def _medians(statistic: Literal["median ratio", "median difference"], values: Sa
 def _dependence(repetitions: Sequence[Repetition], reference: Sequence[Repetition] | None = None) -> Dependence:
     """Return how far response times, or their differences from the reference's, depend on each other."""
     of_reference = [0.0] * len(repetitions) if reference is None else [r.response_s for r in reference]
-    measured = sorted(zip(repetitions, of_reference, strict=True), key=lambda pair: _started(pair[0]))
+    measured = sorted(zip(repetitions, of_reference, strict=True), key=lambda pair: started(pair[0]))
     values = [repetition.response_s - other for repetition, other in measured]
     return dependence(values, [(repetition.base_station, repetition.block) for repetition, _ in measured])
 
 
-def _started(repetition: Repetition) -> tuple[str, str]:
-    return repetition.base_station, min((request.started_at for request in repetition.requests), default="")
-
-
 def _warnings(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> Iterator[str]:
-    """Yield what makes an interval too narrow, a median one of two kinds, or requests that are sent together not so."""
+    """Yield what makes an interval too narrow or a median one of two kinds, and first repetitions unlike the rest."""
     for scenario in scenarios:
         if scenario.dependence.too_narrow > 1:
             yield wording.dependence(
@@ -321,6 +328,17 @@ def _warnings(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> 
         if comparison.dependence is not None and comparison.dependence.too_narrow > 1:
             what = f"The differences between {comparison.subject} and {comparison.reference}"
             yield wording.dependence(what, comparison.dependence, "the interval of their comparison")
+    for scenario in scenarios:
+        if scenario.steadiness is not None and not scenario.steadiness.steady:
+            yield wording.steadiness(scenario.name, scenario.steadiness)
+    for comparison in compared:
+        if comparison.without_first is not None:
+            yield beginning.sentence(
+                (comparison.subject, comparison.reference),
+                comparison.steadiness,
+                comparison.response_pair_ratio,
+                comparison.without_first,
+            )
 
 
 def _of_traffic(scenario: Scenario) -> Iterator[str]:

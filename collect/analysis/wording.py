@@ -10,6 +10,7 @@ from collect.analysis.statistics import SMALLEST_SAMPLE
 if TYPE_CHECKING:
     from collect.analysis.dependence import Dependence
     from collect.analysis.statistics import Estimate, MedianInterval, Summary
+    from collect.analysis.steady import Steadiness
 
 NOTHING = "\N{EN DASH}"
 # Below it trailing zeros are dropped.
@@ -63,6 +64,11 @@ def ordinal(rank: int) -> str:
     return f"{rank}{ending}"
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number of things: 1 pair, 2 pairs."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def span(low: float | None, high: float | None, *, places: int | None = None, signed: bool = False) -> str:
     """Return an interval, or a dash where there is none; ``places`` after the point, by default three digits."""
     if low is None or high is None:
@@ -104,6 +110,17 @@ def dependence(subject: str, seen: Dependence, interval: str) -> str:
     return (
         f"{subject} depend on when they were measured ({'; '.join(reasons)}): {interval} is too narrow, by a factor of "
         f"about {seen.too_narrow:.1f}."
+    )
+
+
+def steadiness(scenario: str, seen: Steadiness) -> str:
+    """Return in a sentence how the first repetitions of a scenario were unlike the rest, and what to do."""
+    first, verb = ("repetition", "was") if seen.first == 1 else (f"{seen.first} repetitions", "were")
+    direction = "slower" if seen.median_first > seen.median_rest else "faster"
+    return (
+        f"The first {first} of {scenario} {verb} {direction} than the rest (median {number(seen.median_first)} s "
+        f"against {number(seen.median_rest)} s, p = {seen.p:.1g}): {scenario} was not in a steady state. They count; "
+        f"for the next run raise warmups in the scenario file by {seen.first} or more."
     )
 
 

@@ -46,9 +46,8 @@ def headline(analysis: RunsAnalysis, over: OverRuns) -> str:
     """Return what the runs say of a comparison, with what was left out and whether the runs are the same at all."""
     sentence = over.headline
     if analysis.left_out:
-        sentence += (
-            f" {_count(len(analysis.left_out), 'run')} of {len(analysis.left_out) + len(analysis.runs)} left out."
-        )
+        left_out = len(analysis.left_out)
+        sentence += f" {wording.count(left_out, 'run')} of {left_out + len(analysis.runs)} left out."
     if analysis.differences:
         sentence += (
             " These are not runs of the same, see the differences above: the ratio is an average over them, and what "
@@ -99,7 +98,7 @@ def _runs(over: OverRuns) -> Table:
 
 def _ratio(over: OverRuns) -> Table:
     table = Table(
-        title=escape(f"{over.subject} against {over.reference}, over {_count(len(over.runs), 'run')}"),
+        title=escape(f"{over.subject} against {over.reference}, over {wording.count(len(over.runs), 'run')}"),
         title_justify="left",
     )
     for name in ("", "value", "95 % interval", "method"):
@@ -136,8 +135,12 @@ def _variation(variation: Components) -> tuple[str, str, str, str]:
 
 def _needs(over: OverRuns) -> Table:
     table = Table(title="Needed for an interval of ± points: runs, or repetitions", title_justify="left")
-    runs = _count(len(over.runs), "run")
-    for name in ("± points", f"runs of {_count(over.repetitions, 'repetition')}", f"repetitions of each of {runs}"):
+    runs = wording.count(len(over.runs), "run")
+    for name in (
+        "± points",
+        f"runs of {wording.count(over.repetitions, 'repetition')}",
+        f"repetitions of each of {runs}",
+    ):
         table.add_column(name, justify="right")
     for need in over.needs:
         table.add_row(
@@ -146,7 +149,3 @@ def _needs(over: OverRuns) -> Table:
             "not with so few runs" if need.repetitions is None else str(need.repetitions),
         )
     return table
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

@@ -69,7 +69,10 @@ class Experiment(Model):
     name: Name = Field(description="Names the experiment; the file's name unless it is set.")
     repetitions: int = Field(ge=1, description="How often each scenario is measured; `REPETITIONS=` overrides it.")
     warmups: int = Field(
-        ge=0, default=1, description="Repetitions of each scenario before the first round; on record, not data points."
+        ge=0,
+        default=1,
+        description="Repetitions of each scenario before the first round; on record, not data points. The report tests "
+        "whether they were enough.",
     )
     block_repetitions: int = Field(
         ge=1,
