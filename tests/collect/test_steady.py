@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from collect.records import Record
 
-SIMULATED = 1000
+SIMULATED = 600
 # Of so many cases at 1 % more than this is not chance (three standard errors).
-MOST = 0.02
+MOST = 0.022
 
 
 @pytest.mark.parametrize("distribution", ["lognormal", "heavy-tailed", "bimodal", "discrete"])
-@pytest.mark.parametrize("n", [12, 20, 50])
+@pytest.mark.parametrize("n", [12, 20])
 def test_independent_repetitions_are_found_unsteady_in_one_of_a_hundred_runs(n: int, distribution: str) -> None:
     random = np.random.default_rng(1)
     shape = (SIMULATED, n)
