@@ -15,7 +15,6 @@ from collect.analysis.components import components
 from collect.analysis.precision import needs
 from collect.analysis.repetitions import ordered, paired
 from collect.analysis.sensitivity import FAILED_PERCENT
-from collect.analysis.summary import REFERENCE
 from collect.errors import CollectError
 
 if TYPE_CHECKING:
@@ -190,7 +189,8 @@ def _reference(runs: Mapping[str, Measurements], asked: str | None) -> str:
         known = ", ".join(names)
         raise CollectError(f"Scenario {asked!r} has no finished repetition in any run. Expected one of: {known}.")
     first = next(iter(runs.values()))
-    return asked or (REFERENCE if REFERENCE in names else [name for name, each in first.scenarios.items() if each][-1])
+    of_first = [name for name, finished in first.scenarios.items() if finished]
+    return asked or (claims.CLOUD if claims.CLOUD in names else of_first[-1])
 
 
 def _over_runs(subject: str, reference: str, runs: Mapping[str, Measurements]) -> OverRuns | None:
