@@ -84,7 +84,7 @@ def write_report(options: argparse.Namespace) -> int:
         status.update("writing the report")
         folder.write(target.report, page.render(loaded, analysis, pictures))
     for sentence in table.thresholds(analysis):
-        _print(console, sentence)
+        table.say(console, sentence)
     _print(console, analysis.headline)
     _print(console, str(target.report))
     return _exit_code(analysis)

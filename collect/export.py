@@ -135,6 +135,5 @@ def _links(run: Run) -> Iterator[Verified]:
         for moment, reports in run.links_earlier.items()
         for number, report in enumerate(reports, 1)
     ]
-    for moment, report in (*earlier, ("before", run.links_before), ("after", run.links_after)):
-        if report is not None:
-            yield from map(Verified, repeat(moment), repeat(report.backend), repeat(report.taken_at), report.links)
+    for moment, report in (*earlier, *run.verifications.items()):
+        yield from map(Verified, repeat(moment), repeat(report.backend), repeat(report.taken_at), report.links)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -54,6 +53,12 @@ class Run:
     load: tuple[Load, ...] = ()
 
     @property
+    def verifications(self) -> dict[Moment, LinkReport]:
+        """The verifications of the links before and after measuring, as far as there are any."""
+        reports: dict[Moment, LinkReport | None] = {"before": self.links_before, "after": self.links_after}
+        return {moment: report for moment, report in reports.items() if report is not None}
+
+    @property
     def dataset_notes(self) -> tuple[str, ...]:
         """What the manifest says of the data set: duplicates, empty texts; sentences."""
         match self.manifest.get("dataset"):
@@ -74,13 +79,13 @@ def problems(run: Run) -> list[str]:
     where the gate refused the links before a run was resumed; refused before anything was measured, they say nothing.
     """
     sentences = []
-    reports = [("before", run.links_before), ("after", run.links_after)]
+    reports = list(run.verifications.items())
     reports += [("after", earlier) for earlier in run.links_earlier["after"]]
     if _is_refused_after_measuring(run.steps):
         reports += [("before", earlier) for earlier in run.links_earlier["before"]]
     for moment, report in reports:
-        off = [link for link in report.links if not link.ok] if report is not None else []
-        if report is not None and off:
+        off = [link for link in report.links if not link.ok]
+        if off:
             named = [f"{link.name}: {', '.join(link.problems) or 'off'}" for link in off[:SHOWN_LINKS]]
             more = f"; and {len(off) - SHOWN_LINKS} more" if len(off) > SHOWN_LINKS else ""
             sentences.append(
@@ -120,8 +125,7 @@ def warnings(run: Run) -> list[str]:
 def _measured(run: Run, scenarios: list[Any]) -> dict[str, int]:
     """Return how many repetitions of each scenario are on record, the fewest of any base station; failed ones are."""
     measurements = run.measurements
-    finished = (*chain.from_iterable(measurements.scenarios.values()), *measurements.unpaired)
-    done = {(one.scenario, one.base_station, one.repetition) for one in finished}
+    done = {(one.scenario, one.base_station, one.repetition) for one in measurements.finished}
     done |= {(one.scenario, one.base_station, one.repetition) for one in measurements.failures if not one.warmup}
     stations = {station for _, station, _ in done}
     counts = Counter((name, station) for name, station, _ in done)

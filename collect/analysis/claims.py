@@ -183,6 +183,12 @@ def lower_by(ratio: float, places: int = 0) -> str:
     return f"{shown} % lower" if percent > 0 else f"{shown} % higher" if percent < 0 else "the same"
 
 
+def compared(ratio: float) -> str:
+    """Return a ratio of times as what stands before the reference: ``25 % lower than``, ``the same as``."""
+    lower = lower_by(ratio)
+    return f"{lower} {'as' if lower == 'the same' else 'than'}"
+
+
 def lower_span(low: float, high: float) -> str:
     """Return an interval of a ratio of times in words: ``20 % to 30 % lower``, ``5 % lower to 3 % higher``.
 

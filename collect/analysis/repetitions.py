@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from collect.analysis import consistency
@@ -49,6 +50,11 @@ class Repetition:
         """What it shares with its partner in another scenario: base station and repetition, so the same split."""
         return (self.base_station, self.repetition)
 
+    @property
+    def started_at(self) -> str:
+        """When its first request was sent, as the records say it (ISO 8601); empty where it has none."""
+        return _started_at(self.requests)
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -79,6 +85,18 @@ class Measurements:
     failures: tuple[Failure, ...]
     warmups: int
     unpaired: tuple[Repetition, ...] = ()
+
+    @property
+    def finished(self) -> tuple[Repetition, ...]:
+        """All finished repetitions, those that do not count last."""
+        return (*chain.from_iterable(self.scenarios.values()), *self.unpaired)
+
+    def failed(self, *scenarios: str) -> int:
+        """Return how many repetitions of these scenarios failed: no warm-ups, and none that was measured again."""
+        return sum(
+            failure.scenario in scenarios and not failure.warmup and not failure.measured_again
+            for failure in self.failures
+        )
 
 
 @dataclass(slots=True)
@@ -115,8 +133,8 @@ def gather(records: Iterable[Record]) -> Measurements:
             error = _error_of(attempt, most[key.scenario])
             if error is not None:
                 names = (key.scenario, key.base_station, key.repetition, number, key.warmup)
-                started_at = min((request.started_at for request in attempt.requests.values()), default="")
-                failures.append(Failure(*names, measured_again=number < newest, error=error, started_at=started_at))
+                at = _started_at(attempt.requests.values())
+                failures.append(Failure(*names, measured_again=number < newest, error=error, started_at=at))
             elif number == newest and key.warmup:
                 warmups += 1
             elif number == newest:
@@ -166,7 +184,11 @@ def paired(
 
 def started(repetition: Repetition) -> tuple[str, str]:
     """Return by what repetitions are sorted in the order in which each base station measured them."""
-    return repetition.base_station, min((request.started_at for request in repetition.requests), default="")
+    return repetition.base_station, repetition.started_at
+
+
+def _started_at(requests: Iterable[RequestRecord]) -> str:
+    return min((request.started_at for request in requests), default="")
 
 
 def _key(record: Record) -> Key:

@@ -18,7 +18,7 @@ from collect.analysis.sensitivity import FAILED_PERCENT
 from collect.errors import CollectError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from collect.analysis.components import Components
     from collect.analysis.estimators import Values
@@ -231,8 +231,8 @@ def _over_runs(subject: str, reference: str, runs: Mapping[str, Measurements]) -
         student=student,
         bootstrap=bootstrap,
         ratio_variation=variation,
-        subject_variation=_variation({run: pairs[run][0] for run in samples}, lambda r: r.response_s),
-        reference_variation=_variation({run: pairs[run][1] for run in samples}, lambda r: r.response_s),
+        subject_variation=_variation({run: pairs[run][0] for run in samples}),
+        reference_variation=_variation({run: pairs[run][1] for run in samples}),
         repetitions=repetitions,
         needs=needs(ratio, variation, repetitions) if variation is not None else (),
         headline=_headline(subject, reference, ratio, student, of_runs),
@@ -240,15 +240,11 @@ def _over_runs(subject: str, reference: str, runs: Mapping[str, Measurements]) -
 
 
 def _of_run(run: str, values: Sample, names: tuple[str, str], measurements: Measurements) -> OfRun:
-    failed = sum(
-        failure.scenario in names and not failure.warmup and not failure.measured_again
-        for failure in measurements.failures
-    )
     return OfRun(
         run=run,
         pairs=values.pairs,
         rounds=values.units,
-        failed=failed,
+        failed=measurements.failed(*names),
         subject_median_s=median(values.subject),
         reference_median_s=median(values.reference),
         ratio=sample.ratio(values),
@@ -274,17 +270,16 @@ def _units(values: Sample) -> Values:
     return np.asarray([ratios[rounds == number].mean() for number in range(values.units)])
 
 
-def _variation(runs: Mapping[str, Sequence[Repetition]], metric: Callable[[Repetition], float]) -> Components | None:
+def _variation(runs: Mapping[str, Sequence[Repetition]]) -> Components | None:
     return components(
-        {run: [(math.log(metric(r)), (r.base_station, r.block)) for r in several] for run, several in runs.items()}
+        {run: [(math.log(r.response_s), (r.base_station, r.block)) for r in several] for run, several in runs.items()}
     )
 
 
 def _headline(subject: str, reference: str, ratio: float, student: Span, of_runs: Sequence[OfRun]) -> str:
-    lower = claims.lower_by(ratio)
     sentence = (
-        f"Over {len(of_runs)} runs the response time of {subject} was typically {lower} "
-        f"{'as' if lower == 'the same' else 'than'} that of {reference} (95 % interval: "
+        f"Over {len(of_runs)} runs the response time of {subject} was typically "
+        f"{claims.compared(ratio)} that of {reference} (95 % interval: "
         f"{claims.lower_span(student.low, student.high)}; {sum(of_run.pairs for of_run in of_runs)} pairs)."
     )
     if len(of_runs) == FEWEST_RUNS:
@@ -301,10 +296,7 @@ def _warnings(
     for run, measurements in runs.items():
         for name, finished in measurements.scenarios.items():
             unpaired = sum(repetition.scenario == name for repetition in measurements.unpaired)
-            failed = sum(
-                failure.scenario == name and not failure.warmup and not failure.measured_again
-                for failure in measurements.failures
-            )
+            failed = measurements.failed(name)
             total = len(finished) + unpaired + failed
             if failed:
                 above = 100 * failed > failed_percent * total

@@ -223,7 +223,7 @@ def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measur
     unpaired = [repetition for repetition in measurements.unpaired if repetition.scenario == name]
     accuracies = [repetition.accuracy for repetition in repetitions if repetition.accuracy is not None]
     own = [failure for failure in measurements.failures if failure.scenario == name and not failure.warmup]
-    failed = sum(not failure.measured_again for failure in own)
+    failed = measurements.failed(name)
     return Scenario(
         name=name,
         repetitions=len(repetitions),
@@ -411,8 +411,7 @@ def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> 
         interval = f"95 % interval: {claims.lower_span(ratio.low, ratio.high)}; "
     compared_with = "could not be compared with"
     if ratio.value is not None:
-        lower = claims.lower_by(ratio.value)
-        compared_with = f"was typically {lower} {'as' if lower == 'the same' else 'than'}"
+        compared_with = f"was typically {claims.compared(ratio.value)}"
     medians = f"{wording.number(subject.response_s.median)} s against {wording.number(reference.response_s.median)} s"
     sentence = (
         f"The response time of {subject.name} {compared_with} that of {reference.name} ({interval}medians {medians})"

@@ -71,7 +71,7 @@ def _warnings(run: Run) -> list[str]:
 def _links(run: Run) -> list[dict[str, Any]]:
     """Return the links in the order of the report, each with its checks before and after."""
     checks: dict[str, dict[str, LinkCheck]] = {}
-    for moment, report in (("before", run.links_before), ("after", run.links_after)):
-        for link in report.links if report is not None else ():
+    for moment, report in run.verifications.items():
+        for link in report.links:
             checks.setdefault(link.name, {})[moment] = link
     return [{"name": name, "checks": by_moment} for name, by_moment in checks.items()]

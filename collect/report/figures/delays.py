@@ -54,8 +54,8 @@ def pictures(run: Run, _: Analysis) -> Iterator[Picture]:
 
 def _checks(run: Run) -> dict[str, list[Check]]:
     checks: dict[str, list[Check]] = {}
-    for moment, report in (("before", run.links_before), ("after", run.links_after)):
-        for link in report.links if report is not None else ():
+    for moment, report in run.verifications.items():
+        for link in report.links:
             if link.histogram is not None and any(link.histogram.counts):
                 checks.setdefault(link.name, []).append((moment, link, link.histogram))
     return checks

@@ -81,17 +81,10 @@ def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
 
 
 def _points(run: Run) -> Iterator[_Point]:
-    measurements = run.measurements
-    for scenario, repetitions in measurements.scenarios.items():
-        for repetition in repetitions:
-            started = min((request.started_at for request in repetition.requests), default="")
-            if (at_s := _seconds(started)) is not None:
-                yield _Point(scenario, at_s, repetition.response_s)
-    for repetition in measurements.unpaired:
-        started = min((request.started_at for request in repetition.requests), default="")
-        if (at_s := _seconds(started)) is not None:
+    for repetition in run.measurements.finished:
+        if (at_s := _seconds(repetition.started_at)) is not None:
             yield _Point(repetition.scenario, at_s, repetition.response_s)
-    for failure in measurements.failures:
+    for failure in run.measurements.failures:
         if not failure.warmup and (at_s := _seconds(failure.started_at)) is not None:
             yield _Point(failure.scenario, at_s, None)
 
@@ -122,8 +115,7 @@ def _draw(figure: Figure, run: Run, analysis: Analysis, points: Sequence[_Point]
 
 def _verifications(run: Run) -> dict[str, float]:
     """Return when the links were verified, in seconds since 1970."""
-    reports = {"before": run.links_before, "after": run.links_after}
-    times = {moment: _seconds(report.taken_at) for moment, report in reports.items() if report is not None}
+    times = {moment: _seconds(report.taken_at) for moment, report in run.verifications.items()}
     return {moment: at_s for moment, at_s in times.items() if at_s is not None}
 
 
