@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from collect.analysis.statistics import CONFIDENCE, median_interval
+from collect.analysis.estimators import TAIL
+from collect.analysis.statistics import median_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 P90, P99 = 0.90, 0.99
-TAIL = (1 - CONFIDENCE) / 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BOX_WIDTH = 0.5
 JITTER_WIDTH = 0.34
+# How much of a scenario's colour its box is filled with.
+TINT = 0.14
 # With more than so many points a scenario has a histogram in their place: they would be one area.
 MOST_POINTS = 200
 BINS = 40
@@ -52,6 +54,20 @@ def size_inches(values: Mapping[str, Sequence[float]]) -> tuple[float, float]:
     return (PAGE if is_wide(values) else COLUMN, 2.9)
 
 
+def box_style(colour: str, face: str | tuple[str, float]) -> dict[str, Any]:
+    """Return how `Axes.boxplot` draws a box: lines of a colour on a face, the median in ink, no points of its own."""
+    line = {"color": colour, "linewidth": 1.0}
+    return {
+        "patch_artist": True,
+        "showfliers": False,
+        "manage_ticks": False,
+        "boxprops": {"facecolor": face, "edgecolor": colour, "linewidth": 1.0},
+        "whiskerprops": line,
+        "capprops": line,
+        "medianprops": {"color": INK, "linewidth": 1.6},
+    }
+
+
 def draw(
     axes: Axes, values: Mapping[str, Sequence[float]], summaries: Mapping[str, Summary], names: Sequence[str]
 ) -> None:
@@ -60,19 +76,10 @@ def draw(
     for place, (name, points) in enumerate(values.items()):
         colour, marker = by_name[name]
         binned = len(points) > MOST_POINTS
-        line = {"color": INK if binned else colour, "linewidth": 1.0}
-        axes.boxplot(
-            points,
-            positions=[place],
-            widths=BOX_WIDTH / 3 if binned else BOX_WIDTH,
-            patch_artist=True,
-            showfliers=False,
-            manage_ticks=False,
-            boxprops={"facecolor": "none" if binned else (colour, 0.14), "edgecolor": line["color"], "linewidth": 1.0},
-            whiskerprops=line,
-            capprops=line,
-            medianprops={"color": INK, "linewidth": 1.6},
-        )
+        if binned:
+            axes.boxplot(points, positions=[place], widths=BOX_WIDTH / 3, **box_style(INK, "none"))
+        else:
+            axes.boxplot(points, positions=[place], widths=BOX_WIDTH, **box_style(colour, (colour, TINT)))
         if binned:
             _histogram(axes, place, points, colour)
         else:

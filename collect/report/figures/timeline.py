@@ -122,8 +122,10 @@ def _verifications(run: Run) -> dict[str, float]:
 def _repetitions(axes: Axes, run: Run, names: Sequence[str], points: Sequence[_Point], first_s: float) -> None:
     for moment, at_s in _verifications(run).items():
         axes.axvline((at_s - first_s) / 60, color=GREY, linewidth=1, gid=f"verification-{moment}")
-    by_name = looks([*names, *(point.scenario for point in points)])
-    for name in dict.fromkeys([*names, *(point.scenario for point in points)]):
+    # A scenario of which every repetition failed has points, and no numbers.
+    shown = dict.fromkeys([*names, *(point.scenario for point in points)])
+    by_name = looks(shown)
+    for name in shown:
         own = [point for point in points if point.scenario == name]
         done = [(point.at_s, point.response_s) for point in own if point.response_s is not None]
         minutes = [(at_s - first_s) / 60 for at_s, _ in done]

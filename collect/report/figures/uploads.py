@@ -62,20 +62,8 @@ def _draw(figure: Figure, values: Mapping[str, list[float]], uploads: Mapping[st
     by_name = looks(names)
     for place, (name, points) in enumerate(values.items()):
         colour, marker = by_name[name]
-        line = {"color": colour, "linewidth": 1.0}
-        axes.boxplot(
-            points,
-            positions=[place],
-            widths=0.5,
-            orientation="horizontal",
-            patch_artist=True,
-            showfliers=False,
-            manage_ticks=False,
-            boxprops={"facecolor": (colour, 0.14), "edgecolor": colour, "linewidth": 1.0},
-            whiskerprops=line,
-            capprops=line,
-            medianprops={"color": INK, "linewidth": 1.6},
-        )
+        style = boxes.box_style(colour, (colour, boxes.TINT))
+        axes.boxplot(points, positions=[place], widths=boxes.BOX_WIDTH, orientation="horizontal", **style)
         if len(points) <= boxes.MOST_POINTS:
             axes.scatter(
                 points, boxes.across(place, len(points)), s=6, color=colour, marker=marker, linewidths=0, zorder=3
