@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from collect.analysis import wording
 from collect.analysis.claims import PAPER_RATIO
 from collect.report.figures import ratio
 from collect.report.picture import COLOURS, COLUMN, GREY, INK, SMALL, Picture, wrapped
@@ -94,7 +95,7 @@ def _contours(
     drawn = axes.contour(
         places, places, values, levels=np.log(within), colors=colour, linewidths=width, linestyles=style
     )
-    axes.clabel(drawn, fmt=lambda value: f"{np.exp(value):.2g}", fontsize=SMALL, colors=INK)
+    axes.clabel(drawn, fmt=lambda value: wording.number(float(np.exp(value)), 2), fontsize=SMALL, colors=INK)
 
 
 def _log(matrix: Matrix) -> NDArray[np.float64]:
