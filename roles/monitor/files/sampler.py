@@ -1,6 +1,7 @@
 """Writes once a second how busy this node is: a line of JSON each. Standard library only, and little of it.
 
-Usage: sampler.py FILE SECONDS. It ends by itself after so many seconds, and when its file is gone.
+Usage: sampler.py FILE SECONDS. It prints a line when it begins, and ends by itself after so many seconds, and when its
+file is gone.
 """
 
 from __future__ import annotations
@@ -57,11 +58,13 @@ def line(before: list[int], after: list[int], paths: list[Path]) -> str:
 def main() -> None:
     """Sample until the time is over."""
     target, seconds = Path(sys.argv[1]), float(sys.argv[2])
+    os.nice(19)  # it must not take CPU time from what it watches
     paths = sorted(Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
     due_s = time.monotonic()
     end_s = due_s + seconds
     with target.open("a", encoding="ascii", buffering=1) as file:
         before = cpu_ticks()
+        print("sampling", flush=True)
         while due_s < end_s:
             due_s += INTERVAL_S
             time.sleep(max(0.0, due_s - time.monotonic()))

@@ -93,6 +93,16 @@ def test_a_start_is_detached_found_again_and_writes_a_file_of_its_own(folder: Pa
     assert not folder.exists()
 
 
+def test_a_start_is_found_at_once_and_one_that_fails_is_an_error(folder: Path) -> None:
+    for _ in range(20):  # a program that is being started has no command line yet
+        begun = sampler.start(folder, PROGRAM.read_text("utf-8"), 3600)
+        assert sampler.running(folder) == [begun.pid]
+        end([begun.pid])
+        begun.wait(DEADLINE_S)
+    with pytest.raises(OSError, match="the sampler ended immediately with exit code 3"):
+        sampler.start(folder, "raise SystemExit(3)", 3600)
+
+
 @pytest.mark.lab(judges_links=False)
 def test_all_nodes_are_sampled_and_fetched_and_nothing_is_left(lab: TrialLab, tmp_path: Path) -> None:
     play = {"hosts": "nodes", "gather_facts": False, "roles": [{"role": "monitor"}]}

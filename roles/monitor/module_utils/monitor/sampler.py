@@ -40,23 +40,33 @@ def start(folder: Path, program: str, max_s: int) -> subprocess.Popen[bytes]:
         folder: where it writes, a file of its own.
         program: its text.
         max_s: seconds after which it ends by itself.
+
+    Returns:
+        The process; it has begun.
+
+    Raises:
+        OSError: it cannot be started, or ended immediately.
     """
     files.write(folder / PROGRAM, program)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     files.write(folder / MACHINE, json.dumps({"boot": boot, "cores": os.cpu_count()}))
     target = folder / f"{time.time_ns() // 1_000_000}.jsonl"
     target.touch()
-    # It must not take CPU time from what it watches.
-    command = ["nice", "-n", "19", sys.executable, str(folder / PROGRAM), str(target), str(max_s)]
     sampler = subprocess.Popen(
-        command,
+        [sys.executable, str(folder / PROGRAM), str(target), str(max_s)],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         cwd="/",
     )
     files.write(folder / PID, str(sampler.pid))
+    # While a program is started its command line is empty, so `running` would not find it yet.
+    if sampler.stdout is None:
+        raise OSError("the sampler's output cannot be read")
+    with sampler.stdout as output:
+        if not output.readline():
+            raise OSError(f"the sampler ended immediately with exit code {sampler.wait()}")
     return sampler
 
 
