@@ -14,6 +14,7 @@ import json
 import os
 import re
 import zlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import msgspec
@@ -28,19 +29,23 @@ SCHEMA_VERSION = 2
 CHECKED_SCHEMA = 2
 # No repetition of a scenario has a line near this long; one that is longer is not read into memory.
 LINE_BYTES = 1 << 20
+# How many combinations of names are known to be valid: more than the scenarios and base stations of any run.
+NAMES_KEPT = 1024
 # How deep the parameters of a reply may be nested: those of a model are one level.
 DEPTH = 16
 # The rest of a number that was cut off before its next digit.
 CUT_NUMBER = re.compile(r"-|\.|e[+-]?")
-PATTERN = re.compile(r"Expected str matching regex .* - at \$\.(\w+)", re.DOTALL)
 CHECKSUM = re.compile(rb',"checksum":"([0-9a-f]{8})"\}\Z')
+CHECKSUM_BYTES = len(b',"checksum":"00000000"}')
+# The names of a record, by field. A scenario's is as the keys of scenario files allow it, part of file names and of the
+# page; a base station is a host of an inventory. They are not part of the types, as a million records have a few names.
+NAMES = {
+    "run": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
+    "scenario": re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"),
+    "base_station": re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}"),
+    "plan": re.compile(r"[0-9a-f]{16}"),
+}
 
-Run = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
-# As the keys of scenario files allow it: part of file names and of the page.
-Scenario = Annotated[str, Meta(pattern=r"\A[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z")]
-# A host of an inventory.
-Host = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,252}\Z")]
-Plan = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 # What a reply or the system says: shown, never part of a name.
 Text = Annotated[str, Meta(max_length=256)]
 Sentence = Annotated[str, Meta(max_length=10_000)]
@@ -56,7 +61,7 @@ class NewerSchemaError(RecordError):
     """A line was written by a newer faasbed."""
 
 
-class RequestRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="request"):
+class RequestRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="request", gc=False):
     """One request of one repetition, as the base station saw it.
 
     Times ``*_ns`` are CLOCK_MONOTONIC of the base station in nanoseconds; ``None`` where the request never came that
@@ -65,9 +70,9 @@ class RequestRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     (`experiments.base_station.plan`), ``None`` in schema 1.
     """
 
-    run: Run
-    scenario: Scenario
-    base_station: Host
+    run: str
+    scenario: str
+    base_station: str
     block: Count
     repetition: Count
     request: Count
@@ -93,11 +98,11 @@ class RequestRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     accuracy_validation: float | None
     accuracy_function: float | None
     phases_ms: dict[Text, float] = {}
-    plan: Plan | None = None
+    plan: str | None = None
     schema: int = SCHEMA_VERSION
 
 
-class ModelRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="model"):
+class ModelRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="model", gc=False):
     """What the base station did with a repetition's replies: trained on the whole training set, scored the test set.
 
     ``requests`` is how many requests the repetition has, ``None`` in schema 1. ``chosen_request`` is the request whose
@@ -106,9 +111,9 @@ class ModelRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     hold the reasons.
     """
 
-    run: Run
-    scenario: Scenario
-    base_station: Host
+    run: str
+    scenario: str
+    base_station: str
     block: Count
     repetition: Count
     attempt: Count
@@ -122,7 +127,7 @@ class ModelRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     test_texts: Count
     error: Sentence | None
     requests: Count | None = None
-    plan: Plan | None = None
+    plan: str | None = None
     schema: int = SCHEMA_VERSION
 
 
@@ -167,14 +172,27 @@ def load(line: str | bytes) -> Record:
     content = line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
     if len(content) > LINE_BYTES:
         raise RecordError(f"longer than {LINE_BYTES} bytes")
+    body = _body(content)
+    if body is not None:
+        return _checked(_decoded(body), has_checksum=True)
     checksum = CHECKSUM.search(content)
-    body = content[: checksum.start()] + b"}" if checksum else content
-    record = _decoded(body)
-    if checksum and int(checksum[1], 16) != zlib.crc32(body):
+    record = _decoded(content[: checksum.start()] + b"}" if checksum else content)
+    if checksum:
         raise RecordError("the line does not fit its checksum: it was changed since it was written")
-    if record.schema >= CHECKED_SCHEMA and (not checksum or record.plan is None):
+    return _checked(record, has_checksum=False)
+
+
+def _body(line: bytes) -> bytes | None:
+    """Return what the checksum of a line was computed from, ``None`` where it does not fit or there is none."""
+    body = line[:-CHECKSUM_BYTES] + b"}"
+    return body if line[-CHECKSUM_BYTES:] == b',"checksum":"%08x"}' % zlib.crc32(body) else None
+
+
+def _checked(record: Record, *, has_checksum: bool) -> Record:
+    """Return a record that its line may hold, by schema and parameters."""
+    if record.schema >= CHECKED_SCHEMA and (not has_checksum or record.plan is None):
         raise RecordError(
-            f"no {'plan' if checksum else 'checksum'} in a line of schema {record.schema}: it was changed"
+            f"no {'plan' if has_checksum else 'checksum'} in a line of schema {record.schema}: it was changed"
         )
     if not _is_shallow(record.parameters, DEPTH):
         raise RecordError(f"invalid parameters: nested more than {DEPTH} deep")
@@ -186,17 +204,25 @@ def _decoded(body: bytes) -> Record:
         record: Record = _DECODER.decode(body)
     except msgspec.ValidationError as error:
         _refuse_schema(body)
-        message = str(error).replace("`", "")
-        # No reader knows a name better by its regular expression.
-        message = PATTERN.sub(r"invalid \1: expected a name as scenario files and inventories have it", message)
-        raise RecordError(f"invalid record: {message}") from error
+        raise RecordError(f"invalid record: {str(error).replace('`', '')}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordError(f"not JSON ({error})") from error
     except RecursionError as error:
         raise RecordError("not a record: nested too deeply") from error
     if not 1 <= record.schema <= SCHEMA_VERSION:
         _refuse_schema(body)
+    _check_names(record.run, record.scenario, record.base_station, record.plan)
     return record
+
+
+@lru_cache(NAMES_KEPT)
+def _check_names(run: str, scenario: str, base_station: str, plan: str | None) -> None:
+    """Refuse names that scenario files and inventories do not allow."""
+    for (field, pattern), name in zip(NAMES.items(), (run, scenario, base_station, plan), strict=True):
+        if name is not None and not pattern.fullmatch(name):
+            raise RecordError(
+                f"invalid record: invalid {field}: expected a name as scenario files and inventories have it"
+            )
 
 
 def _refuse_schema(body: bytes) -> None:
@@ -213,10 +239,15 @@ def _refuse_schema(body: bytes) -> None:
 
 def _is_shallow(value: Any, depth: int) -> bool:
     """Tell whether a JSON value is nested no deeper than this."""
-    if not isinstance(value, dict | list):
+    kind = type(value)  # as JSON has it: no subclasses
+    if kind is not dict and kind is not list:
         return True
-    entries = value.values() if isinstance(value, dict) else value
-    return depth > 0 and all(_is_shallow(entry, depth - 1) for entry in entries)
+    if depth == 0:
+        return False
+    for entry in value.values() if kind is dict else value:
+        if type(entry) in (dict, list) and not _is_shallow(entry, depth - 1):
+            return False
+    return True
 
 
 def append(path: Path, records: Iterable[Record]) -> None:
@@ -261,7 +292,11 @@ def scan(path: Path) -> Iterator[Record | None]:
     with path.open("rb") as file:
         for number, line in enumerate(_lines(file), 1):
             try:
-                yield None if _is_torn(line) else load(line)
+                body = _body(line)
+                if body is not None:
+                    yield _checked(_decoded(body), has_checksum=True)
+                else:
+                    yield None if _is_torn(line) else load(line)
             except RecordError as error:
                 raise type(error)(f"{path}, line {number}: {error}") from error
 
