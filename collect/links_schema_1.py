@@ -18,7 +18,7 @@ def upgraded(report: dict[str, Any]) -> dict[str, Any]:
 def _entry(flat: dict[str, Any]) -> dict[str, Any]:
     try:
         return _upgraded(flat)
-    except (KeyError, TypeError, AttributeError, ZeroDivisionError):
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         return flat
 
 
@@ -91,7 +91,9 @@ def _shape(flat: dict[str, Any]) -> str:
     """Return what was asked for, in fewer words than the link itself has: not all of it was kept."""
     chain, loss_percent = flat.get("gilbert_elliott"), flat["loss_percent"]
     if chain:
-        bad = chain["enter_percent"] / (chain["enter_percent"] + chain["leave_percent"])
+        enter = chain["enter_percent"]
+        # A chain that is never entered has no bad part, however it is left.
+        bad = enter / (enter + chain["leave_percent"]) if enter else 0.0
         in_bad, in_good = chain.get("bad_loss_percent", 100.0), chain.get("good_loss_percent", 0.0)
         loss_percent = bad * in_bad + (1 - bad) * in_good
     distribution = flat.get("distribution") or "normal"

@@ -9,7 +9,7 @@ from collect.errors import CollectError
 from collect.records import CHECKED_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from collect.folder import RunFolder
@@ -19,46 +19,63 @@ if TYPE_CHECKING:
 SCENARIOS = 64
 
 
-def notes(folder: RunFolder, files: Mapping[Path, Sequence[Record]], manifest: Mapping[str, Any]) -> list[str]:
-    """Return what a reader has to know about where the records come from, in sentences.
+class Origin:
+    """Where the records of a run come from; they are observed one by one, while they are read."""
 
-    Args:
-        folder: the run's.
-        files: the records of each file.
-        manifest: the run's; a run before schema 2 has no plan in it.
+    def __init__(self) -> None:
+        self._stations: dict[Path, set[str]] = defaultdict(set)
+        self._names: set[tuple[str, str | None, str]] = set()
+        self._old = 0
 
-    Raises:
-        CollectError: records of other runs, plans or base stations are among them.
-    """
-    stations: dict[str, Path] = {}
-    values: dict[str, set[Any]] = defaultdict(set)
-    old = 0
-    for path, records in files.items():
-        own = {record.base_station for record in records}
-        if len(own) > 1:
-            raise CollectError(f"{path} holds records of {_listed(own)}: expected those of one base station")
-        for name in own:
-            if name in stations:
-                raise CollectError(
-                    f"{stations[name]} and {path} both hold records of base station {name}: keep the file that the "
-                    "base station wrote, and move the other one out of the run's folder"
-                )
-            stations[name] = path
+    def observe(self, path: Path, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield the records of a file, each observed."""
+        stations, names = self._stations[path], self._names
         for record in records:
-            values["run"].add(record.run)
-            values["plan"].add(record.plan)
-            values["scenario"].add(record.scenario)
-            old += record.schema < CHECKED_SCHEMA
-    _refuse_others(folder, values, manifest)
-    sentences = []
-    if old:
-        sentences.append(
-            f"{old} line{'s' * (old > 1)} of schema 1, without checksum and plan: a change by hand would not be seen."
-        )
-    sentences += [
-        f"The records are those of run {run}; the folder has another name." for run in values["run"] - {folder.id}
-    ]
-    return sentences
+            stations.add(record.base_station)
+            names.add((record.run, record.plan, record.scenario))
+            self._old += record.schema < CHECKED_SCHEMA
+            yield record
+
+    def notes(self, folder: RunFolder, manifest: Mapping[str, Any]) -> list[str]:
+        """Return what a reader has to know about where the records come from, in sentences.
+
+        Args:
+            folder: the run's.
+            manifest: the run's; a run before schema 2 has no plan in it.
+
+        Raises:
+            CollectError: records of other runs, plans or base stations are among them.
+        """
+        self._refuse_stations()
+        values: dict[str, set[Any]] = {"run": set(), "plan": set(), "scenario": set()}
+        for names in self._names:
+            for several, name in zip(values.values(), names, strict=True):
+                several.add(name)
+        _refuse_others(folder, values, manifest)
+        sentences = []
+        if self._old:
+            sentences.append(
+                f"{self._old} line{'s' * (self._old > 1)} of schema 1, without checksum and plan: a change by hand "
+                "would not be seen."
+            )
+        sentences += [
+            f"The records are those of run {run}; the folder has another name." for run in values["run"] - {folder.id}
+        ]
+        return sentences
+
+    def _refuse_stations(self) -> None:
+        """Refuse a file of several base stations, and two files of one."""
+        files: dict[str, Path] = {}
+        for path, own in self._stations.items():
+            if len(own) > 1:
+                raise CollectError(f"{path} holds records of {_listed(own)}: expected those of one base station")
+            for name in own:
+                if name in files:
+                    raise CollectError(
+                        f"{files[name]} and {path} both hold records of base station {name}: keep the file that the "
+                        "base station wrote, and move the other one out of the run's folder"
+                    )
+                files[name] = path
 
 
 def _refuse_others(folder: RunFolder, values: Mapping[str, set[Any]], manifest: Mapping[str, Any]) -> None:

@@ -61,7 +61,9 @@ class NewerSchemaError(RecordError):
     """A line was written by a newer faasbed."""
 
 
-class RequestRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="request", gc=False):
+class RequestRecord(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="request", gc=False
+):
     """One request of one repetition, as the base station saw it.
 
     Times ``*_ns`` are CLOCK_MONOTONIC of the base station in nanoseconds; ``None`` where the request never came that
@@ -102,7 +104,9 @@ class RequestRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     schema: int = SCHEMA_VERSION
 
 
-class ModelRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="model", gc=False):
+class ModelRecord(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="model", gc=False
+):
     """What the base station did with a repetition's replies: trained on the whole training set, scored the test set.
 
     ``requests`` is how many requests the repetition has, ``None`` in schema 1. ``chosen_request`` is the request whose

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -18,10 +21,11 @@ from collect.folder import SAMPLES, FolderError, RunFolder, is_shallow, read_byt
 from collect.links import LinkReport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from collect.load import Load
+    from collect.records import Record
 
 T = TypeVar("T")
 Moment = Literal["before", "after"]
@@ -212,20 +216,23 @@ def _measurements(folder: RunFolder, manifest: dict[str, Any], notes: list[str])
             f"{folder.raw / SAMPLES} is not there: the run has measured nothing yet, or its records are still on the "
             f"base station; fetch them: python -m collect pull {folder.id}"
         )
+    origin = provenance.Origin()
+    torn = _Torn()
+    lines = chain.from_iterable(origin.observe(path, torn.left_out(records.scan(path))) for path in files)
     try:
-        lines = {path: list(records.scan(path)) for path in files}
+        with _without_garbage_collection():
+            measurements = gather(lines)
     except records.NewerSchemaError as error:
         raise CollectError(f"{error}: read the run with the faasbed that measured it, or a newer one") from error
     except records.RecordError as error:
         raise CollectError(f"{error}: the line is damaged; restore the file, or pull it again") from error
     except OSError as error:
         raise CollectError(f"{error.filename} cannot be read: {error.strerror}") from error
-    whole = {path: [record for record in of_file if record is not None] for path, of_file in lines.items()}
-    torn = sum(len(of_file) for of_file in lines.values()) - sum(map(len, whole.values()))
-    if torn:
-        notes.append(f"{torn} torn line{'s' * (torn > 1)} of {SAMPLES} skipped: the driver was killed while writing.")
-    notes += provenance.notes(folder, whole, manifest)
-    measurements = gather(record for of_file in whole.values() for record in of_file)
+    if torn.lines:
+        notes.append(
+            f"{torn.lines} torn line{'s' * (torn.lines > 1)} of {SAMPLES} skipped: the driver was killed while writing."
+        )
+    notes += origin.notes(folder, manifest)
     if not any(measurements.scenarios.values()):
         failures = measurements.failures
         reason = f"; last failure: {failures[-1].error}" if failures else ""
@@ -234,6 +241,33 @@ def _measurements(folder: RunFolder, manifest: dict[str, Any], notes: list[str])
             f"there is nothing to analyse{reason}"
         )
     return measurements
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Keep Python from searching a million records for cycles, which they do not have: a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+class _Torn:
+    """Counts the lines that were cut off while they were written."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+
+    def left_out(self, scanned: Iterable[Record | None]) -> Iterator[Record]:
+        """Yield the whole records."""
+        for record in scanned:
+            if record is None:
+                self.lines += 1
+            else:
+                yield record
 
 
 def _text(path: Path, notes: list[str]) -> str | None:

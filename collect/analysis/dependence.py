@@ -44,8 +44,10 @@ def dependence(values: Sequence[float], blocks: Sequence[Hashable]) -> Dependenc
     (1979) 420, ICC(1)), the test of blocks Kruskal and Wallis's; the autocorrelation is that of the ranks, so that one
     slow repetition does not hide it, against its mean -1 / n and variance 1 / n without dependence, upwards only.
     """
-    numbers = list(dict.fromkeys(blocks))
-    groups = [np.asarray([v for v, block in zip(values, blocks, strict=True) if block == number]) for number in numbers]
+    by_block: dict[Hashable, list[float]] = {}
+    for value, block in zip(values, blocks, strict=True):
+        by_block.setdefault(block, []).append(value)
+    groups = [np.asarray(of_block) for of_block in by_block.values()]
     icc, blocks_p, size = None, None, 1.0
     if 1 < len(groups) < len(values) and np.ptp(values) > 0:
         icc, size = _icc(groups)

@@ -7,7 +7,7 @@ puts thousands of simulated runs through the code that judges a real one. Each f
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,11 +27,15 @@ TAIL = (1 - CONFIDENCE) / 2
 # beyond it the normal approximation is as good.
 EXACT_PAIRS = 200
 EXACT_VALUES = 50  # so that counts stay whole numbers in a double
-# Up to so many repetitions all averages or differences of two are listed (16 MB); beyond it they are only counted.
+# Up to so many repetitions all averages or differences of two are listed (32 MB); beyond it those near the ranks.
 LISTED = 2000
+# So many of these are sorted at once (40 MB with their places).
+SORTED = 1 << 20
 # The jackknife leaves out so many groups at most, each of consecutive repetitions.
 JACKKNIFE_GROUPS = 50
 QUARTILES = (0.25, 0.75)
+# Weights of the quartiles of so many numbers of values are kept: those of a sample and of it without a group.
+WEIGHTS_KEPT = 64
 
 
 def hodges_lehmann(differences: Values) -> Interval:
@@ -96,8 +100,11 @@ def spread_ratio(subject: Values, reference: Values, groups: NDArray[np.int64] |
 
 def log_iqr(values: Values) -> Values:
     """Return the logarithm of the interquartile range, minus infinity where all values are the same."""
-    low, high = (_quartile_weights(values.shape[-1], quartile) for quartile in QUARTILES)
-    ordered = np.sort(values, axis=-1)
+    return _log_iqr_of_ordered(np.sort(values, axis=-1))
+
+
+def _log_iqr_of_ordered(ordered: Values) -> Values:
+    low, high = (_quartile_weights(ordered.shape[-1], quartile) for quartile in QUARTILES)
     # From the smallest on, so that equal values give exactly zero.
     with np.errstate(divide="ignore"):
         return np.log((ordered - ordered[..., :1]) @ (high - low))
@@ -160,44 +167,89 @@ def _middle(values: Values, rank: int) -> Interval:
 
 def _counted_averages(ordered: Values) -> Interval:
     n = len(ordered)
+    places = np.arange(n)
 
-    def at_most(value: float) -> int:
-        pairs = np.searchsorted(ordered, 2 * value - ordered, side="right").sum()
-        return int(pairs + np.searchsorted(ordered, value, side="right")) // 2
+    def ends(value: float) -> NDArray[np.int64]:
+        # Of each, how far the partners reach with which its average is at most so large; those before it are its own.
+        return np.maximum(np.searchsorted(ordered, 2 * value - ordered, side="right"), places)
 
-    return _counted(at_most, ordered[0], ordered[-1], n * (n + 1) // 2, signed_rank(n))
+    def values(first: NDArray[np.int64], second: NDArray[np.int64]) -> Values:
+        return (ordered[first] + ordered[second]) / 2
+
+    return _counted(ends, values, (ordered[0], ordered[-1]), n * (n + 1) // 2, signed_rank(n))
 
 
 def _counted_differences(subject: Values, reference: Values) -> Interval:
     n, m = len(subject), len(reference)
 
-    def at_most(value: float) -> int:
-        return int(np.searchsorted(subject, reference + value, side="right").sum())
+    def ends(value: float) -> NDArray[np.int64]:
+        return np.searchsorted(subject, reference + value, side="right")
 
-    ends = subject[0] - reference[-1], subject[-1] - reference[0]
-    return _counted(at_most, *ends, n * m, rank_sum(n, m))
+    def values(first: NDArray[np.int64], second: NDArray[np.int64]) -> Values:
+        return subject[second] - reference[first]
+
+    return _counted(ends, values, (subject[0] - reference[-1], subject[-1] - reference[0]), n * m, rank_sum(n, m))
 
 
-def _counted(at_most: Callable[[float], int], low: float, high: float, count: int, rank: int) -> Interval:
-    """Return what `_middle` does, from how many values are at most so large, to the last bit of a double or nearly."""
+def _counted(
+    ends: Callable[[float], NDArray[np.int64]],
+    values: Callable[[NDArray[np.int64], NDArray[np.int64]], Values],
+    span: tuple[float, float],
+    count: int,
+    rank: int,
+) -> Interval:
+    """Return what `_middle` does without listing all values: bounds are halved until few lie between them.
 
-    def value(nth: int) -> float:
-        below, above = np.nextafter(low, -np.inf), high
-        while (middle := (below + above) / 2) not in (below, above):
-            below, above = (below, middle) if at_most(middle) >= nth else (middle, above)
-        return above
+    Args:
+        ends: of each value of one side, up to which place of the other their combination is at most so large.
+        values: the combinations of places of both sides.
+        span: the least and the largest combination.
+        count: how many combinations there are.
+        rank: that of the low end of the interval, from 1.
+    """
+    lowest = np.nextafter(span[0], -np.inf)
+    of_none, of_all = ends(lowest), ends(span[1])
+    left_out = int(of_none.sum())
 
-    median = (value((count + 1) // 2) + value(count // 2 + 1)) / 2
-    return np.asarray(median), np.asarray(value(rank)), np.asarray(value(count + 1 - rank))
+    def ranked(first: int, last: int) -> Values:
+        """Return the values of neighbouring ranks; all the same where more than are sorted are equal."""
+        below, above, starts, stops = lowest, span[1], of_none, of_all
+        while (stops - starts).sum() > SORTED and (middle := (below + above) / 2) not in (below, above):
+            at_most = ends(middle)
+            number = int(at_most.sum()) - left_out
+            if number >= last:
+                above, stops = middle, at_most
+            elif number < first:
+                below, starts = middle, at_most
+            else:
+                return np.concatenate([ranked(first, number), ranked(number + 1, last)])
+        lengths = stops - starts
+        if lengths.sum() > SORTED:
+            return np.full(last - first + 1, above)
+        one = np.repeat(np.arange(len(starts)), lengths)
+        other = np.arange(len(one)) - np.repeat(np.cumsum(lengths) - lengths - starts, lengths)
+        before = int(starts.sum()) - left_out
+        return np.sort(values(one, other))[first - before - 1 : last - before]
+
+    middle = ranked((count + 1) // 2, count // 2 + 1)
+    return np.asarray(middle.mean()), ranked(rank, rank)[0], ranked(count + 1 - rank, count + 1 - rank)[0]
 
 
 def _log_iqr(values: Values, groups: NDArray[np.int64]) -> tuple[Values, Values]:
     """Return the logarithm of the interquartile range, and of those without each group."""
-    without = [log_iqr(values[..., groups != group]) for group in range(int(groups.max()) + 1)]
-    return log_iqr(values), np.stack(without, axis=-1)
+    order = np.argsort(values, axis=-1, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=-1)
+    of_ordered = groups[order]
+
+    def without(group: int) -> Values:
+        # What is left of ordered values is in order; each run lacks as many.
+        kept = ordered[of_ordered != group]
+        return _log_iqr_of_ordered(kept.reshape(*values.shape[:-1], np.count_nonzero(groups != group)))
+
+    return _log_iqr_of_ordered(ordered), np.stack([without(group) for group in range(int(groups.max()) + 1)], axis=-1)
 
 
-@cache
+@lru_cache(WEIGHTS_KEPT)
 def _quartile_weights(n: int, quartile: float) -> Values:
     """Return the weight of each order statistic in a quartile, as Harrell and Davis have it."""
     return np.diff(stats.beta.cdf(np.arange(n + 1) / n, (n + 1) * quartile, (n + 1) * (1 - quartile)))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from collect.analysis.repetitions import Repetition
     from collect.records import RequestRecord
+
+    Values = NDArray[np.float64]
 
 # In the order of time. What the function reports beside these stands before the download and counts as compute.
 BEFORE = ("upload", "wait", "read", "queue")
@@ -74,47 +80,153 @@ def split(requests: Sequence[RequestRecord]) -> tuple[Request, ...] | None:
     ``queue`` is the wait for a free place inside the function. The rest is ``wait``: the links and the gateway. The
     phases of a request add up to its response time exactly.
     """
-    sent = [request.sent_ns for request in requests if request.sent_ns is not None]
-    parts = [_split_one(request, min(sent)) if sent else None for request in requests]
-    complete = tuple(request for request in parts if request is not None)
-    return complete if requests and len(complete) == len(requests) else None
+    parts = Parts.of([requests])
+    if not parts.counts[0]:
+        return None
+    phases_s: list[dict[str, float]] = [{} for _ in requests]
+    for layout in parts.layouts:
+        for row, place in enumerate(layout.places):
+            phases_s[place] = {name: float(seconds[row]) for name, seconds in layout.phases_s.items()}
+    return tuple(Request(float(start), spent) for start, spent in zip(parts.start_s, phases_s, strict=True))
 
 
-def _split_one(request: RequestRecord, first_sent_ns: int) -> Request | None:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Requests that report the same phases in the same order: their places among all, and each phase in seconds."""
+
+    places: NDArray[np.int64]
+    phases_s: dict[str, Values]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What `split` returns, of many repetitions at once and as arrays, in seconds; there may be a million requests.
+
+    ``counts`` is how many requests each repetition has, 0 where one of them lacks a time or its phases. The other
+    arrays hold the requests of all repetitions one after the other.
+    """
+
+    counts: NDArray[np.int64]
+    start_s: Values
+    network_s: Values
+    compute_s: Values
+    layouts: tuple[Layout, ...] = ()
+
+    @classmethod
+    def of(cls, repetitions: Iterable[Iterable[RequestRecord]]) -> Parts:
+        """Return the parts of the requests of each repetition."""
+        counts, times = array("q"), array("q")
+        rows: dict[tuple[str, ...], tuple[array[int], array[float]]] = {}
+        for requests in repetitions:
+            timed = [(request, _times(request)) for request in requests]
+            complete = [(request, at) for request, at in timed if at is not None]
+            whole = len(complete) if len(complete) == len(timed) else 0
+            counts.append(whole)
+            for request, at in complete[:whole]:
+                names = tuple(request.phases_ms)
+                if names not in rows:
+                    rows[names] = array("q"), array("d")
+                places, own_ms = rows[names]
+                places.append(len(times) // len(at))
+                times.extend(at)
+                own_ms.extend(request.phases_ms.values())
+        return cls._of_columns(np.array(counts), np.array(times).reshape(-1, 4), rows)
+
+    @classmethod
+    def _of_columns(
+        cls,
+        counts: NDArray[np.int64],
+        times_ns: NDArray[np.int64],
+        rows: Mapping[tuple[str, ...], tuple[array[int], array[float]]],
+    ) -> Parts:
+        sent = times_ns[:, 0]
+        first = np.minimum.reduceat(sent, _starts(counts)) if len(sent) else sent
+        network_s, compute_s = np.zeros(len(sent)), np.zeros(len(sent))
+        layouts = []
+        for names, (at, own_ms) in rows.items():
+            places = np.array(at)
+            phases_s = _phases(
+                times_ns[places], dict(zip(names, np.array(own_ms).reshape(-1, len(names)).T, strict=True))
+            )
+            layouts.append(Layout(places, phases_s))
+            for name, seconds in phases_s.items():
+                (network_s if name in NETWORK else compute_s)[places] += seconds
+        start_s = (sent - np.repeat(first, counts[counts > 0])) / NS_PER_S
+        return cls(counts, start_s, network_s, compute_s, tuple(layouts))
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """Which repetitions have all their times."""
+        return self.counts > 0
+
+    def last(self) -> NDArray[np.int64]:
+        """Return the place of the request of each whole repetition that came back last, the first of several."""
+        ends_s = self.start_s + self.network_s + self.compute_s
+        of_repetition = np.maximum.reduceat(ends_s, _starts(self.counts))
+        is_last = ends_s == np.repeat(of_repetition, self.counts[self.whole])
+        places = np.where(is_last, np.arange(len(is_last)), len(is_last))
+        return np.asarray(np.minimum.reduceat(places, _starts(self.counts)))
+
+
+def _times(request: RequestRecord) -> tuple[int, int, int, int] | None:
     sent, uploaded, first, last = request.sent_ns, request.uploaded_ns, request.first_byte_ns, request.last_byte_ns
     if sent is None or uploaded is None or first is None or last is None or not request.phases_ms:
         return None
-    own = {name: milliseconds / MS_PER_S for name, milliseconds in request.phases_ms.items()}
-    read = own.pop("read", 0.0)
+    return sent, uploaded, first, last
+
+
+def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the place of the first request of each repetition that has any."""
+    having = counts[counts > 0]
+    return np.cumsum(having) - having
+
+
+def _phases(times_ns: NDArray[np.int64], own_ms: Mapping[str, Values]) -> dict[str, Values]:
+    """Return the phases of requests in seconds; their times are sent, uploaded, first and last byte."""
+    sent, uploaded, first, last = times_ns.T
+    own = {name: milliseconds / MS_PER_S for name, milliseconds in own_ms.items()}
+    nothing = np.zeros(len(sent))
+    read = own.pop("read", nothing)
     until_reply = (first - sent) / NS_PER_S
-    inside = sum(own.values())
-    if inside > until_reply:
-        # The two clocks round a very short request differently; its phases must not exceed its time.
-        own = {name: seconds * until_reply / inside for name, seconds in own.items()}
-        inside = until_reply
-    upload = min((uploaded - sent) / NS_PER_S, until_reply - inside)
+    inside = sum(own.values(), nothing)
+    # The two clocks round a very short request differently; its phases must not exceed its time.
+    exceeds = inside > until_reply
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        own = {name: np.where(exceeds, seconds * until_reply / inside, seconds) for name, seconds in own.items()}
+    inside = np.minimum(inside, until_reply)
+    upload = np.minimum((uploaded - sent) / NS_PER_S, until_reply - inside)
     between = until_reply - inside - upload
-    read = min(read, between)
-    phases = {
+    read = np.minimum(read, between)
+    return {
         "upload": upload,
         "wait": between - read,
         "read": read,
-        "queue": own.pop("queue", 0.0),
+        "queue": own.pop("queue", nothing),
         **{name: own[name] for name in COMPUTE if name in own},
         **{name: own[name] for name in sorted(own) if name not in COMPUTE},
         "download": (last - first) / NS_PER_S,
     }
-    return Request((sent - first_sent_ns) / NS_PER_S, phases)
 
 
 def regime(repetitions: Sequence[Repetition]) -> Regime | None:
     """Return the regime of a scenario's repetitions, or ``None`` when no repetition has all its times."""
-    last = [max(requests, key=Request.end_s) for r in repetitions if (requests := split(r.requests)) is not None]
-    if not last:
+    parts = Parts.of(repetition.requests for repetition in repetitions)
+    if not parts.whole.any():
         return None
-    every = dict.fromkeys(name for request in last for name in request.phases_s)
-    medians = {name: median(request.phases_s.get(name, 0.0) for request in last) for name in every}
-    network_share = median(request.network_share for request in last)
+    last = parts.last()
+    every = list(dict.fromkeys(name for layout in parts.layouts for name in layout.phases_s))
+    spent = np.empty(len(parts.start_s))
+    medians = {}
+    for name in every:
+        spent[:] = 0
+        for layout in parts.layouts:
+            if name in layout.phases_s:
+                spent[layout.places] = layout.phases_s[name]
+        medians[name] = float(np.median(spent[last]))
+    network_s = parts.network_s[last]
+    whole = network_s + parts.compute_s[last]
+    shares = np.divide(network_s, whole, out=np.zeros(len(whole)), where=whole > 0)
+    network_share = float(np.median(shares))
     return Regime(medians, network_share, 1 - network_share)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from collect.analysis import consistency
-from collect.records import ModelRecord, RequestRecord
+from collect.analysis.packed import Requests, pack, unpack_model
+from collect.records import RequestRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,17 +21,21 @@ PAPER_SCENARIOS = ("edge", "cloud")
 
 
 class Key(NamedTuple):
-    """What makes a repetition one: attempts of it share the key."""
+    """What makes an attempt one; the attempts of a repetition differ in the last part only."""
 
     scenario: str
     base_station: str
     warmup: bool
     repetition: int
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """A finished repetition that is a data point: its newest attempt's requests, in order, and what came of them."""
+    """A finished repetition that is a data point: its newest attempt's requests, in order, and what came of them.
+
+    ``started_at`` is when the first of its requests was sent.
+    """
 
     scenario: str
     base_station: str
@@ -40,20 +45,16 @@ class Repetition:
     response_s: float
     accuracy: float | None
     fit_s: float | None
-    requests: tuple[RequestRecord, ...]
+    requests: Sequence[RequestRecord]
     chosen_request: int | None
     training_texts: int
     test_texts: int
+    started_at: str = ""
 
     @property
     def pair(self) -> tuple[str, int]:
         """What it shares with its partner in another scenario: base station and repetition, so the same split."""
         return (self.base_station, self.repetition)
-
-    @property
-    def started_at(self) -> str:
-        """When its first request was sent, as the records say it (ISO 8601); empty where it has none."""
-        return _started_at(self.requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,17 @@ class Measurements:
 
 @dataclass(slots=True)
 class _Attempt:
-    requests: dict[int, RequestRecord] = field(default_factory=dict)
-    model: ModelRecord | None = None
+    # Packed, as there may be a million.
+    requests: dict[int, bytes] = field(default_factory=dict)
+    model: bytes | None = None
+    chosen: int = -1
     # Which of its lines is there twice, in words.
     twice: str | None = None
+
+    @property
+    def in_order(self) -> Requests:
+        """Its requests by their numbers."""
+        return Requests(tuple(row for _, row in sorted(self.requests.items())))
 
 
 def gather(records: Iterable[Record]) -> Measurements:
@@ -112,35 +120,49 @@ def gather(records: Iterable[Record]) -> Measurements:
 
     A repetition whose records are not complete, or cannot be true, is a failure.
     """
-    attempts: dict[Key, dict[int, _Attempt]] = defaultdict(lambda: defaultdict(_Attempt))
-    for record in records:
-        attempt = attempts[_key(record)][record.attempt]
-        if isinstance(record, RequestRecord):
-            if record.request in attempt.requests:
-                attempt.twice = f"request {record.request} is on record twice"
-            attempt.requests[record.request] = record
-        else:
-            if attempt.model is not None:
-                attempt.twice = "its end is on record twice"
-            attempt.model = record
+    attempts = _attempts(records)
     most = _most_requests(attempts)
     scenarios: dict[str, list[Repetition]] = {name: [] for name in ordered({key.scenario for key in attempts})}
     failures = []
     warmups = 0
-    for key in sorted(attempts):
-        newest = max(attempts[key])
-        for number, attempt in sorted(attempts[key].items()):
-            error = _error_of(attempt, most[key.scenario])
-            if error is not None:
-                names = (key.scenario, key.base_station, key.repetition, number, key.warmup)
-                at = _started_at(attempt.requests.values())
-                failures.append(Failure(*names, measured_again=number < newest, error=error, started_at=at))
-            elif number == newest and key.warmup:
+    for _, of_repetition in groupby(sorted(attempts), lambda key: key[:-1]):
+        keys = list(of_repetition)
+        for key in keys:
+            attempt = attempts.pop(key)
+            judged = _judged(key, attempt, most[key.scenario])
+            if isinstance(judged, str):
+                names = (key.scenario, key.base_station, key.repetition, key.attempt, key.warmup)
+                at = _started_at(attempt.in_order)
+                failures.append(Failure(*names, measured_again=key is not keys[-1], error=judged, started_at=at))
+            elif key is keys[-1] and key.warmup:
                 warmups += 1
-            elif number == newest:
-                scenarios[key.scenario].append(_repetition(key, number, attempt))
+            elif key is keys[-1]:
+                scenarios[key.scenario].append(judged)
     paired_up, unpaired = _population(scenarios)
     return Measurements(paired_up, tuple(failures), warmups, unpaired)
+
+
+def _attempts(records: Iterable[Record]) -> dict[Key, _Attempt]:
+    attempts: dict[Key, _Attempt] = {}
+    names: dict[str, str] = {}
+    for record in records:
+        # A million attempts share their names.
+        scenario = names.setdefault(record.scenario, record.scenario)
+        base_station = names.setdefault(record.base_station, record.base_station)
+        key = Key(scenario, base_station, record.warmup, record.repetition, record.attempt)
+        attempt = attempts.get(key)
+        if attempt is None:
+            attempt = attempts[key] = _Attempt()
+        if isinstance(record, RequestRecord):
+            if record.request in attempt.requests:
+                attempt.twice = f"request {record.request} is on record twice"
+            attempt.requests[record.request] = pack(record)
+        else:
+            if attempt.model is not None:
+                attempt.twice = "its end is on record twice"
+            attempt.model = pack(record)
+            attempt.chosen = -1 if record.chosen_request is None else record.chosen_request
+    return attempts
 
 
 def _population(
@@ -159,11 +181,11 @@ def _population(
     return counted, tuple(r for measured in scenarios.values() for r in measured if r.pair not in common)
 
 
-def _most_requests(attempts: Mapping[Key, Mapping[int, _Attempt]]) -> dict[str, int]:
-    """Return how many requests a repetition of each scenario has, as far as the records tell."""
+def _most_requests(attempts: Mapping[Key, _Attempt]) -> dict[str, int]:
+    """Return how many requests a repetition of each scenario has, as far as the records tell; the chosen one is one."""
     most: dict[str, int] = defaultdict(int)
-    for key, of_key in attempts.items():
-        most[key.scenario] = max(most[key.scenario], *(len(attempt.requests) for attempt in of_key.values()))
+    for key, attempt in attempts.items():
+        most[key.scenario] = max(most[key.scenario], len(attempt.requests), attempt.chosen + 1)
     return most
 
 
@@ -191,40 +213,34 @@ def _started_at(requests: Iterable[RequestRecord]) -> str:
     return min((request.started_at for request in requests), default="")
 
 
-def _key(record: Record) -> Key:
-    return Key(record.scenario, record.base_station, record.warmup, record.repetition)
-
-
-def _error_of(attempt: _Attempt, most_requests: int) -> str | None:
-    requests = [request for _, request in sorted(attempt.requests.items())]
+def _judged(key: Key, attempt: _Attempt, most_requests: int) -> Repetition | str:
+    """Return the repetition that an attempt is, or why it is none."""
+    rows = attempt.in_order
+    requests = list(rows)
     of_requests = [f"request {r.request}: {r.error}" for r in requests if r.error is not None]
-    model = attempt.model
-    if model is None:
+    if attempt.model is None:
         return "; ".join(["interrupted before the base station had finished training", *of_requests])
+    model = unpack_model(attempt.model)
     if model.error is not None:
         return "; ".join([model.error, *of_requests])
     if model.response_time_ms is None:
         return "its record holds neither a response time nor an error"
     expected = most_requests if model.requests is None else model.requests
     contradiction = attempt.twice or consistency.problem(model, requests, expected)
-    return f"its records cannot be true: {contradiction}" if contradiction else None
-
-
-def _repetition(key: Key, number: int, attempt: _Attempt) -> Repetition:
-    model = attempt.model
-    if model is None or model.response_time_ms is None:
-        raise AssertionError("an attempt without a response time is a failure")
+    if contradiction:
+        return f"its records cannot be true: {contradiction}"
     return Repetition(
         scenario=key.scenario,
         base_station=key.base_station,
         repetition=key.repetition,
         block=model.block,
-        attempt=number,
+        attempt=key.attempt,
         response_s=model.response_time_ms / 1000,
         accuracy=model.accuracy_test,
         fit_s=None if model.fit_ms is None else model.fit_ms / 1000,
-        requests=tuple(request for _, request in sorted(attempt.requests.items())),
+        requests=rows,
         chosen_request=model.chosen_request,
         training_texts=model.training_texts,
         test_texts=model.test_texts,
+        started_at=_started_at(requests),
     )

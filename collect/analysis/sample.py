@@ -91,7 +91,8 @@ def spread_ratio(values: Sample) -> Estimate:
         return Estimate("IQR ratio", None, None, None, values.pairs, reason, "")
     groups = None
     if values.rounds is not None:
-        groups = np.asarray(values.rounds) if values.in_blocks else estimators.consecutive(values.pairs)
+        of_unit = estimators.consecutive(values.units)
+        groups = of_unit[np.asarray(values.rounds)] if values.in_blocks else of_unit
     too_few = _too_few(values)
     if too_few is not None:
         # Leaving one out may leave nothing.
@@ -121,7 +122,8 @@ def _location(values: Sample, scale: Callable[[tuple[float, ...]], estimators.Va
     if not values.in_blocks:
         return estimators.hodges_lehmann(differences)
     rounds = np.asarray(values.rounds)
-    return estimators.mean(np.asarray([differences[rounds == number].mean() for number in range(values.units)]))
+    by_round = np.split(differences[np.argsort(rounds, kind="stable")], np.cumsum(np.bincount(rounds))[:-1])
+    return estimators.mean(np.asarray([of_round.mean() for of_round in by_round]))
 
 
 def _estimate(

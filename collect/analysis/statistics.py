@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import stats
+
+from collect.analysis import resampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    Values = NDArray[np.float64]
+
 CONFIDENCE = 0.95
+TAIL = (1 - CONFIDENCE) / 2
 RESAMPLES = 9999
 # Below this many values no 95 % interval of a median exists (2 * 0.5**5 > 0.05), so no bootstrap makes one up.
 SMALLEST_SAMPLE = 6
 SEED = 6
+# Up to so many values of a side each resample is made; beyond it, its medians are drawn, for which the rest of the
+# resample need not be known. Both have the same distribution.
+RESAMPLED = 200
 
 Statistic = Literal["pair ratio", "pair difference", "median ratio", "median difference", "IQR ratio", "share at least"]
 
@@ -84,15 +93,16 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
     """
     if not values:
         raise ValueError("no values: the interval of a median needs at least one")
-    ordered = sorted(values)
+    ordered = np.sort(np.asarray(values, float))
     n = len(ordered)
-    rank = 1
+    # All but one of the ranks that have it are known from the quantile of the distribution.
+    rank = max(1, int(stats.binom.ppf((1 - confidence) / 2, n, 0.5)) - 1)
     while _coverage(n, rank + 1) >= confidence:
         rank += 1
     coverage = _coverage(n, rank)
     if coverage < confidence:
         return MedianInterval(None, None, 1, n, coverage)
-    return MedianInterval(ordered[rank - 1], ordered[n - rank], rank, n + 1 - rank, coverage)
+    return MedianInterval(float(ordered[rank - 1]), float(ordered[n - rank]), rank, n + 1 - rank, coverage)
 
 
 def _coverage(n: int, rank: int) -> float:
@@ -112,8 +122,8 @@ def summarise(values: Sequence[float]) -> Summary:
 
 def compare(
     statistic: Literal["median ratio", "median difference"],
-    subject: Sequence[float],
-    reference: Sequence[float],
+    subject: Sequence[float] | Values,
+    reference: Sequence[float] | Values,
     *,
     paired: bool,
     resamples: int = RESAMPLES,
@@ -127,43 +137,54 @@ def compare(
     Raises:
         ValueError: a sample is empty, or the samples are paired and of different length.
     """
-    if not subject or not reference or (paired and len(subject) != len(reference)):
+    if not len(subject) or not len(reference) or (paired and len(subject) != len(reference)):
         raise ValueError("a comparison needs two samples, of one length when they are paired")
-    function = _STATISTICS[statistic]
+    ours, theirs = np.asarray(subject, float), np.asarray(reference, float)
     pairs = len(subject) if paired else 0
-    value = float(function(np.asarray(subject, float), np.asarray(reference, float)))
+    value = float(_of_samples(statistic, ours, theirs))
     if not np.isfinite(value):
         return Estimate(statistic, None, None, None, pairs, "the reference is zero", "")
     fewest = min(len(subject), len(reference))
     if fewest < SMALLEST_SAMPLE:
         reason = f"{fewest} repetition{'s' * (fewest > 1)}, at least {SMALLEST_SAMPLE} required"
         return Estimate(statistic, value, None, None, pairs, reason, "")
-    with warnings.catch_warnings():
-        # Resamples in which the reference is zero; the interval is then NaN, which is reported below.
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        interval = stats.bootstrap(
-            (subject, reference),
-            function,
-            n_resamples=resamples,
-            paired=paired,
-            vectorized=True,
-            confidence_level=CONFIDENCE,
-            method="percentile",
-            rng=np.random.default_rng(SEED),
-        ).confidence_interval
-    low, high = float(interval.low), float(interval.high)
+    low, high = _percentiles(statistic, ours, theirs, resamples, paired=paired)
     if not (np.isfinite(low) and np.isfinite(high)):
         return Estimate(statistic, value, None, None, pairs, "the reference is zero in some resamples", "")
     method = f"bootstrap over {pairs} pairs" if pairs else "bootstrap, samples independent"
     return Estimate(statistic, value, low, high, pairs, None, method)
 
 
-def _median_ratio(subject: NDArray[np.float64], reference: NDArray[np.float64], axis: int = -1) -> Any:
-    return _divide(np.median(subject, axis=axis), np.median(reference, axis=axis))
+def _percentiles(
+    statistic: Statistic, subject: Values, reference: Values, resamples: int, *, paired: bool
+) -> tuple[float, float]:
+    """Return the ends of the percentile bootstrap interval."""
+    rng = np.random.default_rng(SEED)
+    if max(len(subject), len(reference)) > RESAMPLED:
+        if paired:
+            ours, theirs = resampled.paired_medians(subject, reference, resamples, rng)
+        else:
+            ours, theirs = (resampled.medians(side, resamples, rng) for side in (subject, reference))
+        low, high = np.percentile(_OF_MEDIANS[statistic](ours, theirs), [100 * TAIL, 100 * (1 - TAIL)])
+        return float(low), float(high)
+    with warnings.catch_warnings():
+        # Resamples in which the reference is zero; the interval is then NaN, which is reported.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        interval = stats.bootstrap(
+            (subject, reference),
+            partial(_of_samples, statistic),
+            n_resamples=resamples,
+            paired=paired,
+            vectorized=True,
+            confidence_level=CONFIDENCE,
+            method="percentile",
+            rng=rng,
+        ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
-def _median_difference(subject: NDArray[np.float64], reference: NDArray[np.float64], axis: int = -1) -> Any:
-    return np.median(subject, axis=axis) - np.median(reference, axis=axis)
+def _of_samples(statistic: Statistic, subject: Values, reference: Values, axis: int = -1) -> Any:
+    return _OF_MEDIANS[statistic](np.median(subject, axis=axis), np.median(reference, axis=axis))
 
 
 def _divide(numerator: Any, denominator: Any) -> Any:
@@ -172,7 +193,7 @@ def _divide(numerator: Any, denominator: Any) -> Any:
     return np.divide(numerator, denominator, out=np.full(shape, np.nan), where=np.asarray(denominator) > 0)
 
 
-_STATISTICS: dict[Statistic, Callable[..., Any]] = {
-    "median ratio": _median_ratio,
-    "median difference": _median_difference,
+_OF_MEDIANS: dict[Statistic, Callable[[Any, Any], Any]] = {
+    "median ratio": _divide,
+    "median difference": np.subtract,
 }

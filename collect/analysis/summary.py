@@ -242,17 +242,29 @@ def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measur
 
 
 def _transport(repetitions: Sequence[Repetition]) -> Transport:
-    requests = [request for repetition in repetitions for request in repetition.requests]
-    replicas = [[request.replica for request in repetition.requests] for repetition in repetitions]
+    """Return what is known of a scenario's requests; each is read once, as there may be a million."""
+    texts, request_mb, cold, sharing = [], [], 0, 0
+    controls, nodes, replicas = set(), set(), set()
+    for repetition in repetitions:
+        served_by = set()
+        for request in repetition.requests:
+            texts.append(request.texts)
+            request_mb.append(request.request_bytes / 1e6)
+            controls.add(request.congestion_control)
+            nodes.add(request.node)
+            served_by.add(request.replica)
+            cold += request.cold
+        replicas |= served_by
+        sharing += len(served_by) < len(repetition.requests)
     return Transport(
         requests=max((len(repetition.requests) for repetition in repetitions), default=0),
-        texts=median([request.texts for request in requests] or [0]),
-        request_mb=median([request.request_bytes / 1e6 for request in requests] or [0]),
-        congestion_control=_distinct(request.congestion_control for request in requests),
-        nodes=_distinct(request.node for request in requests),
-        replicas=_distinct(request.replica for request in requests),
-        cold=sum(request.cold for request in requests),
-        sharing_a_replica=sum(len(set(served_by)) < len(served_by) for served_by in replicas),
+        texts=median(texts or [0]),
+        request_mb=median(request_mb or [0]),
+        congestion_control=_distinct(controls),
+        nodes=_distinct(nodes),
+        replicas=_distinct(replicas),
+        cold=cold,
+        sharing_a_replica=sharing,
     )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from collect.analysis import quantiles, statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from collect.analysis.quantiles import Tail
     from collect.analysis.repetitions import Repetition
@@ -79,27 +81,26 @@ class Traffic:
     cold_s: Tail | None
     upload: Upload | None
 
-    @property
-    def is_mixed(self) -> bool:
-        """Whether the scenario's median is of cold and warm repetitions together."""
-        return self.warm_s is not None and self.cold_s is not None
+
+def traffic(repetitions: Iterable[Repetition], paths: Paths) -> Traffic:
+    """Return how a scenario's requests were sent; ``paths`` is what is known of the way to the nodes.
+
+    Each repetition's requests are read once, as there may be a million.
+    """
+    skews_ms, warm_s, cold_s, uploads = array("d"), array("d"), array("d"), _Uploads()
+    for repetition in repetitions:
+        requests = list(repetition.requests)
+        if (skew := skew_ms(requests)) is not None:
+            skews_ms.append(skew)
+        (cold_s if any(request.cold for request in requests) else warm_s).append(repetition.response_s)
+        for request in requests:
+            uploads.add(request)
+    return Traffic(quantiles.tail(skews_ms), quantiles.tail(warm_s), quantiles.tail(cold_s), uploads.summary(paths))
 
 
-def traffic(repetitions: Sequence[Repetition], paths: Paths) -> Traffic:
-    """Return how a scenario's requests were sent; ``paths`` is what is known of the way to the nodes."""
-    cold = [any(request.cold for request in repetition.requests) for repetition in repetitions]
-    times = [(repetition.response_s, is_cold) for repetition, is_cold in zip(repetitions, cold, strict=True)]
-    return Traffic(
-        skew_ms=quantiles.tail([ms for repetition in repetitions if (ms := skew_ms(repetition)) is not None]),
-        warm_s=quantiles.tail([seconds for seconds, is_cold in times if not is_cold]),
-        cold_s=quantiles.tail([seconds for seconds, is_cold in times if is_cold]),
-        upload=_upload([request for repetition in repetitions for request in repetition.requests], paths),
-    )
-
-
-def skew_ms(repetition: Repetition) -> float | None:
-    """Return the time between sending the first and the last of the parallel requests, ``None`` for a single one."""
-    sent = [request.sent_ns for request in repetition.requests if request.sent_ns is not None]
+def skew_ms(requests: Iterable[RequestRecord]) -> float | None:
+    """Return the time between sending the first and the last of parallel requests, ``None`` for a single one."""
+    sent = [request.sent_ns for request in requests if request.sent_ns is not None]
     return (max(sent) - min(sent)) / NS_PER_MS if len(sent) > 1 else None
 
 
@@ -121,20 +122,33 @@ def bounds(request_bytes: float, path: NetworkPath) -> Bounds:
     return Bounds(path.round_trip_ms, rounds, rounds * path.round_trip_ms / 1000, reno)
 
 
-def _upload(requests: Sequence[RequestRecord], paths: Paths) -> Upload | None:
-    timed = [(request, seconds) for request in requests if (seconds := upload_s(request)) is not None]
-    if not timed:
-        return None
-    quartiles = statistics.summarise([seconds for _, seconds in timed])
-    ways = [way for request in requests if (way := paths.get((request.base_station, request.node or ""))) is not None]
-    # Requests of one scenario go over links that are alike; of unlike ones the best gives the bound.
-    best = min(ways, key=lambda way: way.round_trip_ms) if ways else None
-    size = median(request.request_bytes for request, _ in timed)
-    return Upload(
-        n=len(timed),
-        median_s=quartiles.median,
-        quartile_1_s=quartiles.quartile_1,
-        quartile_3_s=quartiles.quartile_3,
-        median_mbit=median(request.request_bytes * 8e-6 / of_one for request, of_one in timed),
-        bounds=bounds(size, best) if best is not None else None,
-    )
+class _Uploads:
+    """What is needed of the requests of a scenario."""
+
+    def __init__(self) -> None:
+        self._seconds, self._bytes = array("d"), array("q")
+        self._ways: set[tuple[str, str]] = set()
+
+    def add(self, request: RequestRecord) -> None:
+        self._ways.add((request.base_station, request.node or ""))
+        if (seconds := upload_s(request)) is not None:
+            self._seconds.append(seconds)
+            self._bytes.append(request.request_bytes)
+
+    def summary(self, paths: Paths) -> Upload | None:
+        """Return what the uploads took, ``None`` where none was timed."""
+        if not self._seconds:
+            return None
+        quartiles = statistics.summarise(self._seconds)
+        sizes = np.array(self._bytes)
+        known = [paths[way] for way in self._ways if way in paths]
+        # Requests of one scenario go over links that are alike; of unlike ones the best gives the bound.
+        best = min(known, key=lambda way: way.round_trip_ms) if known else None
+        return Upload(
+            n=len(sizes),
+            median_s=quartiles.median,
+            quartile_1_s=quartiles.quartile_1,
+            quartile_3_s=quartiles.quartile_3,
+            median_mbit=float(np.median(sizes * 8e-6 / np.array(self._seconds))),
+            bounds=bounds(float(np.median(sizes)), best) if best is not None else None,
+        )

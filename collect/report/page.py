@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collect.run import Run
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+# How many repetitions of a scenario, and failures, the page lists: with more a browser takes minutes.
+LISTED = 1000
 # Keys of the manifest that another part of the report shows.
 SHOWN_ELSEWHERE = ("warnings",)
 
@@ -54,6 +56,7 @@ def render(run: Run, analysis: Analysis, pictures: Mapping[Section, Sequence[Pic
         links=_links(run),
         phase_names=phases.names(s.regime for s in analysis.scenarios if s.regime is not None),
         repetitions=run.measurements.scenarios,
+        most_listed=LISTED,
     )
 
 

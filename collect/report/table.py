@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collect.analysis.statistics import Estimate, Summary
     from collect.analysis.summary import Analysis, Comparison, Scenario
 
+# How many failed attempts a terminal shows.
+LISTED_FAILURES = 100
+
 
 def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
     """Print a run's numbers: scenarios, comparison, claims, regime, failures."""
@@ -27,10 +30,12 @@ def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
             console.print(line, soft_wrap=True)
     for scenario in analysis.scenarios:
         say(console, regime_sentence(scenario))
-    for failure in analysis.failures:
+    for failure in analysis.failures[:LISTED_FAILURES]:
         again = "measured again" if failure.measured_again else "not a data point"
         where = f"{failure.scenario}, repetition {failure.repetition}, attempt {failure.attempt}"
         say(console, f"failed: {where} ({again}): {failure.error}")
+    if len(analysis.failures) > LISTED_FAILURES:
+        say(console, f"... and {len(analysis.failures) - LISTED_FAILURES} more, in analysis/summary.json")
     for warning in analysis.warnings:
         say(console, f"warning: {warning}")
     for sentence in thresholds(analysis):

@@ -12,9 +12,11 @@ from generated_run import MS, RUN, all_records, repetition, write_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from pydantic import ValidationError
 
 from collect import records
 from collect.__main__ import main
+from collect.links import LinkReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,6 +125,74 @@ def test_a_repetition_that_lacks_a_request_line_is_named_and_does_not_count(
     assert (
         "edge, repetition 2, attempt 1 (not a data point): its records cannot be true: requests 0 are on rec" in output
     )
+
+
+def test_a_request_that_no_repetition_has_on_record_is_missed_where_one_of_them_chose_it(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    drawn = [r for r in all_records(repetitions=8) if not (isinstance(r, records.RequestRecord) and r.request == 1)]
+    folder = write_run(tmp_path, drawn)
+    as_schema_1(folder / "raw" / "samples.jsonl")
+    output = analysed(tmp_path, capsys)
+    assert output.count("its records cannot be true: requests 0 are on record, expected are 2") == 9
+    assert "edge: response time (s)" not in output
+
+
+@pytest.mark.timeout(60)
+def test_a_repetition_of_more_requests_than_fit_into_memory_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    drawn = all_records(("edge",), repetitions=1)
+    write_run(tmp_path, [replace(r, requests=2**53) if isinstance(r, records.ModelRecord) else r for r in drawn])
+    assert f"requests 0, 1 are on record, expected are {2**53}" in analysed(tmp_path, capsys, 2)
+
+
+def test_parameters_may_hold_a_number_of_any_size(tmp_path: Path, capsys: Capture) -> None:
+    write_run(tmp_path, [replace(r, parameters={"C": 10**30}) for r in all_records(repetitions=3)])
+    assert "edge: response time (s)" in analysed(tmp_path, capsys)
+
+
+# Lines that were appended by hand to a run of schema 1, as that schema has neither a plan nor a checksum.
+END = '"parameters":null,"accuracy_test":0.92,"fit_ms":12.0,"training_texts":9,"test_texts":9,"error":null,"schema":1'
+
+
+@pytest.mark.parametrize("response_time_ms", [-1.0, 500.0])
+def test_a_second_end_of_a_repetition_is_named_and_costs_the_repetition(
+    tmp_path: Path, capsys: Capture, response_time_ms: float
+) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=3))
+    path = folder / "raw" / "samples.jsonl"
+    as_schema_1(path)
+    line = f'{{"run":"{RUN}","scenario":"edge","base_station":"bs","block":1,"repetition":1,"attempt":1,"warmup":false,'
+    line += f'"response_time_ms":{response_time_ms},"chosen_request":0,{END},"kind":"model"}}\n'
+    path.write_text(path.read_text() + line)
+    output = analysed(tmp_path, capsys)
+    assert (
+        "edge, repetition 1, attempt 1 (not a data point): its records cannot be true: its end is on record" in output
+    )
+
+
+@pytest.mark.parametrize(
+    ("chain", "shape"),
+    [
+        ({"enter_percent": 0, "leave_percent": 0}, "1.25 ms ± 0.25 ms, 0 % loss in bursts"),
+        ({"enter_percent": 1, "leave_percent": 3}, "1.25 ms ± 0.25 ms, 25 % loss in bursts"),
+    ],
+)
+def test_a_chain_of_losses_that_is_never_entered_is_read(chain: dict[str, int], shape: str) -> None:
+    flat = {
+        "source": "bs", "target": "edge-1", "clock": "shared", "probes": 9, "received": 9, "lost": 0,
+        "loss_measured_percent": 0, "delay_ms": 1.25, "jitter_ms": 0.25, "loss_percent": 0.02, "reorder": True,
+        "ok": True, "gilbert_elliott": chain,
+    }  # fmt: skip
+    report = {"schema": 1, "taken_at": "2026-11-24", "backend": "emulator", "links": [flat]}
+    assert LinkReport.model_validate(report).links[0].link.shape == shape
+
+
+@pytest.mark.parametrize("delay_ms", [10**400, "fast", None, [1]])
+def test_a_delay_of_schema_1_that_is_none_is_refused_and_not_a_traceback(delay_ms: Any) -> None:
+    flat = {"source": "a", "target": "b", "delay_ms": delay_ms, "jitter_ms": 1, "loss_percent": 0, "reorder": True}
+    report = {"taken_at": "x", "backend": "y", "links": [flat]}
+    with pytest.raises(ValidationError):
+        LinkReport.model_validate(report)
 
 
 def test_a_clock_that_went_backwards_is_named_and_does_not_count(tmp_path: Path, capsys: Capture) -> None:

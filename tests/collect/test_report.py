@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from collect.__main__ import main
 from collect.records import RequestRecord
-from collect.report import figures
+from collect.report import figures, table
+from collect.report import page as render
 from collect.report.figures import Section
 from collect.report.picture import Picture
 
@@ -219,6 +220,33 @@ def test_one_scenario_is_reported_without_a_comparison(tmp_path: Path) -> None:
     assert "no 95 % interval below n = 6; the range covers 75.0 %" in text
     assert "it is unknown whether they were as the scenario requires" in text.replace("&#39;", "'")
     assert not (folder / "figures" / "ratio.svg").exists()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_more_repetitions_and_failures_than_a_page_lists_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(render, "LISTED", 4)
+    monkeypatch.setattr(table, "LISTED_FAILURES", 2)
+    failed: list[Record] = []
+    for number in range(101, 107):
+        failed += [
+            request(repetition=number, error=f"reset in {number}"),
+            model(repetition=number, error="a request failed", response_time_ms=None),
+        ]
+    folder = write_run(tmp_path, [*all_records(repetitions=6), *failed], whole=False)
+    assert main(["report", RUN, "--results", str(tmp_path)]) == 0
+    text = (folder / "report.html").read_text()
+    assert "The first 4 of 6 repetitions of edge; raw/ holds all" in text
+    assert "The first 4 of 6 failed attempts; analysis/summary.json lists all." in text
+    assert "reset in 104" in text
+    assert "reset in 105" not in text
+    assert "reset in 106" in (folder / "analysis" / "summary.json").read_text()
+    capsys.readouterr()
+    assert main(["analyse", RUN, "--results", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert output.count("reset in") == 2
+    assert "... and 4 more, in analysis/summary.json" in output
 
 
 @pytest.mark.usefixtures("no_figures")

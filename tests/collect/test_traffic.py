@@ -60,8 +60,8 @@ def test_the_interval_holds_the_quantile_of_a_known_distribution_95_times_in_100
 
 def test_the_skew_is_from_the_first_to_the_last_request_that_was_sent() -> None:
     parallel = repetition(request(), request(request=1, sent_ns=1007 * MS), request(request=2, sent_ns=1002 * MS))
-    assert traffic.skew_ms(parallel) == pytest.approx(7)
-    assert traffic.skew_ms(repetition(request())) is None
+    assert traffic.skew_ms(parallel.requests) == pytest.approx(7)
+    assert traffic.skew_ms([request()]) is None
 
 
 def test_cold_and_warm_repetitions_stand_apart() -> None:
@@ -73,8 +73,7 @@ def test_cold_and_warm_repetitions_stand_apart() -> None:
     assert seen.warm_s is not None
     assert seen.cold_s is not None
     assert (seen.warm_s.n, seen.warm_s.median, seen.cold_s.n, seen.cold_s.median) == (2, 1.0, 1, 9)
-    assert seen.is_mixed
-    assert not traffic.traffic([warm], {}).is_mixed
+    assert traffic.traffic([warm], {}).cold_s is None
 
 
 def test_a_mixture_of_cold_and_warm_and_a_large_skew_are_warned_of() -> None:

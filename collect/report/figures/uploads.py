@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from collect.analysis import wording
@@ -13,10 +14,12 @@ from collect.report.looks import looks
 from collect.report.picture import COLUMN, FAINT, GREY, INK, Picture, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
+    from collect.analysis.repetitions import Repetition
     from collect.analysis.summary import Analysis
     from collect.analysis.traffic import Upload
     from collect.run import Run
@@ -35,12 +38,7 @@ def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
     if not uploads:
         return
     values = {
-        name: [
-            seconds
-            for repetition in run.measurements.scenarios[name]
-            for request in repetition.requests
-            if (seconds := upload_s(request)) is not None
-        ]
+        name: np.fromiter(_seconds(run.measurements.scenarios[name]), float, uploads[name].n)
         for name in uploads
     }
     medians = "; ".join(f"{name}: median {wording.number(upload.median_s)} s" for name, upload in uploads.items())
@@ -56,7 +54,14 @@ def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
     )
 
 
-def _draw(figure: Figure, values: Mapping[str, list[float]], uploads: Mapping[str, Upload], names: list[str]) -> None:
+def _seconds(repetitions: Iterable[Repetition]) -> Iterator[float]:
+    for repetition in repetitions:
+        for request in repetition.requests:
+            if (seconds := upload_s(request)) is not None:
+                yield seconds
+
+
+def _draw(figure: Figure, values: Mapping[str, NDArray[np.float64]], uploads: Mapping[str, Upload], names: list[str]) -> None:
     axes = figure.subplots()
     axes.set_xscale("log")
     by_name = looks(names)
