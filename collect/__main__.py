@@ -59,10 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", parents=[everywhere, numbers], help="compare runs of the same scenarios")
     compare.add_argument("runs", metavar="RUN", nargs="+", help="the ids of two runs or more")
     compare.add_argument("--json", metavar="FILE", type=Path, help="write the numbers to this file, too")
-    export = commands.add_parser("export", parents=[shared], help="write samples, repetitions and links as CSV")
-    export.add_argument(
-        "--to", metavar="DIR", type=Path, help="the folder for the CSV files (export/ in the run's folder)"
+    export = commands.add_parser(
+        "export", parents=[shared], help="write samples, repetitions, links and load as tables"
     )
+    export.add_argument("--to", metavar="DIR", type=Path, help="the folder for the files (export/ in the run's folder)")
+    export.add_argument("--format", choices=("csv", "parquet"), default="csv", help="what the files are (csv)")
     return parser
 
 

@@ -124,11 +124,12 @@ def compare_runs(options: argparse.Namespace) -> int:
 
 
 def export_run(options: argparse.Namespace) -> int:
-    """Write a run's samples, repetitions and links as CSV, with a dictionary of the columns; return 0 or REFUSED."""
+    """Write a run's samples, repetitions, links and load, with a dictionary of the columns; return 0 or REFUSED."""
     console = _console()
     loaded = run.load(folder.find(options.results, options.run))
     problems = run.problems(loaded)
-    for path in export.write(loaded, options.to or loaded.folder.export, refused=bool(problems)):
+    target = options.to or loaded.folder.export
+    for path in export.write(loaded, target, refused=bool(problems), form=options.format):
         _print(console, str(path))
     for problem in problems:
         _print(console, f"Refused: {wording.printable(problem)} Its repetitions have the state 'refused'.")

@@ -1,4 +1,4 @@
-"""A run as CSV files for other programs: samples, repetitions, links, and what each column means."""
+"""A run as tables for other programs: samples, repetitions, links, load, and what each column means."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import io
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
-from collect import records
+from collect import parquet, records
 from collect.folder import replacing
 from collect.records import ModelRecord, RequestRecord
 from collect.tables import (
     DICTIONARY,
     LINKS,
+    LOAD,
     REPETITIONS,
     SAMPLES,
     TABLES,
     Attempt,
     Described,
+    Loaded,
     Measured,
     Row,
     Sample,
@@ -26,7 +28,7 @@ from collect.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from collect.analysis.repetitions import Failure, Repetition
@@ -38,25 +40,35 @@ if TYPE_CHECKING:
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-def write(run: Run, target: Path, *, refused: bool) -> list[Path]:
+def write(run: Run, target: Path, *, refused: bool, form: str = "csv") -> list[Path]:
     """Write a run's tables and their dictionary to a folder, and return the files.
 
     Args:
         run: the run; its records are read again, so that they need not all be held.
         target: the folder; it is made, and files of these names in it are replaced.
         refused: whether what was measured is not a result.
+        form: one of `FORMS`, which is also how the files' names end.
 
     Raises:
+        CollectError: a package that the form needs is not installed.
         FolderError: the disk is full or a file cannot be written.
     """
     states = _states(run, refused=refused)
-    described = [Described(table, column) for table in (*TABLES, DICTIONARY) for column in table.columns]
-    return [
-        _write(target, SAMPLES, _samples(run, states)),
-        _write(target, REPETITIONS, _repetitions(run, states)),
-        _write(target, LINKS, _links(run)),
-        _write(target, DICTIONARY, described),
+    described = [
+        Described(f"{table.name}.{form}", table, column) for table in (*TABLES, DICTIONARY) for column in table.columns
     ]
+    tables: list[tuple[Table[Any], Iterable[Any]]] = [
+        (SAMPLES, _samples(run, states)),
+        (REPETITIONS, _repetitions(run, states)),
+        (LINKS, _links(run)),
+        (LOAD, _load(run)),
+        (DICTIONARY, described),
+    ]
+    paths = []
+    for table, rows in tables:
+        paths.append(target / f"{table.name}.{form}")
+        FORMS[form](paths[-1], table, rows)
+    return paths
 
 
 def cell(value: Any) -> str:
@@ -70,8 +82,7 @@ def cell(value: Any) -> str:
     return repr(value)
 
 
-def _write(target: Path, table: Table[Row], rows: Iterable[Row]) -> Path:
-    path = target / f"{table.name}.csv"
+def _write_csv(path: Path, table: Table[Row], rows: Iterable[Row]) -> None:
     with replacing(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="", write_through=True)
         # As RFC 4180 has it; with lines that end in \n alone the module leaves a \r without quotes, which ends a row.
@@ -79,7 +90,10 @@ def _write(target: Path, table: Table[Row], rows: Iterable[Row]) -> Path:
         writer.writerow(column.name for column in table.columns)
         writer.writerows([cell(column.value(row)) for column in table.columns] for row in rows)
         text.detach()
-    return path
+
+
+# How a table is written, by the end of its file's name.
+FORMS: dict[str, Callable[[Path, Table[Any], Iterable[Any]], None]] = {"csv": _write_csv, "parquet": parquet.write}
 
 
 def _states(run: Run, *, refused: bool) -> dict[Attempt, tuple[str, str | None]]:
@@ -137,3 +151,8 @@ def _links(run: Run) -> Iterator[Verified]:
     ]
     for moment, report in (*earlier, *run.verifications.items()):
         yield from map(Verified, repeat(moment), repeat(report.backend), repeat(report.taken_at), report.links)
+
+
+def _load(run: Run) -> Iterator[Loaded]:
+    for machine in run.load:
+        yield from map(Loaded, repeat(" ".join(machine.nodes)), repeat(machine.cores), machine.samples)

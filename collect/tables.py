@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from collect.analysis.phases import COMPUTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from collect import load
     from collect.links import LinkCheck
     from collect.records import ModelRecord, RequestRecord
 
 Row = TypeVar("Row")
+Kind = Literal["text", "integer", "number", "boolean"]
 # The function's phases that have a column of their own.
 PHASES = ("read", "queue", *COMPUTE)
 STATE = (
@@ -40,12 +42,13 @@ class Attempt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[Row]):
-    """A column: its name, the unit of its values, what they mean, and how a row's is found."""
+    """A column: its name, the unit of its values, what they mean, how a row's is found, and what kind it is of."""
 
     name: str
     unit: str
     meaning: str
     value: Callable[[Row], Any]
+    kind: Kind = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,14 @@ class Measured(NamedTuple):
     first: RequestRecord | None
 
 
+class Loaded(NamedTuple):
+    """A second of a machine, and the nodes that are on it."""
+
+    nodes: str
+    cores: int | None
+    sample: load.Sample
+
+
 class Verified(NamedTuple):
     """A link at one moment, and what shaped it."""
 
@@ -83,19 +94,24 @@ class Verified(NamedTuple):
     check: LinkCheck
 
 
-def _of(name: str, unit: str, meaning: str) -> Column[Sample]:
+def _of(name: str, unit: str, meaning: str, kind: Kind = "text") -> Column[Sample]:
     """Return a column of samples that a request's record has under this name."""
-    return Column(name, unit, meaning, lambda row: getattr(row.record, name))
+    return Column(name, unit, meaning, lambda row: getattr(row.record, name), kind)
 
 
 def _phase(name: str) -> Column[Sample]:
     meaning = f"The function's own time for '{name}', from its Server-Timing."
-    return Column(f"phase_{name}_ms", "ms", meaning, lambda row: row.record.phases_ms.get(name))
+    return Column(f"phase_{name}_ms", "ms", meaning, lambda row: row.record.phases_ms.get(name), "number")
 
 
-def _end(name: str, unit: str, meaning: str) -> Column[Measured]:
+def _end(name: str, unit: str, meaning: str, kind: Kind = "integer") -> Column[Measured]:
     """Return a column of repetitions that the record of their end has under this name."""
-    return Column(name, unit, meaning, lambda row: getattr(row.end, name, None))
+    return Column(name, unit, meaning, lambda row: getattr(row.end, name, None), kind)
+
+
+def _second(name: str, unit: str, meaning: str) -> Column[Loaded]:
+    """Return a column of the load that a second of a machine has under this name."""
+    return Column(name, unit, meaning, lambda row: getattr(row.sample, name), "number")
 
 
 def _of_delay(name: str) -> Callable[[Verified], Any]:
@@ -110,19 +126,29 @@ SAMPLES: Table[Sample] = Table(
         _of("run", "", "The run's id."),
         _of("scenario", "", "The scenario."),
         _of("base_station", "", "The base station that sent it."),
-        _of("warmup", "", "Whether the repetition is a warm-up, which never counts."),
-        _of("block", "", "The block of repetitions of one scenario that follow each other, numbered over the run."),
-        _of("repetition", "", "The repetition; of the same number in two scenarios are a pair, with the same split."),
-        _of("attempt", "", "From 1; of each repetition the newest attempt counts."),
-        _of("request", "", "The request's number within its repetition, from 0."),
+        _of("warmup", "", "Whether the repetition is a warm-up, which never counts.", "boolean"),
+        _of(
+            "block",
+            "",
+            "The block of repetitions of one scenario that follow each other, numbered over the run.",
+            "integer",
+        ),
+        _of(
+            "repetition",
+            "",
+            "The repetition; of the same number in two scenarios are a pair, with the same split.",
+            "integer",
+        ),
+        _of("attempt", "", "From 1; of each repetition the newest attempt counts.", "integer"),
+        _of("request", "", "The request's number within its repetition, from 0.", "integer"),
         Column("state", "", STATE, lambda row: row.state),
         _of("started_at", "ISO 8601", "When it was sent, by the base station's clock."),
-        _of("intended_ns", "ns", f"{CLOCK}, when it was to be sent."),
-        _of("sent_ns", "ns", f"{CLOCK}, just before it was sent."),
-        _of("connected_ns", "ns", f"{CLOCK}, when the connection stood."),
-        _of("uploaded_ns", "ns", f"{CLOCK}, when the gateway's TCP had acknowledged the last byte."),
-        _of("first_byte_ns", "ns", f"{CLOCK}, when the first byte of the reply came."),
-        _of("last_byte_ns", "ns", f"{CLOCK}, when the last byte of the reply came."),
+        _of("intended_ns", "ns", f"{CLOCK}, when it was to be sent.", "integer"),
+        _of("sent_ns", "ns", f"{CLOCK}, just before it was sent.", "integer"),
+        _of("connected_ns", "ns", f"{CLOCK}, when the connection stood.", "integer"),
+        _of("uploaded_ns", "ns", f"{CLOCK}, when the gateway's TCP had acknowledged the last byte.", "integer"),
+        _of("first_byte_ns", "ns", f"{CLOCK}, when the first byte of the reply came.", "integer"),
+        _of("last_byte_ns", "ns", f"{CLOCK}, when the last byte of the reply came.", "integer"),
         *(_phase(name) for name in PHASES),
         Column(
             "other_phases_ms",
@@ -130,17 +156,22 @@ SAMPLES: Table[Sample] = Table(
             "Any other phases of the function, as JSON by their names.",
             lambda row: _json({name: ms for name, ms in row.record.phases_ms.items() if name not in PHASES}),
         ),
-        _of("request_bytes", "B", "The size of the request's body."),
-        _of("response_bytes", "B", "The size of the reply's body."),
-        _of("status", "", "The HTTP status, 200 where it was answered."),
+        _of("request_bytes", "B", "The size of the request's body.", "integer"),
+        _of("response_bytes", "B", "The size of the reply's body.", "integer"),
+        _of("status", "", "The HTTP status, 200 where it was answered.", "integer"),
         _of("error", "", "Why the request failed, empty where it did not."),
         _of("congestion_control", "", "The congestion control that TCP used."),
         _of("node", "", "The node that served it."),
         _of("replica", "", "The replica that served it."),
-        _of("cold", "", "Whether it had to wait for a replica to start."),
-        _of("texts", "", "How many texts it carried."),
-        _of("accuracy_validation", "0 to 1", "The reply's accuracy in cross-validation, by which replies are chosen."),
-        _of("accuracy_function", "0 to 1", "The reply's accuracy on the function's own test texts."),
+        _of("cold", "", "Whether it had to wait for a replica to start.", "boolean"),
+        _of("texts", "", "How many texts it carried.", "integer"),
+        _of(
+            "accuracy_validation",
+            "0 to 1",
+            "The reply's accuracy in cross-validation, by which replies are chosen.",
+            "number",
+        ),
+        _of("accuracy_function", "0 to 1", "The reply's accuracy on the function's own test texts.", "number"),
         Column("parameters", "", "The reply's best parameters, as JSON.", lambda row: _json(row.record.parameters)),
     ),
 )
@@ -150,20 +181,28 @@ REPETITIONS: Table[Measured] = Table(
     (
         Column("scenario", "", "The scenario.", lambda row: row.key.scenario),
         Column("base_station", "", "The base station that measured it.", lambda row: row.key.base_station),
-        Column("warmup", "", "Whether it is a warm-up, which never counts.", lambda row: row.key.warmup),
+        Column("warmup", "", "Whether it is a warm-up, which never counts.", lambda row: row.key.warmup, "boolean"),
         Column(
             "block",
             "",
             "The block of repetitions of one scenario that follow each other, numbered over the run.",
             lambda row: getattr(row.end or row.first, "block", None),
+            "integer",
         ),
         Column(
             "repetition",
             "",
             "The repetition; of the same number in two scenarios are a pair, with the same split.",
             lambda row: row.key.repetition,
+            "integer",
         ),
-        Column("attempt", "", "From 1; of each repetition the newest attempt counts.", lambda row: row.key.attempt),
+        Column(
+            "attempt",
+            "",
+            "From 1; of each repetition the newest attempt counts.",
+            lambda row: row.key.attempt,
+            "integer",
+        ),
         Column("state", "", STATE, lambda row: row.state),
         Column("error", "", "Why it failed, empty where it did not.", lambda row: row.error),
         Column(
@@ -174,10 +213,18 @@ REPETITIONS: Table[Measured] = Table(
         ),
         _end("requests", "", "How many requests it has."),
         _end(
-            "response_time_ms", "ms", "From just before the first request was sent to the last byte of the last reply."
+            "response_time_ms",
+            "ms",
+            "From just before the first request was sent to the last byte of the last reply.",
+            "number",
         ),
-        _end("accuracy_test", "0 to 1", "The final model's accuracy on the test texts."),
-        _end("fit_ms", "ms", "How long the base station took to train the final model; not in the response time."),
+        _end("accuracy_test", "0 to 1", "The final model's accuracy on the test texts.", "number"),
+        _end(
+            "fit_ms",
+            "ms",
+            "How long the base station took to train the final model; not in the response time.",
+            "number",
+        ),
         _end("chosen_request", "", "The request whose reply had the best validation accuracy."),
         _end("training_texts", "", "How many texts the final model was trained on."),
         _end("test_texts", "", "How many texts it was tested on."),
@@ -203,7 +250,7 @@ LINKS: Table[Verified] = Table(
         Column("backend", "", "What shaped the links.", lambda row: row.backend),
         Column("source", "", "The node that sends.", lambda row: row.check.link.source),
         Column("target", "", "The node that receives.", lambda row: row.check.link.target),
-        Column("family", "", "4 or 6: the version of IP.", lambda row: row.check.family),
+        Column("family", "", "4 or 6: the version of IP.", lambda row: row.check.family, "integer"),
         Column("shape", "", "What the link should be.", lambda row: row.check.link.shape),
         Column(
             "clock",
@@ -211,19 +258,32 @@ LINKS: Table[Verified] = Table(
             "'shared': delays are one way; 'round-trip': there and back, because the nodes' clocks differ.",
             lambda row: row.check.clock,
         ),
-        Column("probes_sent", "", "How many probes were sent.", lambda row: row.check.probes.sent),
-        Column("probes_received", "", "How many probes arrived.", lambda row: row.check.probes.received),
-        Column("loss_percent", "%", "The share of probes that was lost.", lambda row: row.check.loss.percent),
-        Column("loss_low_percent", "%", "The low end of its 95 % interval.", lambda row: row.check.loss.low_percent),
-        Column("loss_high_percent", "%", "The high end of its 95 % interval.", lambda row: row.check.loss.high_percent),
+        Column("probes_sent", "", "How many probes were sent.", lambda row: row.check.probes.sent, "integer"),
+        Column("probes_received", "", "How many probes arrived.", lambda row: row.check.probes.received, "integer"),
+        Column("loss_percent", "%", "The share of probes that was lost.", lambda row: row.check.loss.percent, "number"),
+        Column(
+            "loss_low_percent",
+            "%",
+            "The low end of its 95 % interval.",
+            lambda row: row.check.loss.low_percent,
+            "number",
+        ),
+        Column(
+            "loss_high_percent",
+            "%",
+            "The high end of its 95 % interval.",
+            lambda row: row.check.loss.high_percent,
+            "number",
+        ),
         Column(
             "reordered_percent",
             "%",
             "The share of probes that was reordered.",
             lambda row: getattr(row.check.reordered, "percent", None),
+            "number",
         ),
         *(
-            Column(f"delay_{name}", "ms", f"{meaning} of the probes' delays.", _of_delay(name))
+            Column(f"delay_{name}", "ms", f"{meaning} of the probes' delays.", _of_delay(name), "number")
             for name, meaning in (
                 ("median_ms", "The median"),
                 ("quartile_sigma_ms", "The standard deviation by the quartiles"),
@@ -236,29 +296,47 @@ LINKS: Table[Verified] = Table(
             "ms",
             "The median that link and path together should have.",
             lambda row: getattr(row.check.expected, "median_ms", None),
+            "number",
         ),
         Column(
             "expected_sigma_ms",
             "ms",
             "The standard deviation that they should have.",
             lambda row: getattr(row.check.expected, "sigma_ms", None),
+            "number",
         ),
         Column(
             "tcp_mbit",
             "Mbit/s",
             "What one Reno connection got; shown, not judged.",
             lambda row: getattr(row.check.tcp, "mbit", None),
+            "number",
         ),
-        Column("ok", "", "Whether the link was within its bounds.", lambda row: row.check.ok),
+        Column("ok", "", "Whether the link was within its bounds.", lambda row: row.check.ok, "boolean"),
         Column("problems", "", "What was off, empty where nothing was.", lambda row: "; ".join(row.check.problems)),
     ),
 )
-TABLES: tuple[Table[Any], ...] = (SAMPLES, REPETITIONS, LINKS)
+LOAD: Table[Loaded] = Table(
+    "load",
+    "a second of a machine",
+    (
+        Column("nodes", "", "The nodes that are on it, with blanks between.", lambda row: row.nodes),
+        Column("cores", "", "How many cores it has.", lambda row: row.cores, "integer"),
+        _second("at_s", "s", "Seconds since 1970, on its clock."),
+        _second("cpu_percent", "%", "The share of all its cores' time in which they computed."),
+        _second("steal_percent", "%", "The share that the hypervisor gave to others: CPU steal."),
+        _second("memory_used_mib", "MiB", "The memory in use."),
+        _second("memory_mib", "MiB", "The memory it has."),
+        _second("frequency_mhz", "MHz", "The mean clock of its cores, empty where the kernel does not tell it."),
+    ),
+)
+TABLES: tuple[Table[Any], ...] = (SAMPLES, REPETITIONS, LINKS, LOAD)
 
 
 class Described(NamedTuple):
     """A column of another file."""
 
+    file: str
     table: Table[Any]
     column: Column[Any]
 
@@ -267,9 +345,10 @@ DICTIONARY: Table[Described] = Table(
     "dictionary",
     "a column of these files",
     (
-        Column("file", "", "The file.", lambda row: f"{row.table.name}.csv"),
+        Column("file", "", "The file.", lambda row: row.file),
         Column("row", "", "What one row of the file is.", lambda row: row.table.row),
-        Column("column", "", "The column's name, in its first line.", lambda row: row.column.name),
+        Column("column", "", "The column's name, as the file has it.", lambda row: row.column.name),
+        Column("type", "", "What its values are: text, integer, number or boolean.", lambda row: row.column.kind),
         Column("unit", "", "The unit of its values.", lambda row: row.column.unit),
         Column("meaning", "", "What its values mean.", lambda row: row.column.meaning),
     ),

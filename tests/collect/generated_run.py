@@ -234,3 +234,16 @@ def write_run(
         (folder / "manifest.json").write_text(json.dumps(MANIFEST))
         (folder / "steps.json").write_text(json.dumps([{"step": "Shape the links", "seconds": 1.2, "status": "done"}]))
     return folder
+
+
+def second(at_s: float, **changes: Any) -> dict[str, Any]:
+    """A second of a machine, as roles/monitor samples it."""
+    values = {"cpu_percent": 40.0, "steal_percent": 1.0, "memory_used_mib": 512.0, "memory_mib": 2048.0}
+    return {"at_s": at_s, **values, "frequency_mhz": None, **changes}
+
+
+def write_load(folder: Path, node: str, boot: str, samples: list[dict[str, Any]], name: str = "1.jsonl") -> None:
+    """The load of a node in a run's folder."""
+    (folder / "load" / node).mkdir(parents=True, exist_ok=True)
+    (folder / "load" / node / "machine.json").write_text(json.dumps({"boot": boot, "cores": 2}))
+    (folder / "load" / node / name).write_text("".join(json.dumps(one) + "\n" for one in samples))

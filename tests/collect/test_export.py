@@ -1,20 +1,22 @@
-"""``python -m collect export``: a run as CSV for other programs, complete, described, and harmless in a spreadsheet."""
+"""``python -m collect export``: a run as tables for other programs, complete, described, harmless in a spreadsheet."""
 
 from __future__ import annotations
 
 import csv
 import json
+import sys
 from random import Random
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import msgspec
+import pyarrow.parquet
 import pytest
-from generated_run import MANIFEST, RUN, all_records, model, repetition, request, write_run
+from generated_run import MANIFEST, RUN, all_records, model, repetition, request, second, write_load, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collect import export, records, tables
+from collect import export, load, parquet, records, tables
 from collect.__main__ import main
 from collect.records import ModelRecord, RequestRecord
 
@@ -67,20 +69,85 @@ def test_every_field_of_a_record_is_a_column() -> None:
     assert {f"phase_{name}_ms" for name in tables.PHASES} | {"other_phases_ms"} <= samples
     of_end = {field.name for field in msgspec.structs.fields(ModelRecord)} - {"run", "plan", "schema"}
     assert of_end - repetitions == set()
+    assert {column.name for column in tables.LOAD.columns} == {"nodes", "cores", *load.Sample.__struct_fields__}
+
+
+@pytest.mark.parametrize(("table", "record"), [(tables.SAMPLES, RequestRecord), (tables.REPETITIONS, ModelRecord)])
+def test_the_types_of_columns_are_those_of_the_records(table: tables.Table[Any], record: type[msgspec.Struct]) -> None:
+    kinds: dict[type, tables.Kind] = {bool: "boolean", int: "integer", float: "number"}
+    annotated = get_type_hints(record)
+    for column in table.columns:
+        if column.name in annotated:
+            names = get_args(annotated[column.name]) or (annotated[column.name],)
+            assert column.kind == kinds.get(names[0], "text"), column.name
+
+
+def test_the_load_is_a_row_a_second_of_each_machine(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, all_records(repetitions=2))
+    write_load(folder, "bs", "a", [second(1), second(2.5, frequency_mhz=2400.0)])
+    write_load(folder, "edge-1", "a", [second(1)])
+    write_load(folder, "cloud-1", "b", [second(7, cpu_percent=99.5)])
+    rows = exported(tmp_path)["load.csv"]
+    assert sorted((one["nodes"], one["at_s"], one["frequency_mhz"]) for one in rows) == [
+        ("bs edge-1", "1.0", ""),
+        ("bs edge-1", "2.5", "2400.0"),
+        ("cloud-1", "7.0", ""),
+    ]
+    assert [one["cpu_percent"] for one in rows if one["nodes"] == "cloud-1"] == ["99.5"]
+
+
+def test_parquet_files_hold_the_values_of_the_csv_files_in_types_with_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "GROUP", 7)
+    folder = write_run(tmp_path, all_records(repetitions=8))
+    write_load(folder, "bs", "a", [second(1), second(2.5)])
+    files = exported(tmp_path)
+    assert main(["export", RUN, "--results", str(tmp_path), "--format", "parquet"]) == 0
+    for table in (*tables.TABLES, tables.DICTIONARY):
+        read = pyarrow.parquet.read_table(folder / "export" / f"{table.name}.parquet")
+        rows = files[f"{table.name}.csv"]
+        if table is tables.DICTIONARY:
+            rows = [{**row, "file": row["file"].replace(".csv", ".parquet")} for row in rows]
+        assert read.column_names == list(rows[0])
+        assert [{name: export.cell(value) for name, value in row.items()} for row in read.to_pylist()] == rows
+    samples = pyarrow.parquet.read_schema(folder / "export" / "samples.parquet")
+    assert samples.field("sent_ns").metadata == {
+        b"unit": b"ns",
+        b"meaning": b"On the base station's monotonic clock, just before it was sent.",
+    }
+    types = [str(samples.field(name).type) for name in ("sent_ns", "phase_fit_ms", "cold", "node")]
+    assert types == ["int64", "double", "bool", "string"]
+
+
+def test_without_pyarrow_parquet_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], root: Path
+) -> None:
+    write_run(tmp_path, all_records(repetitions=2))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert main(["export", RUN, "--results", str(tmp_path), "--format", "parquet"]) == 2
+    assert "install it: .venv/bin/pip install --require-hashes -r requirements/parquet.txt" in capsys.readouterr().err
+    assert (root / "requirements" / "parquet.txt").exists()
 
 
 def test_the_dictionary_describes_every_column_of_every_file_in_their_order(tmp_path: Path) -> None:
-    write_run(tmp_path, all_records(repetitions=2))
+    folder = write_run(tmp_path, all_records(repetitions=2))
+    write_load(folder, "bs", "a", [second(1)])
     files = exported(tmp_path)
-    for name in ("samples.csv", "repetitions.csv", "links.csv", "dictionary.csv"):
+    for name in ("samples.csv", "repetitions.csv", "links.csv", "load.csv", "dictionary.csv"):
         described = [one for one in files["dictionary.csv"] if one["file"] == name]
         assert [one["column"] for one in described] == list(files[name][0])
         assert all(one["meaning"].endswith(".") and one["row"] for one in described)
         for one in described:
             suffix = one["column"].rpartition("_")[2]
-            assert one["unit"] == {"ns": "ns", "ms": "ms", "percent": "%", "bytes": "B", "mbit": "Mbit/s"}.get(
-                suffix, one["unit"]
-            )
+            assert one["unit"] == {
+                "ns": "ns",
+                "ms": "ms",
+                "percent": "%",
+                "bytes": "B",
+                "mbit": "Mbit/s",
+                "mib": "MiB",
+            }.get(suffix, one["unit"])
 
 
 def test_what_became_of_each_attempt_is_told(tmp_path: Path) -> None:
@@ -152,7 +219,7 @@ def test_without_a_folder_the_tables_are_part_of_the_run_and_the_same_bytes_agai
     (folder / "manifest.json").write_text(json.dumps(MANIFEST))
     assert main(["export", "--results", str(tmp_path)]) == 0
     first = {path.name: path.read_bytes() for path in (folder / "export").iterdir()}
-    assert sorted(first) == ["dictionary.csv", "links.csv", "repetitions.csv", "samples.csv"]
+    assert sorted(first) == ["dictionary.csv", "links.csv", "load.csv", "repetitions.csv", "samples.csv"]
     assert main(["export", "--results", str(tmp_path)]) == 0
     assert {path.name: path.read_bytes() for path in (folder / "export").iterdir()} == first
 

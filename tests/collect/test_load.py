@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from generated_run import RUN, all_records, write_run
+from generated_run import RUN, all_records, second, write_load, write_run
 
 from collect import load
 from collect.__main__ import main
@@ -20,22 +20,11 @@ if TYPE_CHECKING:
 BEGUN_S = 1795492800.0
 
 
-def sample(at_s: float, **changes: Any) -> dict[str, Any]:
-    values = {"cpu_percent": 40.0, "steal_percent": 1.0, "memory_used_mib": 512.0, "memory_mib": 2048.0}
-    return {"at_s": at_s, **values, "frequency_mhz": None, **changes}
-
-
-def write(folder: Path, node: str, boot: str, samples: list[dict[str, Any]], name: str = "1.jsonl") -> None:
-    (folder / "load" / node).mkdir(parents=True, exist_ok=True)
-    (folder / "load" / node / "machine.json").write_text(json.dumps({"boot": boot, "cores": 2}))
-    (folder / "load" / node / name).write_text("".join(json.dumps(one) + "\n" for one in samples))
-
-
 def test_nodes_of_one_machine_are_one_and_starts_follow_each_other(tmp_path: Path) -> None:
-    write(tmp_path, "bs", "a", [sample(3), sample(4)], "2.jsonl")
-    write(tmp_path, "bs", "a", [sample(1), sample(2)])
-    write(tmp_path, "edge-1", "a", [sample(1)])
-    write(tmp_path, "cloud-1", "b", [sample(1)])
+    write_load(tmp_path, "bs", "a", [second(3), second(4)], "2.jsonl")
+    write_load(tmp_path, "bs", "a", [second(1), second(2)])
+    write_load(tmp_path, "edge-1", "a", [second(1)])
+    write_load(tmp_path, "cloud-1", "b", [second(1)])
     notes: list[str] = []
     one, other = sorted(load.read(RunFolder(tmp_path), notes), key=lambda machine: -len(machine.nodes))
     assert (one.nodes, [s.at_s for s in one.samples]) == (("bs", "edge-1"), [1, 2, 3, 4])
@@ -49,11 +38,11 @@ def test_nodes_of_one_machine_are_one_and_starts_follow_each_other(tmp_path: Pat
         b'{"at_s": "x"}\n',
         b"\xff\n",
         b'{"at_s": NaN}\n',
-        json.dumps(sample(1, cpu_percent=1e9)).encode() + b"\n",
+        json.dumps(second(1, cpu_percent=1e9)).encode() + b"\n",
     ],
 )
 def test_what_cannot_be_read_is_a_note_and_the_rest_counts(tmp_path: Path, content: bytes) -> None:
-    write(tmp_path, "bs", "a", [sample(1)])
+    write_load(tmp_path, "bs", "a", [second(1)])
     (tmp_path / "load" / "bs" / "2.jsonl").write_bytes(content)
     notes: list[str] = []
     (machine,) = load.read(RunFolder(tmp_path), notes)
@@ -62,7 +51,7 @@ def test_what_cannot_be_read_is_a_note_and_the_rest_counts(tmp_path: Path, conte
 
 
 def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
-    write(tmp_path, "bs", "a", [sample(1)])
+    write_load(tmp_path, "bs", "a", [second(1)])
     with (tmp_path / "load" / "bs" / "1.jsonl").open("a") as file:
         file.write('{"at_s": 2, "cpu')
     notes: list[str] = []
@@ -73,7 +62,7 @@ def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
 def test_the_report_shows_the_run_over_time(tmp_path: Path) -> None:
     folder = write_run(tmp_path, all_records(repetitions=6))
     for node, boot in (("bs", "a"), ("edge-<b>1", "b")):
-        write(folder, node, boot, [sample(BEGUN_S + second, frequency_mhz=2400.0) for second in range(60)])
+        write_load(folder, node, boot, [second(BEGUN_S + after_s, frequency_mhz=2400.0) for after_s in range(60)])
     assert main(["report", RUN, "--results", str(tmp_path)]) == 0
     report = (folder / "report.html").read_text("utf-8")
     assert "with the load of 2 machines" in report

@@ -37,10 +37,7 @@ def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
     uploads = {s.name: s.traffic.upload for s in analysis.scenarios if s.traffic.upload is not None}
     if not uploads:
         return
-    values = {
-        name: np.fromiter(_seconds(run.measurements.scenarios[name]), float, uploads[name].n)
-        for name in uploads
-    }
+    values = {name: np.fromiter(_seconds(run.measurements.scenarios[name]), float, uploads[name].n) for name in uploads}
     medians = "; ".join(f"{name}: median {wording.number(upload.median_s)} s" for name, upload in uploads.items())
     names = [scenario.name for scenario in analysis.scenarios]
     yield Picture(
@@ -61,7 +58,9 @@ def _seconds(repetitions: Iterable[Repetition]) -> Iterator[float]:
                 yield seconds
 
 
-def _draw(figure: Figure, values: Mapping[str, NDArray[np.float64]], uploads: Mapping[str, Upload], names: list[str]) -> None:
+def _draw(
+    figure: Figure, values: Mapping[str, NDArray[np.float64]], uploads: Mapping[str, Upload], names: list[str]
+) -> None:
     axes = figure.subplots()
     axes.set_xscale("log")
     by_name = looks(names)
