@@ -19,8 +19,8 @@ WHAT := --scenario $(SCENARIO)
 given = $(if $(filter file,$(origin $(1))),,$(2) "$($(1))")
 # The end of a test run: the 15 slowest tests; pytest's -ra then names what was skipped, with reasons.
 LAST_LINES := --durations=15 --durations-min=0.1
-# One process for the tests that judge links, another for the others beside it.
-BESIDE := --numprocesses=2 --dist=loadgroup
+# One process for the tests that judge links, one for those that need nodes, one for the others: most of them wait.
+BESIDE := --numprocesses=3 --dist=loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help setup provision verify experiment collect report compare reset test test-long test-unit test-pythons lint lint-python lint-ansible bench image artifacts lock
@@ -107,6 +107,6 @@ artifacts: ## download and verify what a cluster is made of: k3s, Knative, image
 
 lock: ## renew the locks of the requirements, with hashes
 	@sh setup.sh dev
-	@for name in app/requirements requirements/node requirements/testbed requirements/dev requirements/bbc; do \
+	@for name in app/requirements requirements/node requirements/testbed requirements/parquet requirements/dev requirements/bbc; do \
 	  CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file $$name.txt $$name.in || exit 1; done
