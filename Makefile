@@ -19,8 +19,8 @@ WHAT := --scenario $(SCENARIO)
 given = $(if $(filter file,$(origin $(1))),,$(2) "$($(1))")
 # The end of a test run: the 15 slowest tests; pytest's -ra then names what was skipped, with reasons.
 LAST_LINES := --durations=15 --durations-min=0.1
-# One process for the tests that judge links, one for those that need nodes, one for the others: most of them wait.
-BESIDE := --numprocesses=3 --dist=loadgroup
+# One process for the tests that judge links, another for the others beside it; three took as long and disturbed links.
+BESIDE := --numprocesses=2 --dist=loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help setup provision verify experiment collect report compare reset test test-long test-unit test-pythons lint lint-python lint-ansible bench image artifacts lock

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from app.request import Request
 
 CLOSE = 1e-12
-# Each model is held to scikit-learn on generated texts each time, on real texts and under another seed only the paper's.
+# Each model is held to scikit-learn on generated texts each time (the two slowest in two labels), on real texts and under
+# another seed only the paper's.
 PAPERS_AND_THE_OTHERS = [pytest.param(name, marks=() if name == "pac" else pytest.mark.long) for name in NAMES]
 
 
@@ -79,7 +80,9 @@ def test_two_labels_in_three_folds_under_another_seed_equal_plain_scikit_learn(m
     assert_equal(corpora.request(x, y, model=model, grid=grid, folds=3, repeats=1, seed=7, test_size=0.3))
 
 
-@pytest.mark.parametrize("model", NAMES)
+@pytest.mark.parametrize(
+    "model", [pytest.param(name, marks=pytest.mark.long if name in ("mlpc", "rf") else ()) for name in NAMES]
+)
 def test_three_labels_equal_plain_scikit_learn(model: str):
     x, y = corpora.generated(texts=90, labels=3, seed=2)
     assert_equal(corpora.request(x, y, model=model, repeats=1))

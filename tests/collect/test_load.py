@@ -12,6 +12,8 @@ from generated_run import RUN, all_records, second, write_load, write_run
 from collect import load
 from collect.__main__ import main
 from collect.folder import RunFolder
+from collect.report import figures
+from collect.report.figures import timeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +61,8 @@ def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
     assert notes == []
 
 
-def test_the_report_shows_the_run_over_time(tmp_path: Path) -> None:
+def test_the_report_shows_the_run_over_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "FIGURES", (("repetitions", timeline.pictures),))
     folder = write_run(tmp_path, all_records(repetitions=6))
     for node, boot in (("bs", "a"), ("edge-<b>1", "b")):
         write_load(folder, node, boot, [second(BEGUN_S + after_s, frequency_mhz=2400.0) for after_s in range(60)])
@@ -71,7 +74,8 @@ def test_the_report_shows_the_run_over_time(tmp_path: Path) -> None:
     assert "edge-&lt;b&gt;1, 2 cores, 2.40 to 2.40 GHz" in drawn
 
 
-def test_without_samples_the_report_says_so(tmp_path: Path) -> None:
+def test_without_samples_the_report_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "FIGURES", (("repetitions", timeline.pictures),))
     folder = write_run(tmp_path, all_records(repetitions=6))
     assert main(["report", RUN, "--results", str(tmp_path)]) == 0
     assert "The load of the nodes is not on record." in (folder / "report.html").read_text("utf-8")

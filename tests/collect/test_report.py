@@ -338,6 +338,7 @@ def test_fig_5b_connects_the_repetitions_of_a_pair(tmp_path: Path) -> None:
     assert "A line connects the repetitions of a pair" in (folder / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_whose_repetitions_depend_on_their_block_is_warned_of_under_the_headline(tmp_path: Path) -> None:
     slow = (10, 16, 11, 13)
     samples: list[Record] = []

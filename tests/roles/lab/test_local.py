@@ -246,12 +246,19 @@ def test_a_node_whose_processes_all_died_is_started_again(lab: TrialLab) -> None
             "ip -netns {prefix}-edge-1 link set data0 mtu 1400",
             "ip -netns {prefix}-edge-1 address flush dev data0",
             "ip -netns {prefix}-cloud-1 address flush dev mgmt0",
+            "rm {folder}/id_ed25519.pub",
+            "rm {folder}/sshd/cloud-1/started",
         ],
-        ["ip link delete {prefix}-mgmt", "ip netns delete {prefix}-edge-1", "ip netns delete {prefix}-data"],
-        ["rm {folder}/known_hosts", "rm {folder}/sshd/bs/host_key", "rm -r {folder}/cp {folder}/nodes/bs/tmp"],
-        ["rm {folder}/id_ed25519.pub", "rm {folder}/sshd/cloud-1/started"],
+        [
+            "ip link delete {prefix}-mgmt",
+            "ip netns delete {prefix}-edge-1",
+            "ip netns delete {prefix}-data",
+            "rm {folder}/known_hosts",
+            "rm {folder}/sshd/bs/host_key",
+            "rm -r {folder}/cp {folder}/nodes/bs/tmp",
+        ],
     ],
-    ids=["cables", "bridges and namespaces", "files", "keys"],
+    ids=["cables and keys", "bridges, namespaces and files"],
 )
 def test_what_was_damaged_is_put_right(lab: TrialLab, damage: list[str]) -> None:
     for line in damage:
@@ -368,7 +375,10 @@ def test_a_removed_lab_leaves_nothing_and_a_second_removal_changes_nothing(empty
     assert changed(empty.remove())["localhost"] == 0
 
 
-@pytest.mark.parametrize("progress", ["made.json", "id_ed25519", "sshd/edge-1/pid"])
+@pytest.mark.parametrize(
+    "progress",
+    [pytest.param(name, marks=pytest.mark.long) for name in ("made.json", "id_ed25519")] + ["sshd/edge-1/pid"],
+)
 def test_a_lab_whose_making_was_killed_can_be_removed(empty: TrialLab, progress: str) -> None:
     making = subprocess.Popen(
         [str(BIN / "ansible-playbook"), "-i", str(empty.inventory), "playbooks/lab.yml"],

@@ -62,6 +62,7 @@ def test_delays_are_of_the_distribution_that_was_asked_for_and_of_no_other(wires
     assert min(gaps.values()) > 2 * LARGEST_GAP
 
 
+@pytest.mark.long  # a matrix of both backends; the test above holds each distribution to its table
 def test_delays_are_of_the_same_distribution_as_netems(wires: Wires):
     if reason := boot.unusable():
         pytest.skip(reason)
