@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from generated_run import RUN, all_records, second, write_load, write_run
+from generated_run import RUN, all_records, request, second, write_load, write_run
 
 from collect import load
 from collect.__main__ import main
@@ -72,6 +72,21 @@ def test_the_report_shows_the_run_over_time(tmp_path: Path, monkeypatch: pytest.
     assert "edge-<b>1" not in report
     drawn = (folder / "figures" / "timeline.svg").read_text("utf-8")
     assert "edge-&lt;b&gt;1, 2 cores, 2.40 to 2.40 GHz" in drawn
+
+
+def test_of_very_many_repetitions_the_median_and_the_range_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "FIGURES", (("repetitions", timeline.pictures),))
+    monkeypatch.setattr(timeline, "MOST_POINTS", 10)
+    monkeypatch.setattr(timeline, "POINTS", 4)
+    failed = [request(repetition=number, error="reset by peer") for number in range(100, 140)]
+    folder = write_run(tmp_path, [*all_records(repetitions=12), *failed])
+    assert main(["report", RUN, "--results", str(tmp_path)]) == 0
+    assert "Of more than 10 repetitions the line is the median" in (folder / "report.html").read_text("utf-8")
+    drawn = (folder / "figures" / "timeline.svg").read_text("utf-8")
+    assert drawn.count('<g id="FillBetweenPolyCollection') == 2, "the range of either scenario"
+    assert drawn.count("<use xlink:href") < 40, "neither all repetitions nor all failures"
 
 
 def test_without_samples_the_report_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from collect.report.figures import boxes
 from collect.report.picture import Picture
 
@@ -27,7 +29,7 @@ def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
     if not summaries:
         return
     scored = {name: [r for r in run.measurements.scenarios[name] if r.accuracy is not None] for name in summaries}
-    values = {name: [r.accuracy or 0.0 for r in repetitions] for name, repetitions in scored.items()}
+    values = {name: np.array([r.accuracy or 0.0 for r in repetitions]) for name, repetitions in scored.items()}
     pairs = {name: [r.pair for r in repetitions] for name, repetitions in scored.items()}
     paired = len(values) > 1 and max(map(len, values.values())) <= MOST_PAIRS
     medians = "; ".join(f"{name}: median {summary.median:.3f}" for name, summary in summaries.items())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from collect.analysis import wording
 from collect.report.figures import boxes
 from collect.report.picture import Picture
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
     """Yield the box plot of the response times in seconds, from zero."""
     summaries = {scenario.name: scenario.response_s for scenario in analysis.scenarios}
-    values = {name: [r.response_s for r in run.measurements.scenarios[name]] for name in summaries}
+    values = {name: np.array([r.response_s for r in run.measurements.scenarios[name]]) for name in summaries}
     medians = "; ".join(f"{name}: median {wording.number(summary.median)} s" for name, summary in summaries.items())
 
     def draw(figure: Figure) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from collect.report.looks import looks
 from collect.report.picture import FAINT, GREY, INK, PAGE, SMALL, Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
     from collect.load import Load
     from collect.run import Run
 
+    Values = NDArray[np.float64]
+
 # More machines than these are not drawn, the busiest come first.
 MACHINES = 6
 # A line of more points than these shows the mean of as many equal parts of the run.
 POINTS = 600
+# A scenario of more repetitions than these shows the median and range of as many parts as a line has points.
+MOST_POINTS = 2000
 # Without samples for so long a line is broken: the run was cut off and resumed.
 GAP_S = 10.0
 # What of a machine is drawn: the field of a sample, its name, colour and line.
@@ -41,23 +46,32 @@ CAPTION = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Point:
-    """A repetition: its start in seconds since 1970, and how long it took; None if it failed."""
+class _Track:
+    """A scenario's repetitions by their starts in seconds since 1970: how long they took, and when others failed."""
 
-    scenario: str
-    at_s: float
-    response_s: float | None
+    at_s: Values
+    took_s: Values
+    failed_at_s: Values
 
 
-def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
+def pictures(run: Run, _: Analysis) -> Iterator[Picture]:
     """Yield the figure, if the records say when repetitions began."""
-    points = sorted(_points(run), key=lambda point: point.at_s)
-    if not points:
+    # A scenario of which every repetition failed has a track, and no numbers.
+    names = dict.fromkeys([*run.measurements.scenarios, *(failure.scenario for failure in run.measurements.failures)])
+    tracks = {name: track for name in names if (track := _track(run, name)) is not None}
+    if not tracks:
         return
     machines = sorted(run.load, key=lambda load: -max(sample.cpu_percent for sample in load.samples))[:MACHINES]
-    failed = sum(point.response_s is None for point in points)
-    minutes = (points[-1].at_s - points[0].at_s) / 60
+    failed = sum(len(track.failed_at_s) for track in tracks.values())
+    measured = sum(len(track.at_s) for track in tracks.values())
+    starts_s = np.concatenate([np.concatenate([track.at_s, track.failed_at_s]) for track in tracks.values()])
+    first_s, last_s = float(starts_s.min()), float(starts_s.max())
+    minutes = (last_s - first_s) / 60
     caption = f"{CAPTION}{', a cross at the lower edge a failed attempt' if failed else ''}."
+    if any(len(track.at_s) > MOST_POINTS for track in tracks.values()):
+        caption += (
+            f" Of more than {MOST_POINTS} repetitions the line is the median and the area the range of {POINTS} parts."
+        )
     if machines:
         caption += (
             " Below: the share of all cores' time that a machine spent computing, and that its hypervisor gave to "
@@ -70,23 +84,31 @@ def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
     yield Picture(
         name="timeline",
         alternative=(
-            f"Response times of {len(points) - failed} repetitions and {failed} failures over {minutes:.0f} minutes, "
+            f"Response times of {measured} repetitions and {failed} failures over {minutes:.0f} minutes, "
             f"with the load of {len(machines)} machines."
         ),
         caption=caption,
         size_inches=(PAGE, 2.4 + 1.15 * len(machines)),
-        draw=lambda figure: _draw(figure, run, analysis, points, machines),
+        draw=lambda figure: _draw(figure, run, tracks, machines, (first_s, last_s)),
         wide=True,
     )
 
 
-def _points(run: Run) -> Iterator[_Point]:
+def _track(run: Run, name: str) -> _Track | None:
+    """Return when a scenario's repetitions were measured, as far as the records say it."""
+    at_s, took_s = array("d"), array("d")
     for repetition in run.measurements.finished:
-        if (at_s := _seconds(repetition.started_at)) is not None:
-            yield _Point(repetition.scenario, at_s, repetition.response_s)
-    for failure in run.measurements.failures:
-        if not failure.warmup and (at_s := _seconds(failure.started_at)) is not None:
-            yield _Point(failure.scenario, at_s, None)
+        if repetition.scenario == name and (start_s := _seconds(repetition.started_at)) is not None:
+            at_s.append(start_s)
+            took_s.append(repetition.response_s)
+    failed_at_s = [
+        start_s
+        for failure in run.measurements.failures
+        if failure.scenario == name and not failure.warmup and (start_s := _seconds(failure.started_at)) is not None
+    ]
+    order = np.argsort(at_s, kind="stable")
+    track = _Track(np.array(at_s)[order], np.array(took_s)[order], np.sort(failed_at_s))
+    return track if at_s or failed_at_s else None
 
 
 def _seconds(time: str) -> float | None:
@@ -98,16 +120,18 @@ def _seconds(time: str) -> float | None:
     return parsed.timestamp() if parsed.tzinfo is not None else None
 
 
-def _draw(figure: Figure, run: Run, analysis: Analysis, points: Sequence[_Point], machines: Sequence[Load]) -> None:
+def _draw(
+    figure: Figure, run: Run, tracks: Mapping[str, _Track], machines: Sequence[Load], span_s: tuple[float, float]
+) -> None:
     rows = figure.subplots(
         1 + len(machines), 1, sharex=True, squeeze=False, height_ratios=[1.9, *[1.0] * len(machines)]
     )[:, 0]
-    first_s = points[0].at_s
-    _repetitions(rows[0], run, [scenario.name for scenario in analysis.scenarios], points, first_s)
+    first_s = span_s[0]
+    _repetitions(rows[0], run, tracks, first_s)
     for axes, load in zip(rows[1:], machines, strict=True):
         _load(axes, load, first_s)
     rows[-1].set_xlabel("minutes since the first repetition")
-    ends_s = [first_s, points[-1].at_s, *_verifications(run).values()]
+    ends_s = [*span_s, *_verifications(run).values()]
     lasted = max((max(ends_s) - min(ends_s)) / 60, 0.1)
     start = (min(ends_s) - first_s) / 60
     rows[0].set_xlim(start - 0.03 * lasted, start + 1.03 * lasted)
@@ -119,23 +143,25 @@ def _verifications(run: Run) -> dict[str, float]:
     return {moment: at_s for moment, at_s in times.items() if at_s is not None}
 
 
-def _repetitions(axes: Axes, run: Run, names: Sequence[str], points: Sequence[_Point], first_s: float) -> None:
+def _repetitions(axes: Axes, run: Run, tracks: Mapping[str, _Track], first_s: float) -> None:
     for moment, at_s in _verifications(run).items():
         axes.axvline((at_s - first_s) / 60, color=GREY, linewidth=1, gid=f"verification-{moment}")
-    # A scenario of which every repetition failed has points, and no numbers.
-    shown = dict.fromkeys([*names, *(point.scenario for point in points)])
-    by_name = looks(shown)
-    for name in shown:
-        own = [point for point in points if point.scenario == name]
-        done = [(point.at_s, point.response_s) for point in own if point.response_s is not None]
-        minutes = [(at_s - first_s) / 60 for at_s, _ in done]
+    by_name = looks(tracks)
+    for name, track in tracks.items():
+        minutes = (track.at_s - first_s) / 60
         colour, marker = by_name[name]
-        axes.plot(minutes, [took for _, took in done], color=colour, linewidth=0.5, alpha=0.6, zorder=2)
-        axes.scatter(
-            minutes, [took for _, took in done], s=9, color=colour, marker=marker, linewidths=0, label=name, zorder=3
-        )
-        lost = [(point.at_s - first_s) / 60 for point in own if point.response_s is None]
-        if lost:
+        if len(minutes) > MOST_POINTS:
+            parts = np.array_split(np.arange(len(minutes)), POINTS)
+            x = [float(np.median(minutes[part])) for part in parts]
+            low, middle, high = zip(*(np.quantile(track.took_s[part], [0, 0.5, 1]) for part in parts), strict=True)
+            axes.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0, zorder=2)
+            axes.plot(x, middle, color=colour, linewidth=0.8, label=name, zorder=3)
+        else:
+            axes.plot(minutes, track.took_s, color=colour, linewidth=0.5, alpha=0.6, zorder=2)
+            axes.scatter(minutes, track.took_s, s=9, color=colour, marker=marker, linewidths=0, label=name, zorder=3)
+        # Of very many crosses every second, third … says the same.
+        lost = (track.failed_at_s[:: len(track.failed_at_s) // MOST_POINTS + 1] - first_s) / 60
+        if len(lost):
             edge = axes.get_xaxis_transform()
             axes.scatter(
                 lost,
