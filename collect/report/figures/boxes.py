@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from collect.analysis.statistics import Summary
 
-    Values = NDArray[np.float64]
+    Points = Sequence[float] | NDArray[np.float64]
 
 BOX_WIDTH = 0.5
 JITTER_WIDTH = 0.34
@@ -35,7 +35,7 @@ MARGIN, LETTER = 0.75, 0.068
 FEWEST_LETTERS = 6
 
 
-def reading(values: Mapping[str, Values]) -> str:
+def reading(values: Mapping[str, Points]) -> str:
     """Return how the boxes are read, as a part of the caption."""
     points, binned = "each point is a repetition (its horizontal position has no meaning)", ""
     if any(len(of_scenario) > MOST_POINTS for of_scenario in values.values()):
@@ -47,12 +47,12 @@ def reading(values: Mapping[str, Values]) -> str:
     )
 
 
-def is_wide(values: Mapping[str, Values]) -> bool:
+def is_wide(values: Mapping[str, Points]) -> bool:
     """Return whether so many boxes need the page's width."""
     return len(values) > IN_A_COLUMN
 
 
-def size_inches(values: Mapping[str, Values]) -> tuple[float, float]:
+def size_inches(values: Mapping[str, Points]) -> tuple[float, float]:
     """Return the width and height of so many boxes, in inches."""
     return (PAGE if is_wide(values) else COLUMN, 2.9)
 
@@ -71,7 +71,7 @@ def box_style(colour: str, face: str | tuple[str, float]) -> dict[str, Any]:
     }
 
 
-def draw(axes: Axes, values: Mapping[str, Values], summaries: Mapping[str, Summary], names: Sequence[str]) -> None:
+def draw(axes: Axes, values: Mapping[str, Points], summaries: Mapping[str, Summary], names: Sequence[str]) -> None:
     """Draw a box for each scenario in ``values``; ``names`` are all scenarios of the run, which fix their looks."""
     by_name = looks(names)
     for place, (name, points) in enumerate(values.items()):
@@ -97,7 +97,7 @@ def draw(axes: Axes, values: Mapping[str, Values], summaries: Mapping[str, Summa
     axes.set_axisbelow(True)
 
 
-def connect(axes: Axes, values: Mapping[str, Values], pairs: Mapping[str, Sequence[Hashable]]) -> None:
+def connect(axes: Axes, values: Mapping[str, Points], pairs: Mapping[str, Sequence[Hashable]]) -> None:
     """Draw a line between the points of a pair, from each scenario to the next; ``pairs`` names that of each value."""
     places = {
         name: dict(zip(pairs[name], zip(across(place, len(points)), points, strict=True), strict=True))
@@ -108,7 +108,7 @@ def connect(axes: Axes, values: Mapping[str, Values], pairs: Mapping[str, Sequen
         axes.add_collection(LineCollection(lines, colors=GREY, linewidths=0.5, zorder=2.5, gid=f"pairs-{name}"))
 
 
-def _label(axes: Axes, values: Mapping[str, Values]) -> None:
+def _label(axes: Axes, values: Mapping[str, Points]) -> None:
     """Write the names below the boxes: in lines that fit, upright where not even a few letters do."""
     letters = int((size_inches(values)[0] - MARGIN) / len(values) / LETTER)
     upright = letters < FEWEST_LETTERS
@@ -117,7 +117,7 @@ def _label(axes: Axes, values: Mapping[str, Values]) -> None:
     axes.tick_params(axis="x", length=0)
 
 
-def _histogram(axes: Axes, place: int, points: Values, colour: str) -> None:
+def _histogram(axes: Axes, place: int, points: Points, colour: str) -> None:
     counts, edges = np.histogram(points, bins=BINS)
     half = counts / counts.max() * BOX_WIDTH / 2
     axes.stairs(
