@@ -8,6 +8,7 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from collect import parquet, records
+from collect.analysis.repetitions import Key
 from collect.folder import replacing
 from collect.records import ModelRecord, RequestRecord
 from collect.tables import (
@@ -17,7 +18,6 @@ from collect.tables import (
     REPETITIONS,
     SAMPLES,
     TABLES,
-    Attempt,
     Described,
     Loaded,
     Measured,
@@ -96,7 +96,7 @@ def _write_csv(path: Path, table: Table[Row], rows: Iterable[Row]) -> None:
 FORMS: dict[str, Callable[[Path, Table[Any], Iterable[Any]], None]] = {"csv": _write_csv, "parquet": parquet.write}
 
 
-def _states(run: Run, *, refused: bool) -> dict[Attempt, tuple[str, str | None]]:
+def _states(run: Run, *, refused: bool) -> dict[Key, tuple[str, str | None]]:
     """Return what became of each attempt that counts or failed, and why."""
     measured = run.measurements
     counted = chain.from_iterable(measured.scenarios.values())
@@ -105,35 +105,35 @@ def _states(run: Run, *, refused: bool) -> dict[Attempt, tuple[str, str | None]]
     return states | {_failed(one): ("failed", one.error) for one in measured.failures}
 
 
-def _attempt(one: Repetition) -> Attempt:
-    return Attempt(one.scenario, one.base_station, False, one.repetition, one.attempt)
+def _attempt(one: Repetition) -> Key:
+    return Key(one.scenario, one.base_station, False, one.repetition, one.attempt)
 
 
-def _failed(one: Failure) -> Attempt:
-    return Attempt(one.scenario, one.base_station, one.warmup, one.repetition, one.attempt)
+def _failed(one: Failure) -> Key:
+    return Key(one.scenario, one.base_station, one.warmup, one.repetition, one.attempt)
 
 
-def _key(record: Record) -> Attempt:
-    return Attempt(record.scenario, record.base_station, record.warmup, record.repetition, record.attempt)
+def _key(record: Record) -> Key:
+    return Key(record.scenario, record.base_station, record.warmup, record.repetition, record.attempt)
 
 
 def _records(run: Run) -> Iterator[Record]:
     return chain.from_iterable(map(records.read, run.folder.samples()))
 
 
-def _state(key: Attempt, states: dict[Attempt, tuple[str, str | None]]) -> tuple[str, str | None]:
+def _state(key: Key, states: dict[Key, tuple[str, str | None]]) -> tuple[str, str | None]:
     return states.get(key, ("warm-up" if key.warmup else "measured again", None))
 
 
-def _samples(run: Run, states: dict[Attempt, tuple[str, str | None]]) -> Iterator[Sample]:
+def _samples(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[Sample]:
     for record in _records(run):
         if isinstance(record, RequestRecord):
             yield Sample(record, _state(_key(record), states)[0])
 
 
-def _repetitions(run: Run, states: dict[Attempt, tuple[str, str | None]]) -> Iterator[Measured]:
+def _repetitions(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[Measured]:
     """Yield the attempts in the order in which they were first on record."""
-    attempts: dict[Attempt, list[Any]] = {}
+    attempts: dict[Key, list[Any]] = {}
     for record in _records(run):
         both = attempts.setdefault(_key(record), [None, None])
         place = 0 if isinstance(record, ModelRecord) else 1

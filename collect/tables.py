@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from collect import load
+    from collect.analysis.repetitions import Key
     from collect.links import LinkCheck
     from collect.records import ModelRecord, RequestRecord
 
@@ -28,16 +29,6 @@ STATE = (
 
 def _json(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False, sort_keys=True) if value else None
-
-
-class Attempt(NamedTuple):
-    """What tells one attempt of a repetition from all others."""
-
-    scenario: str
-    base_station: str
-    warmup: bool
-    repetition: int
-    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +61,7 @@ class Sample(NamedTuple):
 class Measured(NamedTuple):
     """An attempt of a repetition: the end of it, ``None`` where it was interrupted, and its first request, if any."""
 
-    key: Attempt
+    key: Key
     state: str
     error: str | None
     end: ModelRecord | None

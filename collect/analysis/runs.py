@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from collect.analysis import between_runs, claims, sample, statistics
+from collect.analysis import between_runs, claims, estimators, sample, statistics
 from collect.analysis.components import components
 from collect.analysis.precision import needs
 from collect.analysis.repetitions import ordered, paired
@@ -153,7 +153,7 @@ def to_json(analysis: RunsAnalysis) -> str:
             "student": "Student's interval of the logarithms of the runs' typical ratios",
             "bootstrap": {
                 "method": "hierarchical, percentile: runs, then pairs, or rounds of blocks",
-                "confidence": statistics.CONFIDENCE,
+                "confidence": estimators.CONFIDENCE,
                 "resamples": statistics.RESAMPLES,
                 "resampled_estimates_per_run": between_runs.RESAMPLED,
                 "seed": statistics.SEED,

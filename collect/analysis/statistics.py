@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from collect.analysis import resampled
+from collect.analysis.estimators import CONFIDENCE, TAIL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-CONFIDENCE = 0.95
-TAIL = (1 - CONFIDENCE) / 2
 RESAMPLES = 9999
 # Below this many values no 95 % interval of a median exists (2 * 0.5**5 > 0.05), so no bootstrap makes one up.
 SMALLEST_SAMPLE = 6

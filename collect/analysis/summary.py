@@ -7,7 +7,17 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-from collect.analysis import beginning, claims, expectations, phases, sample, sensitivity, statistics, wording
+from collect.analysis import (
+    beginning,
+    claims,
+    estimators,
+    expectations,
+    phases,
+    sample,
+    sensitivity,
+    statistics,
+    wording,
+)
 from collect.analysis import traffic as sending
 from collect.analysis.dependence import dependence
 from collect.analysis.repetitions import paired, started
@@ -209,7 +219,7 @@ def to_json(analysis: Analysis) -> str:
             "share_at_least": "Clopper-Pearson",
             "bootstrap": {
                 "method": "percentile",
-                "confidence": statistics.CONFIDENCE,
+                "confidence": estimators.CONFIDENCE,
                 "resamples": statistics.RESAMPLES,
                 "seed": statistics.SEED,
             },

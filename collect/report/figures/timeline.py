@@ -56,9 +56,7 @@ class _Track:
 
 def pictures(run: Run, _: Analysis) -> Iterator[Picture]:
     """Yield the figure, if the records say when repetitions began."""
-    # A scenario of which every repetition failed has a track, and no numbers.
-    names = dict.fromkeys([*run.measurements.scenarios, *(failure.scenario for failure in run.measurements.failures)])
-    tracks = {name: track for name in names if (track := _track(run, name)) is not None}
+    tracks = _tracks(run)
     if not tracks:
         return
     machines = sorted(run.load, key=lambda load: -max(sample.cpu_percent for sample in load.samples))[:MACHINES]
@@ -94,21 +92,29 @@ def pictures(run: Run, _: Analysis) -> Iterator[Picture]:
     )
 
 
-def _track(run: Run, name: str) -> _Track | None:
-    """Return when a scenario's repetitions were measured, as far as the records say it."""
-    at_s, took_s = array("d"), array("d")
-    for repetition in run.measurements.finished:
-        if repetition.scenario == name and (start_s := _seconds(repetition.started_at)) is not None:
-            at_s.append(start_s)
-            took_s.append(repetition.response_s)
-    failed_at_s = [
-        start_s
-        for failure in run.measurements.failures
-        if failure.scenario == name and not failure.warmup and (start_s := _seconds(failure.started_at)) is not None
-    ]
-    order = np.argsort(at_s, kind="stable")
-    track = _Track(np.array(at_s)[order], np.array(took_s)[order], np.sort(failed_at_s))
-    return track if at_s or failed_at_s else None
+def _tracks(run: Run) -> dict[str, _Track]:
+    """Return when the repetitions of each scenario were measured, as far as the records say it.
+
+    A scenario of which every repetition failed has a track, and no numbers.
+    """
+    measured = run.measurements
+    names = dict.fromkeys([*measured.scenarios, *(failure.scenario for failure in measured.failures)])
+    at_s, took_s, failed_at_s = ({name: array("d") for name in names} for _ in range(3))
+    for repetition in measured.finished:
+        if (start_s := _seconds(repetition.started_at)) is not None:
+            at_s[repetition.scenario].append(start_s)
+            took_s[repetition.scenario].append(repetition.response_s)
+    for failure in measured.failures:
+        if not failure.warmup and (start_s := _seconds(failure.started_at)) is not None:
+            failed_at_s[failure.scenario].append(start_s)
+    tracks = {}
+    for name in names:
+        if at_s[name] or failed_at_s[name]:
+            order = np.argsort(at_s[name], kind="stable")
+            tracks[name] = _Track(
+                np.array(at_s[name])[order], np.array(took_s[name])[order], np.sort(failed_at_s[name])
+            )
+    return tracks
 
 
 def _seconds(time: str) -> float | None:
