@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ from experiments import workloads
 from experiments.data.content import DatasetError
 from experiments.data.duplicates import identities
 from experiments.workloads.data import Dataset as Rows
-from experiments.workloads.data import cut
 from experiments.workloads.workload import DataError
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def leakage(plan: Plan, data: Dataset) -> Leakage | None:
     function: list[float] = []
     for name, scenario in plan.scenarios.items():
         workload = workloads.make(scenario.workload, scenario.settings, rows)
-        for repetition, split in enumerate(plan.splits):
+        for repetition, station in product(range(len(plan.splits)), plan.base_stations):
             try:
-                splits = workload.splits(cut(split, scenario.test_share, scenario.training_shares))
+                splits = workload.splits(plan.cut(name, repetition, station))
             except DataError as error:
                 raise DatasetError(f"dataset {data.name}: scenario {name}, repetition {repetition}: {error}") from error
             if splits is not None:

@@ -77,16 +77,15 @@ class Driver:
                 report(model)
 
     def _repetition(self, entry: Entry) -> Repetition:
-        scenario = self._plan.scenarios[entry.scenario]
         return Repetition(
             run=self._plan.run,
             plan=self._plan.hash,
             seed=self._plan.seed,
             base_station=self._base_station,
             entry=entry,
-            scenario=scenario,
+            scenario=self._plan.scenarios[entry.scenario],
             workload=self._workloads[entry.scenario],
-            cut=data.cut(self._plan.splits[entry.repetition], scenario.test_share, scenario.training_shares),
+            cut=self._plan.cut(entry.scenario, entry.repetition, self._base_station),
         )
 
     def _measure(self, repetition: Repetition) -> list[RequestRecord]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from experiments.base_station.errors import DriverError
+from experiments.workloads import data
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +72,12 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scenarios: dict[str, ScenarioPlan]
     splits: tuple[tuple[int, ...], ...]
     order: tuple[Entry, ...]
+
+    def cut(self, scenario: str, repetition: int, base_station: str) -> data.Cut:
+        """Return the data of a repetition as a base station has it; each of them has the whole data set."""
+        del base_station
+        planned = self.scenarios[scenario]
+        return data.cut(self.splits[repetition], planned.test_share, planned.training_shares)
 
     @property
     def hash(self) -> str:
