@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from collect.analysis.summary import Analysis
+    from collect.report.figures import Section
+    from collect.report.picture import Drawn
     from collect.run import Run
 
 # The table is wider than what a terminal is taken for when the output goes to a file.
@@ -77,12 +78,13 @@ def write_report(options: argparse.Namespace) -> int:
     target = loaded.folder
     with _status(console, f"analysing {target.id} and drawing its figures") as status:
         analysis = _analysed(loaded, options)
-        pictures = figures.draw(loaded, analysis)
-        for picture in chain.from_iterable(pictures.values()):
+        drawn: dict[Section, list[Drawn]] = {}
+        for section, picture in figures.pictures(loaded, analysis):
             status.update(f"drawing {picture.name}")
-            picture.save(target.figures)
+            drawn.setdefault(section, []).append(picture.drawn())
+            drawn[section][-1].save(target.figures)
         status.update("writing the report")
-        folder.write(target.report, page.render(loaded, analysis, pictures))
+        folder.write(target.report, page.render(loaded, analysis, drawn))
     for sentence in table.thresholds(analysis):
         table.say(console, sentence)
     _print(console, analysis.headline)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from collect.analysis.summary import Analysis
     from collect.links import LinkCheck
-    from collect.report.picture import Picture
+    from collect.report.picture import Drawn
     from collect.run import Run
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -28,7 +28,7 @@ LISTED = 1000
 SHOWN_ELSEWHERE = ("warnings",)
 
 
-def render(run: Run, analysis: Analysis, pictures: Mapping[Section, Sequence[Picture]]) -> str:
+def render(run: Run, analysis: Analysis, pictures: Mapping[Section, Sequence[Drawn]]) -> str:
     """Return the report as HTML, each picture in its section; everything from the run's files is escaped."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -60,10 +60,10 @@ def render(run: Run, analysis: Analysis, pictures: Mapping[Section, Sequence[Pic
     )
 
 
-def _svg(picture: Picture) -> Markup:
+def _svg(drawn: Drawn) -> Markup:
     """Return a picture as markup: matplotlib drew it from our numbers and escaped its words."""
-    label = Markup('<svg role="img" aria-label="{}"').format(picture.alternative)
-    return Markup(picture.inline().replace("<svg", label, 1))  # noqa: S704
+    label = Markup('<svg role="img" aria-label="{}"').format(drawn.picture.alternative)
+    return Markup(drawn.inline().replace("<svg", label, 1))  # noqa: S704
 
 
 def _warnings(run: Run) -> list[str]:

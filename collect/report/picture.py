@@ -12,7 +12,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from collect import folder as files
+from collect import folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,8 +92,8 @@ class Picture:
         if not NAME.fullmatch(self.name):
             raise ValueError(f"invalid picture name {self.name!r}: expected lower-case letters, digits and hyphens")
 
-    def render(self, kind: str, *, background: str = "white") -> bytes:
-        """Return the figure as a file's bytes; ``kind`` is svg, pdf or png."""
+    def drawn(self) -> Drawn:
+        """Draw the figure, and return its files."""
         with mpl.rc_context():
             # What the user's matplotlibrc sets would change the figure.
             mpl.rcdefaults()
@@ -101,32 +101,47 @@ class Picture:
             figure = Figure(figsize=self.size_inches, layout="constrained")
             FigureCanvasAgg(figure)
             self.draw(figure)
-            target = io.BytesIO()
-            figure.savefig(target, format=kind, facecolor=background, metadata=NO_DATE[kind])
-        return target.getvalue()
+            written = {}
+            for kind, metadata in NO_DATE.items():
+                target = io.BytesIO()
+                figure.savefig(target, format=kind, facecolor="white", metadata=metadata)
+                written[kind] = target.getvalue()
+                # Laid out once: that is a third of the time of a file, and the next one has the same places.
+                figure.set_layout_engine("none")
+        return Drawn(self, written)
 
-    def save(self, folder: Path) -> None:
-        """Write the figure as SVG, PDF and PNG into a folder.
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A picture with the bytes of its files, by their ending: svg, pdf, png."""
+
+    picture: Picture
+    files: dict[str, bytes]
+
+    def save(self, target: Path) -> None:
+        """Write the files into a folder.
 
         Raises:
             FolderError: the disk is full or a file cannot be written.
         """
-        for kind in NO_DATE:
-            files.write(folder / f"{self.name}.{kind}", self.render(kind))
+        for kind, content in self.files.items():
+            folder.write(target / f"{self.picture.name}.{kind}", content)
 
     def inline(self) -> str:
-        """Return the figure as an SVG element: scaled by the page, in the page's text colour, with ids of its own."""
-        text = self.render("svg", background="none").decode()
+        """Return the figure as an SVG element: scaled by the page, in its colours, with ids of its own."""
+        text = self.files["svg"].decode()
         head, body = text[text.index("<svg") :].split(">", 1)
         head = re.sub(r' (?:width|height)="[^"]*"', "", head)
-        text = head + ">" + re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+        body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+        body = re.sub(r'<g id="patch_1">.*?</g>', "", body, count=1, flags=re.DOTALL)  # the paper
         # Of the tags only: words between them may be somebody's names.
-        return TAG.sub(lambda tag: self._own(tag[0]), text)
+        return TAG.sub(lambda tag: self._own(tag[0]), head + ">" + body)
 
     def _own(self, tag: str) -> str:
         """Return a tag with the picture's own ids and the page's ink."""
-        tag = re.sub(r'\bid="', f'id="{self.name}-', tag)
-        tag = tag.replace('href="#', f'href="#{self.name}-').replace("url(#", f"url(#{self.name}-")
+        name = self.picture.name
+        tag = re.sub(r'\bid="', f'id="{name}-', tag)
+        tag = tag.replace('href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
         return tag.replace(INK.lower(), "currentColor")
 
 

@@ -53,7 +53,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Picture]:
     write_run(results, records)
     loaded = run.load(folder.find(results, RUN))
     analysis = summary.analyse(RUN, loaded.measurements)
-    return [picture for of_section in figures.draw(loaded, analysis).values() for picture in of_section]
+    return [picture for _, picture in figures.pictures(loaded, analysis)]
 
 
 def texts(svg: str) -> Iterator[tuple[float, str]]:
@@ -69,7 +69,7 @@ def test_every_figure_has_the_width_of_a_column_or_a_page_and_its_text_is_text_o
 ) -> None:
     assert len(pictures) >= 5
     for picture in pictures:
-        svg = picture.render("svg").decode()
+        svg = picture.drawn().files["svg"].decode()
         assert picture.size_inches[0] in (COLUMN, PAGE), picture.name
         assert f'width="{72 * picture.size_inches[0]:g}pt"' in svg
         sizes = [size for size, _ in texts(svg)]
@@ -94,11 +94,11 @@ def test_nothing_in_a_figure_reaches_beyond_it(pictures: list[Picture]) -> None:
             assert box.x1 < width + 0.03, seen
             assert box.y1 < height + 0.03, seen
 
-        Picture(picture.name, "", "", picture.size_inches, draw).render("svg")
+        Picture(picture.name, "", "", picture.size_inches, draw).drawn()
 
 
 def test_what_the_user_has_set_for_matplotlib_does_not_change_a_figure(pictures: list[Picture]) -> None:
-    plain = pictures[0].render("svg")
+    plain = pictures[0].drawn().files
     changed: dict[Any, Any] = {
         "font.size": 30,
         "lines.linewidth": 9,
@@ -109,7 +109,7 @@ def test_what_the_user_has_set_for_matplotlib_does_not_change_a_figure(pictures:
         "axes.facecolor": "black",
     }
     with mpl.rc_context(changed):
-        assert pictures[0].render("svg") == plain
+        assert pictures[0].drawn().files == plain
         assert mpl.rcParams["font.size"] == 30
 
 
@@ -170,7 +170,7 @@ def test_above_200_points_a_scenario_has_a_histogram() -> None:
         def draw(figure: Figure) -> None:
             boxes.draw(figure.subplots(), drawn, summaries, list(values))
 
-        return len(Picture("trial", "", "", (COLUMN, 2), draw).render("svg"))
+        return len(Picture("trial", "", "", (COLUMN, 2), draw).drawn().files["svg"])
 
     few, many = (size({**values, "edge": [1 + place / count for place in range(count)]}) for count in (200, 5000))
     assert many < few
@@ -188,7 +188,7 @@ def test_words_of_a_figure_stay_as_they_are_on_the_page() -> None:
     def draw(figure: Figure) -> None:
         figure.suptitle(words)
 
-    picture = Picture("trial", "", "", (COLUMN, 1), draw)
-    assert f">{words}</text>" in picture.inline()
-    assert 'id="trial-' in picture.inline()
-    assert "currentColor" in picture.inline()
+    inline = Picture("trial", "", "", (COLUMN, 1), draw).drawn().inline()
+    assert f">{words}</text>" in inline
+    assert 'id="trial-' in inline
+    assert "currentColor" in inline

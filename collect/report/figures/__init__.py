@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from collect.report.figures import accuracies, delays, phases, ratio, ratio_apart, response_times, timeline, uploads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from collect.analysis.summary import Analysis
     from collect.report.picture import Picture
@@ -35,9 +35,8 @@ FIGURES: tuple[tuple[Section, Figure], ...] = (
 )
 
 
-def draw(run: Run, analysis: Analysis) -> dict[Section, list[Picture]]:
-    """Return a run's pictures by section, not yet drawn."""
-    pictures: dict[Section, list[Picture]] = {}
+def pictures(run: Run, analysis: Analysis) -> Iterator[tuple[Section, Picture]]:
+    """Yield a run's pictures, each with its section, not yet drawn."""
     for section, figure in FIGURES:
-        pictures.setdefault(section, []).extend(figure(run, analysis))
-    return pictures
+        for picture in figure(run, analysis):
+            yield section, picture
