@@ -65,8 +65,9 @@ def pull_records(options: argparse.Namespace) -> int:
 
 def print_analysis(options: argparse.Namespace) -> int:
     """Print a run's table and write its ``analysis/summary.json``; return 0, REFUSED or UNMET."""
-    loaded = run.load(folder.find(options.results, options.run))
-    analysis = _analysed(loaded, options)
+    with run.without_garbage_collection():
+        loaded = run.load(folder.find(options.results, options.run))
+        analysis = _analysed(loaded, options)
     table.show(_console(), analysis, (*loaded.notes, *(f"data set: {note}" for note in loaded.dataset_notes)))
     return _exit_code(analysis)
 
@@ -77,7 +78,8 @@ def write_report(options: argparse.Namespace) -> int:
     loaded = run.load(folder.find(options.results, options.run))
     target = loaded.folder
     with _status(console, f"analysing {target.id} and drawing its figures") as status:
-        analysis = _analysed(loaded, options)
+        with run.without_garbage_collection():
+            analysis = _analysed(loaded, options)
         drawn: dict[Section, list[Drawn]] = {}
         for section, picture in figures.pictures(loaded, analysis):
             status.update(f"drawing {picture.name}")

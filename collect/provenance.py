@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from collect.errors import CollectError
+from collect.folder import SAMPLES
 from collect.records import CHECKED_SCHEMA
 
 if TYPE_CHECKING:
@@ -26,11 +27,15 @@ class Origin:
         self._stations: dict[Path, set[str]] = defaultdict(set)
         self._names: set[tuple[str, str | None, str]] = set()
         self._old = 0
+        self._torn = 0
 
-    def observe(self, path: Path, records: Iterable[Record]) -> Iterator[Record]:
-        """Yield the records of a file, each observed."""
+    def observe(self, path: Path, scanned: Iterable[Record | None]) -> Iterator[Record]:
+        """Yield the whole records of a file, each observed; ``None`` is a line that was cut off."""
         stations, names = self._stations[path], self._names
-        for record in records:
+        for record in scanned:
+            if record is None:
+                self._torn += 1
+                continue
             stations.add(record.base_station)
             names.add((record.run, record.plan, record.scenario))
             self._old += record.schema < CHECKED_SCHEMA
@@ -53,6 +58,9 @@ class Origin:
                 several.add(name)
         _refuse_others(folder, values, manifest)
         sentences = []
+        if self._torn:
+            lines = f"{self._torn} torn line{'s' * (self._torn > 1)}"
+            sentences.append(f"{lines} of {SAMPLES} skipped: the driver was killed while writing.")
         if self._old:
             sentences.append(
                 f"{self._old} line{'s' * (self._old > 1)} of schema 1, without checksum and plan: a change by hand "

@@ -21,11 +21,10 @@ from collect.folder import SAMPLES, FolderError, RunFolder, is_shallow, read_byt
 from collect.links import LinkReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from collect.load import Load
-    from collect.records import Record
 
 T = TypeVar("T")
 Moment = Literal["before", "after"]
@@ -217,10 +216,9 @@ def _measurements(folder: RunFolder, manifest: dict[str, Any], notes: list[str])
             f"base station; fetch them: python -m collect pull {folder.id}"
         )
     origin = provenance.Origin()
-    torn = _Torn()
-    lines = chain.from_iterable(origin.observe(path, torn.left_out(records.scan(path))) for path in files)
+    lines = chain.from_iterable(origin.observe(path, records.scan(path)) for path in files)
     try:
-        with _without_garbage_collection():
+        with without_garbage_collection():
             measurements = gather(lines)
     except records.NewerSchemaError as error:
         raise CollectError(f"{error}: read the run with the faasbed that measured it, or a newer one") from error
@@ -228,10 +226,6 @@ def _measurements(folder: RunFolder, manifest: dict[str, Any], notes: list[str])
         raise CollectError(f"{error}: the line is damaged; restore the file, or pull it again") from error
     except OSError as error:
         raise CollectError(f"{error.filename} cannot be read: {error.strerror}") from error
-    if torn.lines:
-        notes.append(
-            f"{torn.lines} torn line{'s' * (torn.lines > 1)} of {SAMPLES} skipped: the driver was killed while writing."
-        )
     notes += origin.notes(folder, manifest)
     if not any(measurements.scenarios.values()):
         failures = measurements.failures
@@ -244,7 +238,7 @@ def _measurements(folder: RunFolder, manifest: dict[str, Any], notes: list[str])
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     """Keep Python from searching a million records for cycles, which they do not have: a third of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -253,21 +247,6 @@ def _without_garbage_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-class _Torn:
-    """Counts the lines that were cut off while they were written."""
-
-    def __init__(self) -> None:
-        self.lines = 0
-
-    def left_out(self, scanned: Iterable[Record | None]) -> Iterator[Record]:
-        """Yield the whole records."""
-        for record in scanned:
-            if record is None:
-                self.lines += 1
-            else:
-                yield record
 
 
 def _text(path: Path, notes: list[str]) -> str | None:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from collect.analysis.repetitions import Repetition
     from collect.records import RequestRecord
 
     Values = NDArray[np.float64]
@@ -80,7 +79,9 @@ def split(requests: Sequence[RequestRecord]) -> tuple[Request, ...] | None:
     ``queue`` is the wait for a free place inside the function. The rest is ``wait``: the links and the gateway. The
     phases of a request add up to its response time exactly.
     """
-    parts = Parts.of([requests])
+    timed = Timed()
+    timed.add(requests)
+    parts = timed.parts
     if not parts.counts[0]:
         return None
     phases_s: list[dict[str, float]] = [{} for _ in requests]
@@ -112,48 +113,6 @@ class Parts:
     compute_s: Values
     layouts: tuple[Layout, ...] = ()
 
-    @classmethod
-    def of(cls, repetitions: Iterable[Iterable[RequestRecord]]) -> Parts:
-        """Return the parts of the requests of each repetition."""
-        counts, times = array("q"), array("q")
-        rows: dict[tuple[str, ...], tuple[array[int], array[float]]] = {}
-        for requests in repetitions:
-            timed = [(request, _times(request)) for request in requests]
-            complete = [(request, at) for request, at in timed if at is not None]
-            whole = len(complete) if len(complete) == len(timed) else 0
-            counts.append(whole)
-            for request, at in complete[:whole]:
-                names = tuple(request.phases_ms)
-                if names not in rows:
-                    rows[names] = array("q"), array("d")
-                places, own_ms = rows[names]
-                places.append(len(times) // len(at))
-                times.extend(at)
-                own_ms.extend(request.phases_ms.values())
-        return cls._of_columns(np.array(counts), np.array(times).reshape(-1, 4), rows)
-
-    @classmethod
-    def _of_columns(
-        cls,
-        counts: NDArray[np.int64],
-        times_ns: NDArray[np.int64],
-        rows: Mapping[tuple[str, ...], tuple[array[int], array[float]]],
-    ) -> Parts:
-        sent = times_ns[:, 0]
-        first = np.minimum.reduceat(sent, _starts(counts)) if len(sent) else sent
-        network_s, compute_s = np.zeros(len(sent)), np.zeros(len(sent))
-        layouts = []
-        for names, (at, own_ms) in rows.items():
-            places = np.array(at)
-            phases_s = _phases(
-                times_ns[places], dict(zip(names, np.array(own_ms).reshape(-1, len(names)).T, strict=True))
-            )
-            layouts.append(Layout(places, phases_s))
-            for name, seconds in phases_s.items():
-                (network_s if name in NETWORK else compute_s)[places] += seconds
-        start_s = (sent - np.repeat(first, counts[counts > 0])) / NS_PER_S
-        return cls(counts, start_s, network_s, compute_s, tuple(layouts))
-
     @property
     def whole(self) -> NDArray[np.bool_]:
         """Which repetitions have all their times."""
@@ -166,6 +125,50 @@ class Parts:
         is_last = ends_s == np.repeat(of_repetition, self.counts[self.whole])
         places = np.where(is_last, np.arange(len(is_last)), len(is_last))
         return np.asarray(np.minimum.reduceat(places, _starts(self.counts)))
+
+
+class Timed:
+    """Sums up the times of requests, repetition by repetition."""
+
+    def __init__(self) -> None:
+        self._counts, self._times_ns = array("q"), array("q")
+        # By the names of the phases: the places of the requests that report these, and their values.
+        self._rows: dict[tuple[str, ...], tuple[array[int], array[float]]] = {}
+
+    def add(self, requests: Sequence[RequestRecord]) -> None:
+        """Add the requests of a repetition."""
+        times = [_times(request) for request in requests]
+        whole = None not in times
+        self._counts.append(len(times) if whole else 0)
+        for request, at in zip(requests, times, strict=True):
+            if not whole or at is None:
+                continue
+            names = tuple(request.phases_ms)
+            if names not in self._rows:
+                self._rows[names] = array("q"), array("d")
+            places, own_ms = self._rows[names]
+            places.append(len(self._times_ns) // len(at))
+            self._times_ns.extend(at)
+            own_ms.extend(request.phases_ms.values())
+
+    @property
+    def parts(self) -> Parts:
+        """The parts of the requests that were added."""
+        counts, times_ns = np.array(self._counts), np.array(self._times_ns).reshape(-1, 4)
+        sent = times_ns[:, 0]
+        first = np.minimum.reduceat(sent, _starts(counts)) if len(sent) else sent
+        network_s, compute_s = np.zeros(len(sent)), np.zeros(len(sent))
+        layouts = []
+        for names, (at, own_ms) in self._rows.items():
+            places = np.array(at)
+            phases_s = _phases(
+                times_ns[places], dict(zip(names, np.array(own_ms).reshape(-1, len(names)).T, strict=True))
+            )
+            layouts.append(Layout(places, phases_s))
+            for name, seconds in phases_s.items():
+                (network_s if name in NETWORK else compute_s)[places] += seconds
+        start_s = (sent - np.repeat(first, counts[counts > 0])) / NS_PER_S
+        return Parts(counts, start_s, network_s, compute_s, tuple(layouts))
 
 
 def _times(request: RequestRecord) -> tuple[int, int, int, int] | None:
@@ -208,9 +211,8 @@ def _phases(times_ns: NDArray[np.int64], own_ms: Mapping[str, Values]) -> dict[s
     }
 
 
-def regime(repetitions: Sequence[Repetition]) -> Regime | None:
-    """Return the regime of a scenario's repetitions, or ``None`` when no repetition has all its times."""
-    parts = Parts.of(repetition.requests for repetition in repetitions)
+def regime(parts: Parts) -> Regime | None:
+    """Return the regime of a scenario, or ``None`` when no repetition has all its times."""
     if not parts.whole.any():
         return None
     last = parts.last()

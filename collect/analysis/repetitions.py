@@ -112,7 +112,10 @@ class _Attempt:
     @property
     def in_order(self) -> Requests:
         """Its requests by their numbers."""
-        return Requests(tuple(row for _, row in sorted(self.requests.items())))
+        numbers = list(self.requests)
+        if numbers != sorted(numbers):
+            self.requests = dict(sorted(self.requests.items()))
+        return Requests(tuple(self.requests.values()))
 
 
 def gather(records: Iterable[Record]) -> Measurements:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from collect.analysis import (
@@ -22,10 +21,11 @@ from collect.analysis import traffic as sending
 from collect.analysis.dependence import dependence
 from collect.analysis.repetitions import paired, started
 from collect.analysis.rescaling import rescale
+from collect.analysis.transport import Carried
 from collect.errors import CollectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from collect.analysis.claims import Claim
     from collect.analysis.dependence import Dependence
@@ -38,23 +38,10 @@ if TYPE_CHECKING:
     from collect.analysis.statistics import Estimate, Summary
     from collect.analysis.steady import Steadiness
     from collect.analysis.traffic import Paths, Traffic
+    from collect.analysis.transport import Transport
     from collect.expect import Expect
 
 SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Transport:
-    """A scenario's requests: medians over requests, and the nodes and replicas that served them."""
-
-    requests: int
-    texts: float
-    request_mb: float
-    congestion_control: tuple[str, ...]
-    nodes: tuple[str, ...]
-    replicas: tuple[str, ...]
-    cold: int
-    sharing_a_replica: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +221,13 @@ def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measur
     accuracies = [repetition.accuracy for repetition in repetitions if repetition.accuracy is not None]
     own = [failure for failure in measurements.failures if failure.scenario == name and not failure.warmup]
     failed = measurements.failed(name)
+    # The requests are unpacked once: there may be a million.
+    carried, sent, timed = Carried(), sending.Sent(), phases.Timed()
+    for repetition in repetitions:
+        requests = list(repetition.requests)
+        carried.add(requests)
+        sent.add(repetition.response_s, requests)
+        timed.add(requests)
     return Scenario(
         name=name,
         repetitions=len(repetitions),
@@ -245,41 +239,10 @@ def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measur
         dependence=_dependence(repetitions),
         steadiness=beginning.steadiness(repetitions),
         accuracy=statistics.summarise(accuracies) if accuracies else None,
-        regime=phases.regime(repetitions),
-        transport=_transport(repetitions),
-        traffic=sending.traffic(repetitions, paths),
+        regime=phases.regime(timed.parts),
+        transport=carried.transport,
+        traffic=sent.traffic(paths),
     )
-
-
-def _transport(repetitions: Sequence[Repetition]) -> Transport:
-    """Return what is known of a scenario's requests; each is read once, as there may be a million."""
-    texts, request_mb, cold, sharing = [], [], 0, 0
-    controls, nodes, replicas = set(), set(), set()
-    for repetition in repetitions:
-        served_by = set()
-        for request in repetition.requests:
-            texts.append(request.texts)
-            request_mb.append(request.request_bytes / 1e6)
-            controls.add(request.congestion_control)
-            nodes.add(request.node)
-            served_by.add(request.replica)
-            cold += request.cold
-        replicas |= served_by
-        sharing += len(served_by) < len(repetition.requests)
-    return Transport(
-        requests=max((len(repetition.requests) for repetition in repetitions), default=0),
-        texts=median(texts or [0]),
-        request_mb=median(request_mb or [0]),
-        congestion_control=_distinct(controls),
-        nodes=_distinct(nodes),
-        replicas=_distinct(replicas),
-        cold=cold,
-        sharing_a_replica=sharing,
-    )
-
-
-def _distinct(values: Iterable[str | None]) -> tuple[str, ...]:
-    return tuple(sorted({value for value in values if value is not None}))
 
 
 def _compare(

@@ -12,10 +12,9 @@ import numpy as np
 from collect.analysis import quantiles, statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from collect.analysis.quantiles import Tail
-    from collect.analysis.repetitions import Repetition
     from collect.records import RequestRecord
 
     # By base station and compute node.
@@ -82,22 +81,6 @@ class Traffic:
     upload: Upload | None
 
 
-def traffic(repetitions: Iterable[Repetition], paths: Paths) -> Traffic:
-    """Return how a scenario's requests were sent; ``paths`` is what is known of the way to the nodes.
-
-    Each repetition's requests are read once, as there may be a million.
-    """
-    skews_ms, warm_s, cold_s, uploads = array("d"), array("d"), array("d"), _Uploads()
-    for repetition in repetitions:
-        requests = list(repetition.requests)
-        if (skew := skew_ms(requests)) is not None:
-            skews_ms.append(skew)
-        (cold_s if any(request.cold for request in requests) else warm_s).append(repetition.response_s)
-        for request in requests:
-            uploads.add(request)
-    return Traffic(quantiles.tail(skews_ms), quantiles.tail(warm_s), quantiles.tail(cold_s), uploads.summary(paths))
-
-
 def skew_ms(requests: Iterable[RequestRecord]) -> float | None:
     """Return the time between sending the first and the last of parallel requests, ``None`` for a single one."""
     sent = [request.sent_ns for request in requests if request.sent_ns is not None]
@@ -122,24 +105,34 @@ def bounds(request_bytes: float, path: NetworkPath) -> Bounds:
     return Bounds(path.round_trip_ms, rounds, rounds * path.round_trip_ms / 1000, reno)
 
 
-class _Uploads:
-    """What is needed of the requests of a scenario."""
+class Sent:
+    """Sums up how the requests of a scenario were sent, repetition by repetition."""
 
     def __init__(self) -> None:
-        self._seconds, self._bytes = array("d"), array("q")
+        self._skews_ms, self._warm_s, self._cold_s = array("d"), array("d"), array("d")
+        self._uploads_s, self._bytes = array("d"), array("q")
         self._ways: set[tuple[str, str]] = set()
 
-    def add(self, request: RequestRecord) -> None:
-        self._ways.add((request.base_station, request.node or ""))
-        if (seconds := upload_s(request)) is not None:
-            self._seconds.append(seconds)
-            self._bytes.append(request.request_bytes)
+    def add(self, response_s: float, requests: Sequence[RequestRecord]) -> None:
+        """Add a repetition: its response time and its requests."""
+        if (skew := skew_ms(requests)) is not None:
+            self._skews_ms.append(skew)
+        (self._cold_s if any(request.cold for request in requests) else self._warm_s).append(response_s)
+        for request in requests:
+            self._ways.add((request.base_station, request.node or ""))
+            if (seconds := upload_s(request)) is not None:
+                self._uploads_s.append(seconds)
+                self._bytes.append(request.request_bytes)
 
-    def summary(self, paths: Paths) -> Upload | None:
-        """Return what the uploads took, ``None`` where none was timed."""
-        if not self._seconds:
+    def traffic(self, paths: Paths) -> Traffic:
+        """Return how they were sent; ``paths`` is what is known of the way to the nodes."""
+        warm, cold = quantiles.tail(self._warm_s), quantiles.tail(self._cold_s)
+        return Traffic(quantiles.tail(self._skews_ms), warm, cold, self._upload(paths))
+
+    def _upload(self, paths: Paths) -> Upload | None:
+        if not self._uploads_s:
             return None
-        quartiles = statistics.summarise(self._seconds)
+        quartiles = statistics.summarise(self._uploads_s)
         sizes = np.array(self._bytes)
         known = [paths[way] for way in self._ways if way in paths]
         # Requests of one scenario go over links that are alike; of unlike ones the best gives the bound.
@@ -149,6 +142,6 @@ class _Uploads:
             median_s=quartiles.median,
             quartile_1_s=quartiles.quartile_1,
             quartile_3_s=quartiles.quartile_3,
-            median_mbit=float(np.median(sizes * 8e-6 / np.array(self._seconds))),
+            median_mbit=float(np.median(sizes * 8e-6 / np.array(self._uploads_s))),
             bounds=bounds(float(np.median(sizes)), best) if best is not None else None,
         )

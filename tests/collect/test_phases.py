@@ -14,7 +14,7 @@ from collect.analysis.repetitions import Repetition, gather
 from collect.report.figures import ratio
 
 if TYPE_CHECKING:
-    from collect.analysis.phases import Request
+    from collect.analysis.phases import Regime, Request
     from collect.records import RequestRecord
 
 
@@ -85,9 +85,16 @@ def points(*requests: Any, scenario: str = "edge") -> list[Repetition]:
     ]
 
 
+def regime(repetitions: list[Repetition]) -> Regime | None:
+    timed = phases.Timed()
+    for repetition in repetitions:
+        timed.add(repetition.requests)
+    return phases.regime(timed.parts)
+
+
 def test_half_of_the_time_on_the_network_is_not_network_bound_and_more_is() -> None:
-    half = phases.regime(points(request(phases_ms={"search": 250.0})))
-    more = phases.regime(points(request(phases_ms={"search": 240.0})))
+    half = regime(points(request(phases_ms={"search": 250.0})))
+    more = regime(points(request(phases_ms={"search": 240.0})))
     assert half is not None
     assert more is not None
     assert (half.word, more.word) == ("compute-bound", "network-bound")
@@ -95,9 +102,9 @@ def test_half_of_the_time_on_the_network_is_not_network_bound_and_more_is() -> N
 
 def test_the_request_that_came_back_last_shows_where_the_time_went() -> None:
     slow = request(request=1, first_byte_ns=1900 * MS, last_byte_ns=1910 * MS, phases_ms={"search": 700.0})
-    regime = phases.regime(points(request(), slow))
-    assert regime is not None
-    assert regime.phases_s["search"] == pytest.approx(0.7)
+    seen = regime(points(request(), slow))
+    assert seen is not None
+    assert seen.phases_s["search"] == pytest.approx(0.7)
 
 
 def test_with_slower_compute_the_slowest_of_the_parallel_requests_decides() -> None:
@@ -246,4 +253,4 @@ def test_unscaled_the_rescaled_medians_are_the_measured_ones() -> None:
 def test_without_phases_nothing_is_rescaled() -> None:
     blank = request(phases_ms={})
     assert rescaling.rescale(points(blank), points(blank), paired=True) is None
-    assert phases.regime(points(blank)) is None
+    assert regime(points(blank)) is None

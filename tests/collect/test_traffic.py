@@ -23,6 +23,7 @@ from collect.records import RequestRecord
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from collect.analysis.traffic import Paths, Traffic
     from collect.records import Record
 
 
@@ -58,6 +59,13 @@ def test_the_interval_holds_the_quantile_of_a_known_distribution_95_times_in_100
     assert covered > 0.94
 
 
+def sent(repetitions: list[Repetition], paths: Paths) -> Traffic:
+    added = traffic.Sent()
+    for one in repetitions:
+        added.add(one.response_s, one.requests)
+    return added.traffic(paths)
+
+
 def test_the_skew_is_from_the_first_to_the_last_request_that_was_sent() -> None:
     parallel = repetition(request(), request(request=1, sent_ns=1007 * MS), request(request=2, sent_ns=1002 * MS))
     assert traffic.skew_ms(parallel.requests) == pytest.approx(7)
@@ -69,11 +77,11 @@ def test_cold_and_warm_repetitions_stand_apart() -> None:
         repetition(request(), response_s=1.0),
         repetition(request(), request(request=1, cold=True), response_s=9),
     )
-    seen = traffic.traffic([warm, warm, cold], {})
+    seen = sent([warm, warm, cold], {})
     assert seen.warm_s is not None
     assert seen.cold_s is not None
     assert (seen.warm_s.n, seen.warm_s.median, seen.cold_s.n, seen.cold_s.median) == (2, 1.0, 1, 9)
-    assert traffic.traffic([warm], {}).cold_s is None
+    assert sent([warm], {}).cold_s is None
 
 
 def test_a_mixture_of_cold_and_warm_and_a_large_skew_are_warned_of() -> None:
@@ -115,21 +123,21 @@ def test_no_upload_of_doubling_windows_is_faster_than_its_bound(size: int) -> No
 
 def test_an_upload_is_compared_with_the_path_to_the_node_that_served_it() -> None:
     paths = {("bs", "edge-1"): NetworkPath(2.5, 390.0), ("bs", "cloud-1"): NetworkPath(30.0, 9.7)}
-    upload = traffic.traffic([repetition(request(connected_ns=1020 * MS))], paths).upload
+    upload = sent([repetition(request(connected_ns=1020 * MS))], paths).upload
     assert upload is not None
     assert upload.median_s == pytest.approx(0.08)
     assert upload.median_mbit == pytest.approx(6.3 * 8 / 0.08)
     assert upload.bounds is not None
     assert (upload.bounds.round_trip_ms, upload.bounds.rounds) == (2.5, 9)
     assert upload.bounds.reno_s == pytest.approx(6.3 * 8 / 390)
-    unknown = traffic.traffic([repetition(request(node="fog-1"))], paths).upload
+    unknown = sent([repetition(request(node="fog-1"))], paths).upload
     assert unknown is not None
     assert unknown.bounds is None
 
 
 @pytest.mark.parametrize("missing", [{"sent_ns": None}, {"uploaded_ns": None}, {"uploaded_ns": 1003 * MS}])
 def test_without_its_times_an_upload_is_not_counted(missing: dict[str, Any]) -> None:
-    assert traffic.traffic([repetition(request(**missing))], {}).upload is None
+    assert sent([repetition(request(**missing))], {}).upload is None
 
 
 def test_paths_are_round_trips_as_they_were_measured_or_both_ways_together(tmp_path: Path) -> None:
