@@ -13,10 +13,15 @@ VERBOSE ?=
 
 PYTHON := .venv/bin/python
 TASKS := $(if $(filter-out 0,$(VERBOSE)),--verbose)
-NODES := --inventory $(INVENTORY) $(TASKS)
-WHAT := --scenario $(SCENARIO)
+# Recipes read variables from the environment, as $$NAME: make would put the value into the command, for the shell to
+# evaluate. What comes from the environment is not evaluated at all.
+export INVENTORY SCENARIO REPETITIONS DATASET SEED RESULTS RUN RUNS ARCH
+NODES := --inventory "$$INVENTORY" $(TASKS)
+WHAT := --scenario "$$SCENARIO"
+OF_RUN := $${RUN:+"$$RUN"}
+IN := --results "$$RESULTS"
 # An option only where its variable is set by the user: a run that is resumed keeps its own and refuses others.
-given = $(if $(filter file,$(origin $(1))),,$(2) "$($(1))")
+given = $(if $(filter file,$(origin $(1))),,$(2) "$$$(1)")
 # The end of a test run: the 15 slowest tests; pytest's -ra then names what was skipped, with reasons.
 LAST_LINES := --durations=15 --durations-min=0.1
 # One process for the tests that judge links, another for the others beside it; three took as long and disturbed links.
@@ -27,10 +32,10 @@ BESIDE := --numprocesses=2 --dist=loadgroup
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: INVENTORY=$(INVENTORY) SCENARIO=$(SCENARIO) REPETITIONS=$(or $(REPETITIONS),20) DATASET=$(DATASET) SEED=$(SEED) RESULTS=$(RESULTS) RUN=<run id> RUNS=<run ids, blanks between them> ARCH=<amd64, arm64 or all> ROLE=<folder of tests/roles or tests> VERBOSE=<1: print every Ansible task>"
+	@echo "Variables: INVENTORY=$$INVENTORY SCENARIO=$$SCENARIO REPETITIONS=$${REPETITIONS:-20} DATASET=$$DATASET SEED=$$SEED RESULTS=$$RESULTS RUN=<run id> RUNS=<run ids, blanks between them> ARCH=<amd64, arm64 or all> ROLE=<folder of tests/roles or tests> VERBOSE=<1: print every Ansible task>"
 
 setup: ## install what is missing: .venv, Debian packages
-	@sh setup.sh testbed $(INVENTORY)
+	@sh setup.sh testbed "$$INVENTORY"
 
 provision: setup ## make the nodes and deploy the function
 	@$(PYTHON) -m experiments provision $(NODES) $(WHAT)
@@ -39,16 +44,16 @@ verify: setup ## shape the links, measure them, clear them
 	@$(PYTHON) -m experiments verify $(NODES) $(WHAT)
 
 experiment: setup ## run the whole experiment and write report.html
-	@$(PYTHON) -m experiments experiment $(TASKS) $(call given,INVENTORY,--inventory) $(call given,SCENARIO,--scenario) $(call given,DATASET,--dataset) $(call given,SEED,--seed) --results "$(RESULTS)" $(if $(REPETITIONS),--repetitions $(REPETITIONS)) $(if $(RUN),--run "$(RUN)")
+	@$(PYTHON) -m experiments experiment $(TASKS) $(call given,INVENTORY,--inventory) $(call given,SCENARIO,--scenario) $(call given,DATASET,--dataset) $(call given,SEED,--seed) $(IN) $${REPETITIONS:+--repetitions "$$REPETITIONS"} $${RUN:+--run "$$RUN"}
 
 collect: setup ## fetch a run's raw records from the base stations
-	@$(PYTHON) -m collect pull $(if $(RUN),"$(RUN)") $(TASKS) $(call given,INVENTORY,--inventory) --results "$(RESULTS)"
+	@$(PYTHON) -m collect pull $(OF_RUN) $(TASKS) $(call given,INVENTORY,--inventory) $(IN)
 
 report: setup ## analyse a run's records and write report.html
-	@$(PYTHON) -m collect report $(if $(RUN),"$(RUN)") --results "$(RESULTS)"
+	@$(PYTHON) -m collect report $(OF_RUN) $(IN)
 
 compare: setup ## compare runs of the same scenarios: RUNS="<run id> <run id> ..."
-	@$(PYTHON) -m collect compare $(or $(RUNS),$(error RUNS is empty: name two runs or more, RUNS="<run id> <run id>")) --results "$(RESULTS)"
+	@$(PYTHON) -m collect compare $${RUNS:?is empty: name two runs or more, RUNS='<run id> <run id>'} $(IN)
 
 reset: setup ## remove everything faasbed created on the nodes
 	@$(PYTHON) -m experiments reset $(NODES)
@@ -103,7 +108,7 @@ image: ## build the function's image as an OCI archive
 
 artifacts: ## download and verify what a cluster is made of: k3s, Knative, images
 	@sh setup.sh testbed artifacts
-	@$(PYTHON) -m artifacts download --arch "$(ARCH)"
+	@$(PYTHON) -m artifacts download --arch "$$ARCH"
 
 lock: ## renew the locks of the requirements, with hashes
 	@sh setup.sh dev

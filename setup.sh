@@ -86,12 +86,16 @@ if [ -n "${packages% }" ]; then
   echo "installing packages: $packages"
   export DEBIAN_FRONTEND=noninteractive
   ! command -v apt-get >/dev/null 2>&1 || apt-get update -qq
-  # sshd is started by the lab inside its own namespaces, never by its package on this machine: policy-rc.d prevents it.
+  # sshd is started by the lab inside its own namespaces, never by its package on this machine: policy-rc.d prevents it
+  # as long as this process runs, so that one that was left behind by a killed process forbids nothing.
   policy=/usr/sbin/policy-rc.d
-  if [ ! -e $policy ]; then
-    printf '#!/bin/sh\nexit 101\n' >$policy
+  mark="# Made by faasbed's setup.sh"
+  if [ ! -e $policy ] || grep -qF "$mark" $policy; then
+    printf '#!/bin/sh\n%s, process %s\n[ ! -e /proc/%s ] || exit 101\n' "$mark" $$ $$ >$policy
     chmod 755 $policy
-    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    trap "rm -f $policy" EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
   fi
   $install $packages >/dev/null
   # Nor at the next boot, if this script installed it.

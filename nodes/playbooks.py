@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -84,7 +85,12 @@ class Playbooks:
                 inventory=str(self._inventory),
                 extravars=_as_data(variables),
                 event_handler=job.hear,
-                envvars={"ANSIBLE_CONFIG": str(self._root / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+                envvars={
+                    "ANSIBLE_CONFIG": str(self._root / "ansible.cfg"),
+                    "ANSIBLE_NOCOLOR": "1",
+                    # ansible-runner sets it to false, and ssh then trusts every key, whatever the inventory says.
+                    "ANSIBLE_HOST_KEY_CHECKING": "true",
+                },
                 quiet=True,
                 ident="job",
             )
@@ -218,4 +224,18 @@ def _sentence(data: dict[str, Any]) -> str:
     items = [entry.get("msg") for entry in result.get("results", []) if isinstance(entry, dict) and entry.get("failed")]
     if items and items[0]:
         message = items[0]
-    return f"{data.get('host', '')}: {data.get('task', '')}: {' '.join(str(message).split())}"
+    words = " ".join(str(message).split())
+    return f"{data.get('host', '')}: {data.get('task', '')}: {_of_host_key(words) or words}"
+
+
+def _of_host_key(words: str) -> str | None:
+    """Return in a sentence that ssh refused a node's host key, which it says in twelve lines; else None."""
+    if "Host key verification failed" not in words:
+        return None
+    if "HAS CHANGED" in words:
+        key = re.search(r"SHA256:[A-Za-z0-9+/]+", words)
+        return (
+            f"the node's SSH host key{f' ({key[0]})' if key else ''} is not the one in known_hosts, so another machine "
+            "may be answering; if the node was installed anew, remove the old key with ssh-keygen -R and log in once"
+        )
+    return "the node's SSH host key is not in known_hosts; log in once with ssh and compare the key's fingerprint"
