@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from app.search import memory
 from app.serving.compiled import unpack
 from app.serving.main import create_app
 from app.serving.protocol import ImpatientProtocol
@@ -50,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.parse_args(arguments)
     try:
-        settings = read_settings(os.environ)
+        memory_bytes = memory.most_bytes()
+        memory.limit(memory_bytes)
+        settings = read_settings(os.environ, memory_bytes)
         unpack(os.environ)
         app = create_app(settings, load(settings.module))
     except SettingsError as error:

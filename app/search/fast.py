@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.model_selection import ParameterGrid
@@ -18,7 +19,7 @@ from app.text.corpus import read_corpus
 from app.text.tfidf import fold_matrices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from app.text.dataset import Dataset
 
 POLL_S = 0.1
+# How many folds for each core are handed to the pool: enough that no core waits for the next one.
+AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,12 @@ def search(dataset: Dataset, model: Model, grid: Grid, seed: int, cancelled: Cal
     pool = ThreadPoolExecutor(max_workers=cores())
     try:
         with one_thread_each():
-            folds = [pool.submit(accuracies, points, *fold) for fold in dataset.folds]
-            means = np.average(np.stack(_results(folds, cancelled), axis=1), axis=1)
+            of_folds = list(_each(pool, accuracies, ((points, *fold) for fold in dataset.folds()), cancelled))
+            means = np.average(np.stack(of_folds, axis=1), axis=1)
             best = first_best(means)
             searched = time.perf_counter()
-            final = pool.submit(accuracies, [points[best]], dataset.train, dataset.test)
-            test = float(_results([final], cancelled)[0][0])
+            (final,) = _each(pool, accuracies, [([points[best]], dataset.train, dataset.test)], cancelled)
+            test = float(final[0])
     finally:
         stop.set()
         pool.shutdown(wait=False, cancel_futures=True)
@@ -104,12 +107,33 @@ def first_best(means: NDArray[np.float64]) -> int:
     return int(np.nanargmax(means))
 
 
-def _results(futures: list[Future[NDArray[np.float64]]], cancelled: Callable[[], bool]) -> list[NDArray[np.float64]]:
-    going = set(futures)
+def _each(
+    pool: ThreadPoolExecutor,
+    call: Callable[..., NDArray[np.float64]],
+    jobs: Iterable[tuple[Any, ...]],
+    cancelled: Callable[[], bool],
+) -> Iterator[NDArray[np.float64]]:
+    """Yield what each job gives, in order, a few of them at work at a time.
+
+    Raises:
+        Cancelled: ``cancelled`` returned True.
+    """
+    going: deque[Future[NDArray[np.float64]]] = deque()
+    for job in jobs:
+        going.append(pool.submit(call, *job))
+        if len(going) >= AHEAD * cores():
+            yield _result(going, cancelled)
     while going:
-        done, going = wait(going, timeout=POLL_S, return_when=FIRST_EXCEPTION)
+        yield _result(going, cancelled)
+
+
+def _result(going: deque[Future[NDArray[np.float64]]], cancelled: Callable[[], bool]) -> NDArray[np.float64]:
+    """Return the first job's result; another one's failure ends the wait for it."""
+    while not going[0].done():
+        if cancelled():
+            raise Cancelled
+        working = [future for future in going if not future.done()]
+        done, _ = wait(working, timeout=POLL_S, return_when=FIRST_COMPLETED)
         for future in done:
             future.result()
-        if going and cancelled():
-            raise Cancelled
-    return [future.result() for future in futures]
+    return going.popleft().result()

@@ -7,6 +7,7 @@ search cannot be interrupted: when the client goes away the process is ended, an
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
@@ -20,17 +21,21 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from joblib import parallel_config
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV, ParameterGrid, RepeatedStratifiedKFold
 from sklearn.pipeline import Pipeline
 
 from app.errors import Cancelled, InputError
 from app.models import MODELS
+from app.search import memory
+from app.search.threads import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 POLL_S = 0.2
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ def search_apart(task: PlainSearch, cancelled: Callable[[], bool]) -> dict[str, 
     Raises:
         Cancelled: ``cancelled`` returned True.
         InputError: scikit-learn refused the texts, or fitted no point of the grid.
+        MemoryError: the search needs more memory than there is.
         RuntimeError: the process ended without a result; the message holds the end of its output.
     """
     # Its errors go to memory, not to a pipe: scikit-learn's workers inherit them, and a pipe would only end when
@@ -91,7 +97,7 @@ def search_apart(task: PlainSearch, cancelled: Callable[[], bool]) -> dict[str, 
         ThreadPoolExecutor(max_workers=1) as pool,
     ):
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.search.plain"],
+            [sys.executable, "-m", "app.search.plain", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -113,6 +119,8 @@ def search_apart(task: PlainSearch, cancelled: Callable[[], bool]) -> dict[str, 
     if process.returncode != 0:
         raise RuntimeError(f"The plain search ended with status {process.returncode}: {output.strip()[-300:]}")
     result: dict[str, Any] = json.loads(out)
+    if "no_memory" in result:
+        raise MemoryError
     if "refused" in result:
         raise InputError(f"scikit-learn refused the texts: {result['refused']}.")
     return result | {"parameters": {name: _value(value) for name, value in result["parameters"].items()}}
@@ -123,16 +131,28 @@ def _value(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def end_with(parent: int) -> None:
+    """Let the kernel end this process with its parent, however that one ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it has ended already
+        os._exit(1)
+
+
 def main() -> None:
     """Read one task from standard input, search, and print the result."""
     warnings.simplefilter("ignore")
     os.environ["PYTHONWARNINGS"] = "ignore"  # for the workers
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")  # a descriptor the workers do not inherit
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    end_with(int(sys.argv[1]))
+    memory.limit(memory.most_bytes(), processes=cores() + 2)  # the workers, this process, and the replica
     task = json.load(sys.stdin)
     task["grid"] = {name: [_value(value) for value in values] for name, values in task["grid"].items()}
     try:
-        result = search(PlainSearch(**task))
+        with parallel_config("loky", initializer=end_with, initargs=(os.getpid(),)):
+            result = search(PlainSearch(**task))
+    except MemoryError:
+        result = {"no_memory": True}
     except ValueError as error:
         result = {"refused": str(error).strip().splitlines()[-1].strip().rstrip(".")}
     with answer:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
+from app.errors import Cancelled
 from app.serving.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 ENCODINGS = ("identity", "gzip", "x-gzip", "zstd")
 TOTAL_TO_IDLE = 10
-PIECE_BYTES = 2**18
+FIRST_PIECE_BYTES, PIECE_BYTES = 2**9, 2**18
 # RFC 9659: the window of a "zstd" content coding is at most 8 MB, so a frame cannot ask for more memory than that.
 ZSTD_WINDOW_BYTES = 2**23
 
@@ -90,51 +91,67 @@ async def read_body(
             return Body(content, encoding, read_ms)
 
 
-def decompress(body: Body, largest: int) -> bytearray:
+def decompress(body: Body, largest: int, cancelled: Callable[[], bool] = lambda: False) -> bytearray:
     """The body's plain bytes, at most ``largest``; a bomb is refused when it passes that, not after.
 
     Raises:
         Refusal: 413 above the limit, 400 where the compressed bytes are broken or incomplete.
+        Cancelled: ``cancelled`` returned True; it is asked at each piece.
     """
     match body.encoding:
         case "identity":
             return body.content
         case "zstd":
-            return _unpack_zstd(body.content, largest)
+            return _unpack_zstd(body.content, largest, cancelled)
         case _:
-            return _unpack_gzip(body.content, largest)
+            return _unpack_gzip(body.content, largest, cancelled)
 
 
-def _unpack_gzip(packed: bytearray, largest: int) -> bytearray:
+def _unpack_gzip(packed: bytearray, largest: int, cancelled: Callable[[], bool]) -> bytearray:
     plain = bytearray()
-    rest: bytes | bytearray = packed
+    at = 0
     try:
-        while rest:  # RFC 1952: a gzip file is one or more members
-            member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-            with memoryview(rest) as source:
-                for start in range(0, len(rest), PIECE_BYTES):
-                    piece: bytes | memoryview = source[start : start + PIECE_BYTES]
-                    while piece:
-                        plain += member.decompress(piece, PIECE_BYTES)
-                        _check_size(plain, largest)
-                        piece = member.unconsumed_tail
-                    if member.eof:
-                        break
-            if not member.eof:
-                raise Refusal(400, "The gzip body ends in the middle; send it whole.")
-            rest = member.unused_data + rest[start + PIECE_BYTES :]
+        with memoryview(packed) as source:
+            while at < len(source):  # RFC 1952: a gzip file is one or more members
+                if at and source[at] == 0 and not bytes(source[at:]).strip(b"\0"):
+                    break  # gzip itself takes a file that is filled up with zeros
+                at = _unpack_member(source, at, plain, largest, cancelled)
     except zlib.error as error:
         raise Refusal(400, f"The body is not gzip as its content encoding says: {_reason(error)}.") from None
     return plain
 
 
-def _unpack_zstd(packed: bytearray, largest: int) -> bytearray:
+def _unpack_member(source: memoryview, at: int, plain: bytearray, largest: int, cancelled: Callable[[], bool]) -> int:
+    """Unpack the member that begins at a place, and return the place of the next one.
+
+    The pieces grow: zlib copies what it is given beyond the member's end, nearly all of it for a member of some bytes.
+    """
+    member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    size = FIRST_PIECE_BYTES
+    while at < len(source):
+        if cancelled():
+            raise Cancelled
+        piece: bytes | memoryview = source[at : at + size]
+        at += len(piece)
+        while piece:
+            plain += member.decompress(piece, PIECE_BYTES)
+            _check_size(plain, largest)
+            piece = member.unconsumed_tail
+        if member.eof:
+            return at - len(member.unused_data)
+        size = min(2 * size, PIECE_BYTES)
+    raise Refusal(400, "The gzip body ends in the middle; send it whole.")
+
+
+def _unpack_zstd(packed: bytearray, largest: int, cancelled: Callable[[], bool]) -> bytearray:
     plain = bytearray()
     unpacker = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
     try:
         # A frame that ends in the middle is not told apart here: what it holds is not whole JSON, and is refused so.
         with unpacker.stream_reader(packed, read_across_frames=True, closefd=False) as reader:
             while piece := reader.read(PIECE_BYTES):
+                if cancelled():
+                    raise Cancelled
                 plain += piece
                 _check_size(plain, largest)
     except zstandard.ZstdError as error:

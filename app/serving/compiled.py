@@ -6,12 +6,17 @@ import fcntl
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping
+
+PREFIX = "function-"
+# Compiling takes some 15 s, on a slow node a minute.
+LONGEST_WAIT_S, POLL_S = 180.0, 0.1
 
 
 def unpack(environment: MutableMapping[str, str]) -> None:
@@ -23,8 +28,22 @@ def unpack(environment: MutableMapping[str, str]) -> None:
     """
     shipped = environment.get("FUNCTION_COMPILED")
     if shipped:
-        folder = Path(tempfile.mkdtemp(prefix="function-"))
+        _remove_copies_of_ended_replicas(Path(tempfile.gettempdir()))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)  # held until this process ends
         environment["NUMBA_CACHE_DIR"] = str(shutil.copytree(shipped, folder / "compiled"))
+
+
+def _remove_copies_of_ended_replicas(folder: Path) -> None:
+    """Remove the folders that nobody has locked: a container that is started again finds those of the one before."""
+    for copy in folder.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # it is another user's, in use, or being removed by another replica
+            handle = os.open(copy, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(copy)
+            finally:
+                os.close(handle)
 
 
 @contextmanager
@@ -32,7 +51,7 @@ def compiling_alone(environment: Mapping[str, str]) -> Iterator[None]:
     """Within it no other process compiles into NUMBA_CACHE_DIR: whoever waits finds there what the first one compiled.
 
     The lock is the folder's own and ends with its process. A folder that is not named, or cannot be made, is not
-    shared: then nobody waits.
+    shared: then nobody waits. Nor does anybody wait longer than it takes to compile: then somebody else holds the lock.
     """
     folder = environment.get("NUMBA_CACHE_DIR")
     try:
@@ -44,7 +63,30 @@ def compiling_alone(environment: Mapping[str, str]) -> Iterator[None]:
         yield
         return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        _wait_for_lock(handle)
         yield
     finally:
         os.close(handle)
+
+
+def forget_kernels(environment: Mapping[str, str]) -> bool:
+    """Empty NUMBA_CACHE_DIR, so that what is damaged there is compiled again; returns whether anything was there."""
+    folder = environment.get("NUMBA_CACHE_DIR")
+    entries = list(Path(folder).iterdir()) if folder and Path(folder).is_dir() else []
+    for entry in entries:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    return bool(entries)
+
+
+def _wait_for_lock(handle: int) -> None:
+    end = time.monotonic() + LONGEST_WAIT_S
+    while time.monotonic() < end:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(POLL_S)
+        else:
+            return

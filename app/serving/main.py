@@ -21,8 +21,9 @@ from starlette.exceptions import HTTPException
 from app.errors import Cancelled
 from app.serving.body import check_headers, read_body
 from app.serving.client import Client, ClientGoneError
-from app.serving.compiled import compiling_alone
+from app.serving.compiled import compiling_alone, forget_kernels
 from app.serving.metrics import MEDIA_TYPE, Metrics
+from app.serving.origin_form import OriginForm
 from app.serving.queue import Queue
 from app.serving.refusal import Refusal
 from app.serving.schema import describe, render
@@ -31,7 +32,7 @@ from app.versions import VERSION, versions
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from app.serving.served import Outcome, Served
+    from app.serving.served import Served
     from app.serving.settings import Settings
 
 Result = TypeVar("Result")
@@ -101,16 +102,17 @@ class Service:
                     hold=place.hold,
                 )
             )
+            place.wait()
             read_ms = body.read_ms
             gone = asyncio.create_task(client.leave())
             arrived = time.perf_counter()
             try:
                 async with self.queue.turn(gone):
                     queue_ms = (time.perf_counter() - arrived) * 1e3
-                    task, parse_ms = await self._in_thread(self.function.parse, body, settings.max_body_bytes)
+                    task, parse_ms = await self._until(gone, self.function.parse, body, settings.max_body_bytes)
                     del body  # the task holds all that is needed; a search lasts long
                     place.release()
-                    outcome = await self._search(task, gone)
+                    outcome = await self._until(gone, self.function.call, task)
             finally:
                 gone.cancel()
         phases_ms = {"read": read_ms, "queue": queue_ms, "parse": parse_ms, **outcome.phases_ms}
@@ -119,21 +121,21 @@ class Service:
         content = msgspec.json.encode({**outcome.reply, **self.identity})
         return Response(content, headers={"Server-Timing": timing}, media_type="application/json")
 
-    async def _search(self, task: Any, gone: asyncio.Future[None]) -> Outcome:
-        """Run the function in its thread; ``gone`` cancels it, and its end is waited for, as there is one thread."""
+    async def _until(self, gone: asyncio.Future[None], call: Callable[..., Result], *arguments: Any) -> Result:
+        """Call in the function's thread; ``gone`` cancels it, and its end is waited for, as there is one thread."""
         cancelled = threading.Event()
-        search = asyncio.ensure_future(self._in_thread(self.function.call, task, cancelled.is_set))
+        work = asyncio.ensure_future(self._in_thread(call, *arguments, cancelled.is_set))
         try:
-            either: set[asyncio.Future[Any]] = {search, gone}
+            either: set[asyncio.Future[Any]] = {work, gone}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if gone.done():
                 cancelled.set()
-            outcome = await search
+            result = await work
         finally:
             cancelled.set()
         if gone.done():
             raise ClientGoneError
-        return outcome
+        return result
 
     async def _in_thread(self, call: Callable[..., Result], *arguments: Any) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
@@ -141,7 +143,15 @@ class Service:
 
 def _warm_up_alone(warm_up: Callable[[], object]) -> None:
     with compiling_alone(os.environ):
-        warm_up()
+        try:
+            warm_up()
+        except Exception:
+            if not forget_kernels(os.environ):
+                raise
+            log.exception(
+                "The function could not be warmed up; trying again without the compiled kernels that were there"
+            )
+            warm_up()
 
 
 def create_app(settings: Settings, function: Served) -> FastAPI:
@@ -188,6 +198,7 @@ def create_app(settings: Settings, function: Served) -> FastAPI:
         return HTMLResponse(page)
 
     app.add_exception_handler(HTTPException, _not_here)
+    app.add_middleware(OriginForm)
     description = describe(app, function.request_type)
     page = render(description)
     return app

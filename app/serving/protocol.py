@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 # Each connection may fill buffers of some 320 kB before a request is known; 256 of them take 80 MB at most.
 MOST_CONNECTIONS = 256
 NO_HTTP = b'{"detail":"This is not a valid HTTP/1.1 request."}'
+# What a client of HTTP/2 says first (RFC 9113, section 3.4).
+HTTP_2 = b"PRI * HTTP/2.0\r\n"
+NO_HTTP_2 = b'{"detail":"HTTP/2 is not offered here; send HTTP/1.1."}'
+# How often a client that has closed its side is asked whether it is still there.
+ASK_S = 0.5
 
 
 class ImpatientProtocol(H11Protocol):
@@ -35,19 +40,65 @@ class ImpatientProtocol(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._deadline: asyncio.TimerHandle | None = None
+        self._begins = b""
+        self._has_ended = False
+        self.idle_since_s: float | None = None
+        """Since when no request is served on the connection, on the loop's clock; ``None`` while one is."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         """Start the clock of the first request's head."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
+        if len(self.connections) > MOST_CONNECTIONS and not self._make_room():
             transport.abort()
             return
+        self.idle_since_s = self.loop.time()
         self._watch()
 
     def data_received(self, data: bytes) -> None:
         """Stop the clock where the head is whole, start it where another begins."""
+        self._begins += data[: max(0, len(HTTP_2) - len(self._begins))]
+        if self._begins == HTTP_2:  # h11 would take it for a request
+            self._refuse(505, b"HTTP Version Not Supported", NO_HTTP_2)
+            return
         super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.idle_since_s = None
         self._watch()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn closes the connection
+        """Keep a connection whose client has sent its request and reads on; a closed one looks the same at first."""
+        if self.cycle is None or self.cycle.response_complete or self.cycle.more_body:
+            return False
+        self._has_ended = True
+        self._ask()
+        return True
+
+    def _ask(self) -> None:
+        """Send what a waiting client may get at any time: where nobody is left, sending fails, and the next time tells.
+
+        An interim response is part of HTTP/1.1 (RFC 9110, section 15.2), so not for clients of 1.0.
+        """
+        if self.transport.is_closing() or self.cycle.response_complete:
+            return
+        if not self.cycle.response_started and self.conn.their_http_version != b"1.0":
+            interim = h11.InformationalResponse(status_code=102, reason=b"Processing", headers=[])
+            self.transport.write(self.conn.send(interim) or b"")
+        self.loop.call_later(ASK_S, self._ask)
+
+    def on_response_complete(self) -> None:
+        """Close a connection on which nothing more can be asked."""
+        super().on_response_complete()
+        self.idle_since_s = self.loop.time()
+        if self._has_ended:
+            self.transport.close()
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been without a request longest; returns False where all are served."""
+        idle = [one for one in self.connections if isinstance(one, ImpatientProtocol) and one.idle_since_s is not None]
+        if not idle:
+            return False
+        min(idle, key=lambda one: one.idle_since_s or 0.0).transport.abort()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
@@ -57,16 +108,19 @@ class ImpatientProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words, for everything the same
         """Answer in JSON, as everywhere, that this is not HTTP, and close."""
+        self._refuse(400, b"Bad Request", NO_HTTP)
+
+    def _refuse(self, status: int, reason: bytes, body: bytes) -> None:
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = [
                 ("content-type", "application/json"),
-                ("content-length", str(len(NO_HTTP))),
+                ("content-length", str(len(body))),
                 ("connection", "close"),
             ]
             self.transport.write(
-                self.conn.send(h11.Response(status_code=400, reason=b"Bad Request", headers=headers)) or b""
+                self.conn.send(h11.Response(status_code=status, reason=reason, headers=headers)) or b""
             )
-            self.transport.write(self.conn.send(h11.Data(data=NO_HTTP)) or b"")
+            self.transport.write(self.conn.send(h11.Data(data=body)) or b"")
         self.transport.close()
 
     def _watch(self) -> None:

@@ -18,10 +18,17 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class Place:
-    """One request's place in the queue and the bytes of its body that are held."""
+    """One request: the bytes of its body that are held, and whether it is whole and waits for its turn."""
 
     queue: Queue
     held_bytes: int = 0
+    waits: bool = False
+
+    def wait(self) -> None:
+        """Take a place, now that the body is whole; raises Refusal (503) where there is none."""
+        self.queue.check_places()
+        self.waits = True
+        self.queue.places += 1
 
     def hold(self, size: int) -> None:
         """Count ``size`` more bytes; raises Refusal (503) where all places together would hold too many."""
@@ -39,9 +46,9 @@ class Place:
 class Queue:
     """Gives places to requests and turns to places.
 
-    A body is read while its request waits: its upload then costs nobody time, and a client that goes away is noticed.
-    So at most ``waiting_limit`` + 1 bodies are held, and never more than ``max_held_bytes`` of them together. The turn
-    goes to whoever's body is there first: a slow sender does not hold up the others. To be used on one event loop.
+    A body is read before its request takes a place: its upload then costs nobody time, and slow senders neither hold up
+    the others nor fill the queue. All bodies together never hold more than ``max_held_bytes``. To be used on one event
+    loop.
     """
 
     def __init__(self, waiting_limit: int, max_held_bytes: int) -> None:
@@ -49,7 +56,7 @@ class Queue:
         self.max_held_bytes = max_held_bytes
         self.held_bytes = 0
         self.last_run_s = 1.0
-        self._places = 0
+        self.places = 0
         self._turn = asyncio.Lock()
         self._closing = asyncio.Event()
 
@@ -60,8 +67,8 @@ class Queue:
 
     @property
     def waiting(self) -> int:
-        """How many have a place but not the turn: they send their body or wait for the one that runs."""
-        return max(0, self._places - self.running)
+        """How many have a place but not the turn."""
+        return max(0, self.places - self.running)
 
     @property
     def closing(self) -> bool:
@@ -72,19 +79,22 @@ class Queue:
         """Give no more turns: whoever runs may finish, whoever waits is refused (503)."""
         self._closing.set()
 
-    @contextmanager
-    def place(self) -> Iterator[Place]:
-        """A place for one request; raises Refusal (503) where there is none."""
+    def check_places(self) -> None:
+        """Refuse (503) a request for which there is no place."""
         if self.closing:
             raise self._shutting_down()
-        if self._places > self.waiting_limit:
+        if self.places > self.waiting_limit:
             raise self.refusal(f"One request runs and {self.waiting_limit} wait")
+
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """What one request will need; raises Refusal (503) where there would be no place for it already now."""
+        self.check_places()
         place = Place(self)
-        self._places += 1
         try:
             yield place
         finally:
-            self._places -= 1
+            self.places -= place.waits
             place.release()
 
     async def while_open(self, work: Coroutine[None, None, Result]) -> Result:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-LINGER_S = 2.0
+# How long a client may be silent, and how long it may go on sending, before it has read the answer.
+LINGER_IDLE_S, LINGER_S = 5.0, 30.0
+SENTENCE_CHARACTERS = 1000
 
 
 class Refusal(Exception):  # noqa: N818 - the server is fine; it is the request that is not served
@@ -23,7 +25,9 @@ class Refusal(Exception):  # noqa: N818 - the server is fine; it is the request 
     def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
         self.status = status
-        self.sentence = sentence
+        # A function of somebody's own may quote what it was sent.
+        cut = len(sentence) > SENTENCE_CHARACTERS
+        self.sentence = sentence[:SENTENCE_CHARACTERS] + "\N{HORIZONTAL ELLIPSIS}" if cut else sentence
         self.headers = dict(headers or {})
 
     def response(self, *, unread: bool = False) -> Response:
@@ -39,8 +43,8 @@ class LingeringResponse(Response):
     """An answer to a client that may still be sending.
 
     Closing a socket with unread bytes makes the kernel send a reset, and a client that gets it drops an answer it has
-    not read. So the answer goes out whole, what still arrives is thrown away for up to LINGER_S seconds, and only then
-    the connection is closed (what nginx calls lingering_close).
+    not read. So the answer goes out whole, what still arrives is thrown away until the client is silent for
+    LINGER_IDLE_S seconds, for up to LINGER_S seconds, and only then the connection is closed (nginx: lingering_close).
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI calls it so
@@ -49,6 +53,8 @@ class LingeringResponse(Response):
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
-                while (await receive()).get("more_body", False):
-                    continue
+                more = True
+                while more:
+                    async with asyncio.timeout(LINGER_IDLE_S):
+                        more = (await receive()).get("more_body", False)
         await send({"type": "http.response.body", "body": b"", "more_body": False})

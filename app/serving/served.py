@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import time
 from dataclasses import dataclass
 from importlib import import_module
@@ -45,15 +46,18 @@ class Served:
     warm_up: Callable[[], object]
     decoder: msgspec.json.Decoder[Any]
 
-    def parse(self, body: Body, largest: int) -> tuple[Any, float]:
+    def parse(self, body: Body, largest: int, cancelled: Callable[[], bool] = lambda: False) -> tuple[Any, float]:
         """The request in a body, and the milliseconds it took to decompress and decode it.
 
         Raises:
             Refusal: 413 a bomb or more values than memory holds, 400 broken compression or no JSON, 422 JSON that is no
                 such request or has a key twice.
+            Cancelled: ``cancelled`` returned True while the body was decompressed.
         """
         started = time.perf_counter()
-        plain = decompress(body, largest)
+        plain = decompress(body, largest, cancelled)
+        if plain.startswith(codecs.BOM_UTF8):  # as Windows' editors write it; RFC 8259 lets a reader ignore it
+            del plain[: len(codecs.BOM_UTF8)]
         most = max(largest // BYTES_PER_VALUE, FEWEST_VALUES)
         try:
             quotes = find_quotes(plain, most)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MIB = 2**20
+# A body may grow to ten times its size when it is decoded, and as much again when its texts are read.
+MEMORY_PER_BODY = 32
 PORTS = 65535
 
 
@@ -39,7 +41,8 @@ DOCUMENTATION = {
     "FUNCTION_NODE": "name of the node, in every reply (default: the host name)",
     "FUNCTION_REPLICA": "name of this replica, in every reply (default: the host name; a pod has its own)",
     "FUNCTION_MODULE": "module of the function that is served (default app.function)",
-    "FUNCTION_MAX_BODY_BYTES": "largest body, as sent and decompressed; beyond it 413 (default 67108864)",
+    "FUNCTION_MAX_BODY_BYTES": "largest body, as sent and decompressed; beyond it 413 "
+    "(default: a 32nd of the memory, at most 67108864)",
     "FUNCTION_QUEUE_LIMIT": "requests that may wait while one runs; beyond it 503 (default 10)",
     "FUNCTION_MAX_HELD_BYTES": "bodies held at once by running and waiting requests; beyond it 503 "
     "(default: 4 x FUNCTION_MAX_BODY_BYTES)",
@@ -48,8 +51,12 @@ DOCUMENTATION = {
 }
 
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
+def read_settings(environment: Mapping[str, str], memory_bytes: int | None = None) -> Settings:
     """Settings from ``FUNCTION_*`` variables; an empty variable counts as absent.
+
+    Args:
+        environment: the variables.
+        memory_bytes: what the process may use, ``None`` where nothing limits it.
 
     Raises:
         SettingsError: a value out of its range.
@@ -59,7 +66,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         if not (value.isascii() and value.isprintable()):  # names travel in headers
             raise SettingsError(f"invalid {name} {value!r}: expected printable ASCII")
     default = Settings()
-    largest = _whole(variables, "FUNCTION_MAX_BODY_BYTES", default.max_body_bytes, low=1)
+    fits = default.max_body_bytes if memory_bytes is None else memory_bytes // MEMORY_PER_BODY
+    largest = _whole(variables, "FUNCTION_MAX_BODY_BYTES", min(default.max_body_bytes, fits), low=1)
     return Settings(
         host=variables.get("FUNCTION_HOST", default.host),
         port=_whole(variables, "FUNCTION_PORT", default.port, low=0, high=PORTS),

@@ -12,7 +12,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 from app.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,7 +25,8 @@ class Dataset:
     """Texts with their labels, the rows that train and test, and the rows of every fold.
 
     ``classes`` are the training labels in sorted order; ``target`` is each text's place among them (-1 for a label
-    that only test texts have). ``folds`` are pairs of training and validation rows, all in terms of ``texts``.
+    that only test texts have). ``folds`` yields pairs of training and validation rows, all in terms of ``texts``: ten
+    thousand of them, which a request may ask for, do not fit into memory together.
     """
 
     texts: list[str]
@@ -34,7 +35,7 @@ class Dataset:
     target: NDArray[np.int64]
     train: NDArray[np.int64]
     test: NDArray[np.int64]
-    folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
+    folds: Callable[[], Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]]
 
 
 def pair(request: Request) -> tuple[list[str], list[str]]:
@@ -94,5 +95,9 @@ def read_dataset(request: Request) -> Dataset:
     splitter = RepeatedStratifiedKFold(
         n_splits=request.folds, n_repeats=request.repeats, random_state=request.folds_seed
     )
-    folds = [(train[fit], train[validate]) for fit, validate in splitter.split(train, target[train])]
+
+    def folds() -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        for fit, validate in splitter.split(train, target[train]):
+            yield train[fit], train[validate]
+
     return Dataset(texts, labels, classes, target, train, test, folds)

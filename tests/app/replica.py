@@ -33,7 +33,14 @@ def eventually(condition: Callable[[], bool], what: str, within_s: float = DEADL
 class Replica:
     """A function's process; a context manager that ends it."""
 
-    def __init__(self, module: str = "other_function", *, path: Path = TESTS, **settings: object) -> None:
+    def __init__(
+        self,
+        module: str = "other_function",
+        *,
+        path: Path = TESTS,
+        most_memory_bytes: int | None = None,
+        **settings: object,
+    ) -> None:
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join((str(ROOT), str(path))),
@@ -43,9 +50,10 @@ class Replica:
             "FUNCTION_REPLICA": "edge-1-a",
             **{f"FUNCTION_{name.upper()}": str(value) for name, value in settings.items()},
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "app"], env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True
-        )
+        command = [sys.executable, "-m", "app"]
+        if most_memory_bytes is not None:
+            command = ["sh", "-c", f'ulimit -d {most_memory_bytes >> 10} && exec "$@"', "limited", *command]
+        self.process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
         self.log: list[str] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()

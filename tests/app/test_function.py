@@ -73,7 +73,7 @@ def test_the_default_policy_is_the_peers():
     assert (request.folds, request.repeats, request.test_size) == (2, 3, 0.2)
     assert (request.split_seed, request.folds_seed) == (6, 1)
     dataset = read_dataset(request)
-    assert (len(dataset.train), len(dataset.test), len(dataset.folds)) == (48, 12, 6)
+    assert (len(dataset.train), len(dataset.test), len(list(dataset.folds()))) == (48, 12, 6)
 
 
 def test_a_seed_changes_split_and_folds_alike():
@@ -84,7 +84,7 @@ def test_a_seed_changes_split_and_folds_alike():
 
 def test_folds_validate_each_training_text_once_a_repeat():
     dataset = read_dataset(decode(folds=3, repeats=2))
-    validated = Counter(np.concatenate([score for _, score in dataset.folds]).tolist())
+    validated = Counter(np.concatenate([score for _, score in dataset.folds()]).tolist())
     assert validated == dict.fromkeys(dataset.train.tolist(), 2)
 
 

@@ -43,7 +43,7 @@ def never() -> bool:
 def fold(labels: int):
     x, y = corpora.generated(texts=90, labels=labels, seed=6)
     dataset = read_dataset(corpora.request(x, y))
-    fit, score = dataset.folds[0]
+    fit, score = next(dataset.folds())
     train, other = fold_matrices(read_corpus(dataset.texts), fit, score)
     return train, dataset.target[fit], other
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import corpora
+import httpx
 import pytest
-from replica import eventually
+from replica import Replica, eventually
 
 from app.errors import Cancelled, InputError
 from app.function import run
@@ -16,17 +18,22 @@ from app.function import run
 X, Y = corpora.generated(texts=40, labels=2, seed=10)
 
 
-def group(leader: int) -> set[int]:
-    """The living processes of a process group."""
-    living = set()
+def processes() -> dict[int, tuple[int, int]]:
+    """Parent and process group of every process that runs."""
+    found = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
-            state, _parent, number = entry.read_text().rpartition(")")[2].split()[:3]
+            state, parent, number = entry.read_text().rpartition(")")[2].split()[:3]
         except OSError:  # it ended meanwhile
             continue
-        if int(number) == leader and state != "Z":
-            living.add(int(entry.parent.name))
-    return living
+        if state != "Z":
+            found[int(entry.parent.name)] = int(parent), int(number)
+    return found
+
+
+def group(leader: int) -> set[int]:
+    """The living processes of a process group."""
+    return {pid for pid, (_, number) in processes().items() if number == leader}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +61,29 @@ def test_a_plain_search_that_is_cancelled_ends_with_its_workers(monkeypatch: pyt
     with pytest.raises(Cancelled):
         run(corpora.request(X, Y, model="rf", repeats=100, engine="plain"), lambda: len(group(started[0])) > 1)
     eventually(lambda: not group(started[0]), "the end of its processes")
+
+
+def test_a_plain_search_ends_with_a_replica_that_was_killed():
+    texts = dict(enumerate(X))
+    request = {
+        "x_dict": {str(key): text for key, text in texts.items()},
+        "y_dict": {str(key): label for key, label in enumerate(Y)},
+        "model": "rf", "repeats": 100, "engine": "plain",
+    }  # fmt: skip
+    with Replica("app.function") as replica, ThreadPoolExecutor(1) as pool:
+        replica.warm()
+        answered = pool.submit(replica.client.post, "/", json=request)
+        eventually(lambda: len(searching(replica.process.pid)) > 2, "the search and its workers")
+        searches = searching(replica.process.pid)
+        replica.process.kill()
+        eventually(lambda: not searches & processes().keys(), "the end of the search and its workers")
+        assert isinstance(answered.exception(), httpx.HTTPError)
+
+
+def searching(replica: int) -> set[int]:
+    """The processes of the groups that a replica's children lead."""
+    leaders = [pid for pid, (parent, _) in processes().items() if parent == replica]
+    return {pid for leader in leaders for pid in group(leader)}
 
 
 def test_what_scikit_learn_refuses_is_refused_in_one_sentence():

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import signal
 import socket
 import statistics
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 import zstandard
 from replica import DEADLINE_S, Replica, connect, eventually, head, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import httpx
 
 MIB = 2**20
 
@@ -140,9 +141,10 @@ def test_sigterm_finishes_the_running_request_and_sends_the_others_elsewhere(poo
         first = occupy(replica, pool, tmp_path / "end")
         second = pool.submit(send, replica, {"text": "waits"})
         eventually(lambda: replica.figure("function_waiting") == 1, "the second waiting")
+        held_bytes = replica.figure("function_held_bytes")
         with connect(replica) as sender:
             sender.sendall(head(1000) + b"{")
-            eventually(lambda: replica.figure("function_waiting") == 2, "the third sending")
+            eventually(lambda: replica.figure("function_held_bytes") == held_bytes + 1, "the third sending")
             replica.process.send_signal(signal.SIGTERM)
             assert second.result().status_code == 503
             assert int(second.result().headers["retry-after"]) >= 1
@@ -170,16 +172,106 @@ def test_a_connection_that_never_asks_is_closed():
         assert (silent.recv(1), slow.recv(1)) == (b"", b"")
 
 
-def test_more_connections_than_are_meant_are_not_taken_but_those_that_are_there_are_served():
-    with Replica() as replica:
-        replica.client.get("/healthz")
-        held = [connect(replica) for _ in range(300)]
-        try:
-            assert replica.client.get("/healthz").status_code == 200
-            assert [dropped(connection) for connection in held[-40:]] == [True] * 40
-        finally:
-            for connection in held:
-                connection.close()
+def test_of_more_connections_than_are_meant_those_go_that_have_been_idle_longest(
+    pool: ThreadPoolExecutor, tmp_path: Path
+):
+    with Replica() as replica, ExitStack() as stack:
+        served = occupy(replica, pool, tmp_path / "end")
+        held = [stack.enter_context(connect(replica)) for _ in range(300)]
+        assert httpx.get(f"{replica.url}/healthz").status_code == 200, "health is asked on a new connection"
+        assert [dropped(connection) for connection in held[:40]] == [True] * 40
+        held[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: function\r\n\r\n")
+        assert held[-1].recv(15) == b"HTTP/1.1 200 OK"
+        (tmp_path / "end").touch()
+        assert served.result().status_code == 200, "what is served is not closed"
+
+
+def test_where_every_connection_is_served_another_one_is_not_taken(pool: ThreadPoolExecutor, tmp_path: Path):
+    with Replica(queue_limit=300) as replica, ExitStack() as stack:
+        sending = [stack.enter_context(connect(replica)) for _ in range(256)]
+        for connection in sending:
+            connection.sendall(head(1000) + b"{")
+        # Those before may not have been taken yet.
+        eventually(lambda: dropped(stack.enter_context(connect(replica))), "a connection that is not taken")
+
+
+def test_slow_senders_neither_fill_the_queue_nor_hold_up_the_others():
+    with Replica() as replica, ExitStack() as stack:
+        slow = [stack.enter_context(connect(replica)) for _ in range(40)]
+        for connection in slow:
+            connection.sendall(head(1000) + b"{")
+        eventually(lambda: replica.figure("function_held_bytes") == 40, "forty bodies being sent")
+        assert send(replica, {"text": "one two"}).json()["words"] == 2
+
+
+def test_an_answer_reaches_a_client_that_has_closed_its_side(tmp_path: Path):
+    with Replica() as replica, connect(replica) as connection:
+        body = json.dumps(waiting_request(tmp_path / "end")).encode()
+        connection.sendall(head(len(body)) + body)
+        connection.shutdown(socket.SHUT_WR)
+        eventually(replica.running, "running")
+        interim = b"HTTP/1.1 102 Processing\r\n\r\n"
+        assert connection.recv(len(interim), socket.MSG_WAITALL) == interim
+        (tmp_path / "end").touch()
+        received = b"".join(iter(lambda: connection.recv(65536), b"")).replace(interim, b"")
+        assert received.startswith(b"HTTP/1.1 200 OK")
+        assert b'"words":2' in received
+
+
+def test_a_request_with_the_whole_address_is_served():
+    with Replica() as replica, connect(replica) as connection:
+        body = b'{"text": "one two"}'
+        text = head(len(body), "Connection: close").decode().replace("POST / ", "POST http://elsewhere:80/ ")
+        connection.sendall(text.encode() + body)
+        status, answered = answer(connection)
+        assert (status, json.loads(answered)["words"]) == (200, 2)
+
+
+def test_http_2_is_refused_by_its_version():
+    with Replica() as replica, connect(replica) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert answer(connection) == (505, '{"detail":"HTTP/2 is not offered here; send HTTP/1.1."}')
+
+
+def test_what_a_body_needs_beyond_the_memory_is_refused_and_the_replica_lives():
+    # As in a container with 1 GiB; the texts of one valid body would take three times that.
+    with Replica("app.function", most_memory_bytes=1024 * MIB, max_body_bytes=64 * MIB) as replica:
+        replica.warm()
+        small = {str(number): f"word{number % 5} {'moon' if number % 2 else 'earth'}" for number in range(60)}
+        labels = {key: "uv"[int(key) % 2] for key in small}
+        large = " ".join(f"{number:x}" for number in range(6_000_000))
+        body = json.dumps({"x_dict": {**small, "0": large}, "y_dict": labels}).encode()
+        response = replica.client.post("/", content=body)
+        assert response.status_code == 413, response.text
+        assert "needs more memory than there is here" in response.json()["detail"]
+        assert replica.client.post("/", json={"x_dict": small, "y_dict": labels}).status_code == 200
+
+
+def test_ten_thousand_folds_take_no_more_memory_than_ten(pool: ThreadPoolExecutor):
+    texts, options = 20_000, {"model": "mnb", "grid": {"alpha": [1]}, "folds": 100, "repeats": 100}
+    request = {
+        "x_dict": {str(number): f"word{number % 50} thing{number % 3}" for number in range(texts)},
+        "y_dict": {str(number): "uv"[number % 2] for number in range(texts)},
+    }
+    with Replica("app.function") as replica:
+        replica.warm()
+        few = replica.client.post("/", json={**request, **options, "folds": 10, "repeats": 1})
+        assert few.status_code == 200
+        before = peak_bytes(replica)
+        body = json.dumps({**request, **options}).encode()
+        with connect(replica) as connection:
+            connection.sendall(head(len(body)) + body)
+            eventually(replica.running, "running")
+            used_s = cpu_s(replica)
+            # A second of work is some hundred of ten thousand folds; their rows together are 1.6 GB.
+            eventually(lambda: cpu_s(replica) > used_s + 2, "two seconds of work")
+        eventually(lambda: not replica.running(), "the end of a search that nobody waits for")
+        assert peak_bytes(replica) - before < 200 * MIB
+
+
+def cpu_s(replica: Replica) -> float:
+    fields = Path(f"/proc/{replica.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def dropped(connection: socket.socket) -> bool:

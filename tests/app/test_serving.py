@@ -7,6 +7,8 @@ import fcntl
 import gzip
 import json
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -16,13 +18,14 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.serving import compiled, refusal
 from app.serving.main import create_app
+from app.serving.refusal import Refusal
 from app.serving.served import load
 from app.serving.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from fastapi import FastAPI
 
@@ -81,6 +84,10 @@ def test_a_compressed_request_is_the_same_request(other: FastAPI, encoding: str)
     body = json.dumps(WORDS).encode()
     content = gzip.compress(body) if encoding == "gzip" else zstandard.compress(body)
     assert post(other, content, content_encoding=encoding).json()["words"] == 3
+
+
+def test_a_byte_order_mark_is_no_part_of_the_body(other: FastAPI):
+    assert post(other, b'\xef\xbb\xbf{"text": "one two"}').json()["words"] == 2
 
 
 def test_a_refusal_of_the_functions_own_is_one_sentence(other: FastAPI):
@@ -298,6 +305,77 @@ def test_replicas_that_share_a_folder_of_kernels_warm_up_one_after_the_other(
     finally:
         os.close(handle)
     assert taken
+
+
+def test_damaged_kernels_are_compiled_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    damaged = tmp_path / "app" / "kernel.nbc"
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"half")
+    tried: list[bool] = []
+
+    def warm_up() -> None:
+        tried.append(damaged.exists())
+        if damaged.exists():
+            raise ValueError("cannot be read")
+
+    monkeypatch.setattr(other_function, "warm_up", warm_up, raising=False)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    app = application()
+
+    async def live() -> None:
+        async with app.state.service.lifespan(app):
+            pass
+
+    asyncio.run(live())
+    assert tried == [True, False]
+    assert app.state.service.unready is None
+
+
+def test_a_lock_that_is_never_given_back_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(compiled, "LONGEST_WAIT_S", 0.3)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with compiled.compiling_alone({"NUMBA_CACHE_DIR": str(tmp_path)}):
+            pass
+    finally:
+        os.close(handle)
+
+
+def test_a_replica_removes_the_kernels_that_ended_ones_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "shipped").mkdir()
+    for name in ("function-ended", "function-running"):
+        (tmp_path / name / "compiled").mkdir(parents=True)
+    handle = os.open(tmp_path / "function-running", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    environment = {"FUNCTION_COMPILED": str(tmp_path / "shipped")}
+    compiled.unpack(environment)
+    os.close(handle)
+    own = Path(environment["NUMBA_CACHE_DIR"]).parent
+    assert {path.name for path in tmp_path.glob("function-*")} == {"function-running", own.name}
+
+
+def test_a_refusal_is_of_bounded_length():
+    sentence = json.loads(bytes(Refusal(422, "x" * 5_000_000).response().body))["detail"]
+    assert len(sentence) < 1100
+
+
+def test_who_goes_on_sending_is_listened_to_until_the_answer_can_be_read(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(refusal, "LINGER_IDLE_S", 0.4)
+    pieces = iter([True] * 8 + [False])
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.1)
+        return {"type": "http.request", "body": b"x", "more_body": next(pieces)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(Refusal(413, "Too much.").response(unread=True)({"type": "http"}, receive, send))
+    assert next(pieces, None) is None, "all of it was read, though it took longer than a pause may"
+    assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
 
 
 def test_a_function_that_cannot_be_warmed_up_stays_unready(monkeypatch: pytest.MonkeyPatch):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app.search.memory import most_bytes
 from app.serving.served import load
 from app.serving.settings import DOCUMENTATION, SettingsError, read_settings
 from app.versions import VERSION, versions
@@ -23,6 +24,34 @@ def test_without_settings_it_listens_on_the_loopback_only():
 def test_settings_come_from_the_environment():
     settings = read_settings({"FUNCTION_PORT": "9000", "FUNCTION_NODE": "edge-2", "FUNCTION_MAX_BODY_BYTES": "1000"})
     assert (settings.port, settings.node, settings.max_body_bytes) == (9000, "edge-2", 1000)
+
+
+def test_a_body_may_be_as_large_as_fits_into_the_memory_many_times():
+    assert read_settings({}, 512 << 20).max_body_bytes == 16 << 20
+    assert read_settings({}, 64 << 30).max_body_bytes == read_settings({}).max_body_bytes == 64 << 20
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files", "expected"),
+    [
+        ("0::/kube/pod\n", {"memory.max": "max"}, 8 << 30),
+        ("0::/kube/pod\n", {"memory.max": str(2 << 30)}, 2 << 30),  # in a container: its own limit at the root
+        ("0::/a/b\n", {"a/memory.max": str(1 << 30), "a/b/memory.max": "max"}, 1 << 30),
+        ("5:cpu:/a\n4:memory:/a\n0::/a\n", {"memory/a/memory.limit_in_bytes": str(3 << 30)}, 3 << 30),
+        ("4:memory:/a\n", {"memory/a/memory.limit_in_bytes": str(2**63 - 4096)}, 8 << 30),
+    ],
+)
+def test_the_memory_is_what_machine_and_cgroups_leave(
+    tmp_path: Path, cgroup: str, files: dict[str, str], expected: int
+):
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "meminfo").write_text(f"MemTotal:       {8 << 20} kB\nMemFree: 1 kB\n")
+    (tmp_path / "proc" / "self" / "cgroup").write_text(cgroup)
+    for name, text in files.items():
+        path = tmp_path / "sys" / "fs" / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    assert most_bytes(tmp_path) == expected
 
 
 def test_four_bodies_are_held_by_default():
