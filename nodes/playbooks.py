@@ -236,6 +236,6 @@ def _of_host_key(words: str) -> str | None:
         key = re.search(r"SHA256:[A-Za-z0-9+/]+", words)
         return (
             f"the node's SSH host key{f' ({key[0]})' if key else ''} is not the one in known_hosts, so another machine "
-            "may be answering; if the node was installed anew, remove the old key with ssh-keygen -R and log in once"
+            "may be answering; if the node was installed again, remove the old key with ssh-keygen -R and log in once"
         )
     return "the node's SSH host key is not in known_hosts; log in once with ssh and compare the key's fingerprint"
