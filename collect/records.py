@@ -5,7 +5,7 @@ append-only: a line that was written is never changed. A repetition's request li
 so a driver that is cut off leaves either all of them or none; its model line follows when the base station has trained.
 
 Each line ends with its CRC-32, so a line that was changed since is not read as if it had been measured. Lines of schema
-1 have neither a checksum nor the hash of the plan; they are still read.
+1 have neither a checksum nor the hash of the plan, those of schema 2 do not name their links; they are still read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # The first schema whose lines have a checksum and the hash of their plan.
 CHECKED_SCHEMA = 2
 # No repetition of a scenario has a line near this long; one that is longer is not read into memory.
@@ -69,7 +69,8 @@ class RequestRecord(
     Times ``*_ns`` are CLOCK_MONOTONIC of the base station in nanoseconds; ``None`` where the request never came that
     far. ``phases_ms`` are the function's own, from its ``Server-Timing`` header. ``error`` is a sentence, or ``None``
     for a request that was answered with status 200. ``plan`` is the hash of what was measured by
-    (`experiments.base_station.plan`), ``None`` in schema 1.
+    (`experiments.base_station.plan`), ``None`` in schema 1. ``links`` tells the links that were in force from others;
+    ``None`` where nothing was shaped, and before schema 3.
     """
 
     run: str
@@ -101,6 +102,7 @@ class RequestRecord(
     accuracy_function: float | None
     phases_ms: dict[Text, float] = {}
     plan: str | None = None
+    links: Text | None = None
     schema: int = SCHEMA_VERSION
 
 
@@ -132,6 +134,7 @@ class ModelRecord(
     error: Sentence | None
     requests: Count | None = None
     plan: str | None = None
+    links: Text | None = None
     schema: int = SCHEMA_VERSION
 
 

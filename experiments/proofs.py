@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from collect import records
 from collect.folder import read_json
-from collect.records import ModelRecord
+from experiments.base_station.history import History
+from experiments.base_station.plan import Key
 
 if TYPE_CHECKING:
     from collect.folder import RunFolder
@@ -23,16 +23,9 @@ def measured(run: RunFolder) -> bool:
     files = run.samples()
     if plan is None or len(files) < len(plan["base_stations"]):
         return False
-    order = {(entry["scenario"], entry["repetition"], entry["warmup"]) for entry in plan["order"]}
-    return all(
-        order
-        <= {
-            (record.scenario, record.repetition, record.warmup)
-            for record in records.read(path)
-            if isinstance(record, ModelRecord)
-        }
-        for path in files
-    )
+    order = [Key(entry["scenario"], entry["repetition"], entry["warmup"]) for entry in plan["order"]]
+    histories = [History(path) for path in files]
+    return all(history.is_finished(key) for history in histories for key in order)
 
 
 def verified_afterwards(run: RunFolder) -> bool:

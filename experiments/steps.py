@@ -197,7 +197,7 @@ def carry_out(context: Context) -> None:
 
     Raises:
         FaasbedError: a step failed; its gate's numbers are in the message.
-        KeyboardInterrupt: the user asked to stop; the driver is stopped and what was measured is kept.
+        KeyboardInterrupt: the user asked to stop. In either case the driver is stopped and what was measured is kept.
     """
     if proofs.measured(context.run) and proofs.verified_afterwards(context.run):
         for step in AFTER_MEASURING:
@@ -209,27 +209,27 @@ def carry_out(context: Context) -> None:
         try:
             for step in STEPS[len(BEFORE_LINKS) :]:
                 _take(step, context)
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
+        except BaseException:
+            if any(entry["step"] == "measure" for entry in read_json(context.run.steps) or []):
                 _stop(context)
-            _rescue(context)
+                _rescue(context)
             raise
 
 
 def _stop(context: Context) -> None:
+    """End the driver: whatever ended the run, nothing is measured over links that are cleared next."""
     try:
         context.playbooks.run("measure-stop", **context.variables())
     except PlaybookError as error:
-        context.reporter.say(f"the driver could not be stopped: {error}; it ends when its plan is measured")
+        context.reporter.say(f"the driver could not be stopped: {error}; it stops by itself when its links are cleared")
 
 
 def _rescue(context: Context) -> None:
     """Fetch what was measured before a run was cut off, so that it outlives the base station."""
-    if any(entry["step"] == "measure" for entry in read_json(context.run.steps) or []):
-        try:
-            _take(collect, context)
-        except PlaybookError as error:
-            context.reporter.say(f"the records stay on the base station for now: {error}")
+    try:
+        _take(collect, context)
+    except PlaybookError as error:
+        context.reporter.say(f"the records stay on the base station for now: {error}")
 
 
 def _take(step: Callable[[Context], None], context: Context) -> None:

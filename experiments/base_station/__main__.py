@@ -22,6 +22,7 @@ from experiments.base_station import plan, process, status
 from experiments.base_station.check import spread
 from experiments.base_station.driver import Driver
 from experiments.base_station.errors import DriverError
+from experiments.base_station.links import Links
 from experiments.workloads import data
 from experiments.workloads.workload import WorkloadError
 
@@ -38,14 +39,20 @@ def main() -> int:
     )
     parser.add_argument("--base-station", default="bs", help="this node's name in the records")
     parser.add_argument("--wait-s", type=float, default=20, help="follow: how long to wait for the next repetition")
+    parser.add_argument(
+        "--links",
+        type=json.loads,
+        default=[],
+        help="the command that tells whether the links of this node are in force, as a JSON list of words",
+    )
     arguments = parser.parse_args()
     folder: Path = arguments.folder.resolve()
     try:
         match arguments.command:
             case "start":
-                _start(folder, arguments.base_station)
+                _start(folder, arguments.base_station, arguments.links)
             case "run":
-                _run(folder, arguments.base_station)
+                _run(folder, arguments.base_station, Links(arguments.links))
             case "follow":
                 _follow(folder, arguments.wait_s)
             case "stop":
@@ -58,7 +65,7 @@ def main() -> int:
     return 0
 
 
-def _start(folder: Path, base_station: str) -> None:
+def _start(folder: Path, base_station: str, links: list[str]) -> None:
     # A driver that has written how it ended is about to end, and measures nothing more.
     changed = process.running(folder) is None or (
         not status.read(folder).is_alive
@@ -66,17 +73,17 @@ def _start(folder: Path, base_station: str) -> None:
     )
     if changed:
         status.write(folder, status.Status("starting"))
-        process.start(folder, base_station)
+        process.start(folder, base_station, links)
     print(json.dumps({"changed": changed}))
 
 
-def _run(folder: Path, base_station: str) -> None:
+def _run(folder: Path, base_station: str, links: Links) -> None:
     with process.alone(folder):
         current = status.Status("running")
         try:
             (folder / "raw").mkdir(exist_ok=True)
             while True:
-                driver = _driver(folder, base_station)
+                driver = _driver(folder, base_station, links)
                 current = replace(current, finished=driver.finished, total=driver.total)
                 status.write(folder, current)
 
@@ -96,9 +103,9 @@ def _run(folder: Path, base_station: str) -> None:
         status.write(folder, replace(current, state="done"))
 
 
-def _driver(folder: Path, base_station: str) -> Driver:
+def _driver(folder: Path, base_station: str, links: Links) -> Driver:
     planned = plan.read(folder / "plan.json")
-    return Driver(planned, folder / "dataset.json", folder / "raw" / "samples.jsonl", base_station)
+    return Driver(planned, folder / "dataset.json", folder / "raw" / "samples.jsonl", base_station, links)
 
 
 def _follow(folder: Path, wait_s: float) -> None:

@@ -9,8 +9,11 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from experiments import workloads
 from experiments.base_station.history import History
+from experiments.base_station.links import Links, LinksError
 from experiments.base_station.repetition import Repetition
 from experiments.workloads import data
 from experiments.workloads.workload import Shared
@@ -32,8 +35,9 @@ class Driver:
         ValueError: they hold something else.
     """
 
-    def __init__(self, plan: Plan, dataset: Path, samples: Path, base_station: str) -> None:
+    def __init__(self, plan: Plan, dataset: Path, samples: Path, base_station: str, links: Links | None = None) -> None:
         self._plan = plan
+        self._links = links or Links()
         self._dataset = dataset
         self._base_station = base_station
         self._history = History(samples, {name: scenario.parallel for name, scenario in plan.scenarios.items()})
@@ -59,6 +63,7 @@ class Driver:
         """Measure and finish every repetition that is not on record; ``report(record)`` is called after each one.
 
         Raises:
+            LinksError: the links of this node are not in force, so nothing more is measured.
             WorkloadError: repetitions cannot be finished, for example because the base station's trainer died.
             OSError: the records cannot be written, for example because the disk is full.
         """
@@ -71,8 +76,11 @@ class Driver:
                     continue
                 repetition = self._repetition(entry)
                 # Where a driver was cut off between a repetition's replies and its end, only the end is missing.
-                requests = self._history.requests(entry.key) or self._measure(repetition)
-                model = repetition.finish(requests)
+                requests = self._history.requests(entry.key)
+                links = requests[0].links if requests else None
+                if not requests:
+                    requests, links = self._measure(repetition)
+                model = repetition.finish(requests, links)
                 self._history.append([model])
                 report(model)
 
@@ -88,13 +96,21 @@ class Driver:
             cut=self._plan.cut(entry.scenario, entry.repetition, self._base_station),
         )
 
-    def _measure(self, repetition: Repetition) -> list[RequestRecord]:
+    def _measure(self, repetition: Repetition) -> tuple[list[RequestRecord], str | None]:
+        """Measure a repetition; return its requests, and the links they went over, ``None`` if these did not hold."""
         bodies = repetition.bodies()
         self._leave_alone(repetition.entry.scenario, repetition.scenario.idle_s)
-        requests = repetition.measure(bodies, self._history.attempt(repetition.entry.key), self._history.is_cold)
+        links = self._links.in_force()
+        requests = repetition.measure(bodies, self._history.attempt(repetition.entry.key), self._history.is_cold, links)
+        held = links
+        try:
+            self._links.in_force()
+        except LinksError as error:
+            held = None
+            requests = [replace(request, error=request.error or str(error)) for request in requests]
         self._history.append(requests)
         self._last_asked_s[repetition.entry.scenario] = time.monotonic()
-        return requests
+        return requests, held
 
     def _leave_alone(self, scenario: str, idle_s: float) -> None:
         """Send nothing to a scenario's function for so long, counted from its last request, so that replicas end."""

@@ -19,13 +19,13 @@ class History:
 
     Args:
         samples: the record file; it need not exist.
-        parallel: how many requests a repetition of each scenario has.
+        parallel: how many requests a repetition of each scenario has; none where nothing is to be finished.
 
     Raises:
         RecordError: a line of the file is damaged.
     """
 
-    def __init__(self, samples: Path, parallel: Mapping[str, int]) -> None:
+    def __init__(self, samples: Path, parallel: Mapping[str, int] | None = None) -> None:
         self._samples = samples
         self._attempts: Counter[Key] = Counter()
         self._finished: set[Key] = set()
@@ -35,11 +35,13 @@ class History:
             self._read(record)
         # Only requests that were sent together make a repetition: those of a torn attempt do not count.
         self._answered = {
-            key: requests for key, requests in self._answered.items() if len(requests) == parallel[key.scenario]
+            key: requests
+            for key, requests in self._answered.items()
+            if parallel is not None and len(requests) == parallel[key.scenario]
         }
 
     def is_finished(self, key: Key) -> bool:
-        """Return whether a repetition is on record to its end."""
+        """Return whether a repetition is on record to its end, over links that held."""
         return key in self._finished
 
     def attempt(self, key: Key) -> int:
@@ -68,8 +70,10 @@ class History:
         key = Key(record.scenario, record.repetition, record.warmup)
         self._attempts[key] = record.attempt + 1
         if isinstance(record, ModelRecord):
-            self._finished.add(key)
-            self._answered.pop(key, None)
+            requests = self._answered.pop(key, [])
+            # What was sent over links that did not hold to its end is measured again.
+            if record.links is not None or all(request.links is None for request in requests):
+                self._finished.add(key)
         else:
             self._replicas |= {record.replica} if record.replica else set()
             others = self._answered.get(key, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from experiments.base_station.errors import DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 PROGRAM = "experiments.base_station"
 # How often a waiting process looks again; nothing is measured by it.
@@ -24,9 +25,11 @@ LOOK_S = 0.2
 STOP_DEADLINE_S = 10
 
 
-def start(folder: Path, base_station: str) -> None:
-    """Start a driver that outlives this process and its SSH connection."""
+def start(folder: Path, base_station: str, links: Sequence[str] = ()) -> None:
+    """Start a driver that outlives this process and its SSH connection; ``links`` tells whether they are in force."""
     command = [sys.executable, "-m", PROGRAM, "run", "--folder", str(folder), "--base-station", base_station]
+    if links:
+        command += ["--links", json.dumps(list(links))]
     with (folder / "driver.log").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     (folder / "driver.pid").write_text(f"{process.pid}\n", encoding="utf-8")

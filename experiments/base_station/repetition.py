@@ -41,13 +41,16 @@ class Repetition:
         """Return the bodies of its requests."""
         return [self.workload.body(rows) for rows in self.cut.training]
 
-    def measure(self, bodies: list[bytes], attempt: int, is_cold: Callable[[str | None], bool]) -> list[RequestRecord]:
+    def measure(
+        self, bodies: list[bytes], attempt: int, is_cold: Callable[[str | None], bool], links: str | None = None
+    ) -> list[RequestRecord]:
         """Send its requests together, and return one record each, in their order.
 
         Args:
             bodies: what `bodies` returned.
             attempt: how often this repetition was measured before.
             is_cold: whether a replica answers for the first time.
+            links: what tells the links in force from others.
         """
         started_at = datetime.now(UTC).isoformat()
         intended_ns = time.monotonic_ns()
@@ -92,12 +95,17 @@ class Repetition:
                     accuracy_validation=reply.accuracy_validation,
                     accuracy_function=reply.accuracy_function,
                     phases_ms=phases_ms,
+                    links=links,
                 )
             )
         return requests
 
-    def finish(self, requests: Sequence[RequestRecord]) -> ModelRecord:
+    def finish(self, requests: Sequence[RequestRecord], links: str | None = None) -> ModelRecord:
         """Do what follows the replies, and return the record that ends the repetition.
+
+        Args:
+            requests: the records of its requests.
+            links: what tells the links in force from others, ``None`` where they did not hold.
 
         Raises:
             WorkloadError: the workload cannot finish this repetition, nor any other.
@@ -126,6 +134,7 @@ class Repetition:
             training_texts=sum(map(len, self.cut.training)),
             test_texts=len(self.cut.test),
             error=outcome.error,
+            links=links,
         )
 
     def _read(self, exchange: Exchange) -> tuple[Reply, dict[str, float], str | None]:

@@ -93,8 +93,8 @@ def test_a_whole_line_that_only_lacks_its_newline_counts(tmp_path: Path) -> None
         ("garbage", "not JSON"),
         ('{"kind":"model"}}', "invalid record"),
         ("[1]", "invalid record: Expected object, got array"),
-        ('{"schema":3,"kind":"model"}', "schema 3 is newer than this faasbed, which reads up to schema 2"),
-        ('{"schema":"2","kind":"model"}', "unknown schema '2': expected a number up to 2"),
+        ('{"schema":4,"kind":"model"}', "schema 4 is newer than this faasbed, which reads up to schema 3"),
+        ('{"schema":"2","kind":"model"}', "unknown schema '2': expected a number up to 3"),
         ('{"schema":1,"kind":"other"}', "invalid record: Invalid value 'other' - at $.kind"),
         ('{"schema":1,"kind":["x"]}', "invalid record"),
         ('{"schema":1,"kind":"model"}', "invalid record: Object missing required field run"),
@@ -181,7 +181,7 @@ def test_a_line_of_this_schema_without_plan_or_checksum_was_changed(without: str
     line = records.dump(model(plan=None) if without == "plan" else model())
     if without == "checksum":
         line = json.dumps({name: value for name, value in json.loads(line).items() if name != "checksum"})
-    with pytest.raises(records.RecordError, match=f"no {without} in a line of schema 2: it was changed"):
+    with pytest.raises(records.RecordError, match=f"no {without} in a line of schema 3: it was changed"):
         records.load(line)
 
 

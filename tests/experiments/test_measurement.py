@@ -175,6 +175,68 @@ def test_before_each_repetition_nobody_asks_for_as_long_as_the_plan_says(tmp_pat
         assert after.intended_ns - (before.last_byte_ns or 0) >= 0.5e9
 
 
+@pytest.fixture
+def links(tmp_path: Path) -> Path:
+    """What the program that is asked for the links answers, and may be changed."""
+    answer = tmp_path / "links.json"
+    answer.write_text(json.dumps({"links": "these", "problem": None}))
+    return answer
+
+
+def start_over(links: Path) -> None:
+    """Start the driver as roles/driver does where links are shaped."""
+    words = [sys.executable, "-m", "experiments.base_station", "start", "--folder", str(links.parent)]
+    subprocess.run([*words, "--links", json.dumps(["cat", str(links)])], cwd=ROOT, check=True, capture_output=True)
+
+
+@CUBIC
+def test_each_record_names_the_links_that_were_in_force(tmp_path: Path, links: Path) -> None:
+    with planned(tmp_path):
+        start_over(links)
+        assert followed(tmp_path)["state"] == "done"
+    assert {record.links for record in records.read(samples(tmp_path))} == {"these"}
+
+
+@CUBIC
+def test_nothing_is_measured_over_links_that_are_not_in_force(tmp_path: Path, links: Path) -> None:
+    links.write_text(json.dumps({"links": None, "problem": "the lease expired"}))
+    with planned(tmp_path) as served:
+        start_over(links)
+        ended = followed(tmp_path)
+        assert (ended["state"], ended["finished"]) == ("failed", 0)
+        assert ended["error"] == "the links are not in force: the lease expired"
+        assert served.requests == []
+
+
+@CUBIC
+@pytest.mark.parametrize(
+    ("links_now", "problem", "reason"),
+    [
+        (None, "the lease expired", "the links are not in force: the lease expired"),
+        ("others", None, "the links are not in force: others were applied since the measurement began"),
+    ],
+)
+def test_a_repetition_whose_links_end_in_the_middle_is_no_data_point_and_is_measured_again(
+    tmp_path: Path, links: Path, links_now: str | None, problem: str | None, reason: str
+) -> None:
+    with planned(tmp_path) as served:
+        served.hold_from(2)
+        start_over(links)
+        served.wait_for(4)
+        before = links.read_text()
+        links.write_text(json.dumps({"links": links_now, "problem": problem}))
+        served.release()
+        died = followed(tmp_path)
+        assert (died["state"], died["finished"], died["error"]) == ("failed", 1, reason)
+        ended = [one for one in records.read(samples(tmp_path)) if isinstance(one, ModelRecord)]
+        assert [(one.error, one.links) for one in ended] == [(None, "these"), (reason, None)]
+        links.write_text(before)
+        start_over(links)
+        assert followed(tmp_path)["state"] == "done"
+    ended = [one for one in records.read(samples(tmp_path)) if isinstance(one, ModelRecord)]
+    assert len({(one.repetition, one.warmup) for one in ended if not one.error}) == REPETITIONS == len(ended) - 1
+
+
 def test_what_a_replica_answers_first_is_a_cold_start(tmp_path: Path) -> None:
     with planned(tmp_path):
         told("start", tmp_path)

@@ -9,6 +9,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.netem.addresses import listed, with_routed
 from ansible.module_utils.netem.baseline import Baseline
 from ansible.module_utils.netem.filters import TCP, UDP, Port
+from ansible.module_utils.netem.in_force import in_force
 from ansible.module_utils.netem.lease import Lease, alone
 from ansible.module_utils.netem.link import LinkError, read_links
 from ansible.module_utils.netem.requirements import check_node
@@ -99,7 +100,8 @@ def act(module: AnsibleModule) -> dict[str, object]:
     if options["state"] == "renewed":
         if not module.check_mode:
             lease.renew_again()
-        return {"changed": False, "links": [], "drift": lease.lapsed()}
+        seen = in_force(options["interface"], folder, options["emulator"])
+        return {"changed": False, "links": [], "drift": seen["problem"] if seen["links"] else lease.lapsed()}
     addresses = listed(options["addresses"])
     links = read_links(options["links"], list(addresses))
     mine = [link for link in links if link.source == options["node"]]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from patience import wait_for
-from wires import Wires, call, link
+from wires import ROLE, Wires, call, link
 
 pytestmark = pytest.mark.lab
 
@@ -113,3 +113,40 @@ def test_the_watcher_needs_nothing_of_the_controller(wires: Wires):
     script = "import ansible.module_utils.netem.lease as lease; print(lease.__file__)"
     output = wires.run("a", "env", f"PYTHONPATH={code}", "/usr/bin/python3", "-B", "-c", script)
     assert output.startswith(str(code))
+
+
+def in_force(wires: Wires) -> dict[str, str | None]:
+    """What a program that measures on the node is told, without anything of the controller's."""
+    folder = wires.folder / "a"
+    program = ["/usr/bin/python3", "-B", "-m", "ansible.module_utils.netem.in_force"]
+    told: dict[str, str | None] = json.loads(
+        wires.run(
+            "a", "env", f"PYTHONPATH={folder}/code", *program, "data0", str(folder), str(ROLE / "files/emulator.py")
+        )
+    )
+    return told
+
+
+@pytest.mark.parametrize("lease_s", [0, 60])
+def test_who_measures_is_told_whether_the_links_are_in_force(wires: Wires, lease_s: float):
+    apply(wires, lease_s)
+    first = in_force(wires)
+    assert first["links"]
+    assert first["problem"] is None
+    assert in_force(wires) == first
+    wires.run("a", "tc", "filter", "del", "dev", "data0", "egress", "protocol", "ip", "pref", "64002")
+    broken = in_force(wires)
+    assert broken["links"] == first["links"]
+    assert "tc lists something else than was applied" in str(broken["problem"])
+    assert wires.links("a", "renewed")["drift"] == broken["problem"], "a renewal notices it, too"
+    apply(wires, lease_s)
+    assert in_force(wires)["problem"] is None
+
+
+def test_who_measures_is_told_of_an_emulator_that_ended_and_of_a_lease_that_expired(wires: Wires):
+    apply(wires, 4)
+    status = json.loads((wires.folder / "a" / "data0-b.status").read_text())
+    os.kill(status["pid"], signal.SIGKILL)
+    wait_for(lambda: in_force(wires)["problem"])
+    wait_for(lambda: "expired at" in str(in_force(wires)["problem"]))
+    assert in_force(wires)["links"] is None

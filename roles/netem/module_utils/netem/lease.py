@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 5.0
 NAME = "ansible.module_utils.netem.lease"
+IN_FORCE = "ansible.module_utils.netem.in_force"
 PACKAGES = ("ansible.module_utils.netem.", "ansible.module_utils.node.")
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -95,6 +96,8 @@ class Lease:
         """Renew the lease for so many seconds, watched; 0 ends it: the links then stay until they are removed."""
         if seconds == 0:
             self.end()
+            if self.folder.exists():
+                self._left_code()  # for whoever asks whether the links are in force
             return
         lease = {"until_s": boot_seconds() + seconds, "lease_s": seconds, "boot": BOOT.read_text()}
         write(self.file, json.dumps(lease))
@@ -172,7 +175,7 @@ def systemd_is_here() -> bool:
 
 def leave_code(folder: Path) -> None:
     """Write the roles' own code of this process, wherever it was loaded from, as packages that import nothing else."""
-    for name in [NAME, *sys.modules]:
+    for name in [NAME, IN_FORCE, *sys.modules]:
         if name.startswith(PACKAGES):
             file = folder.joinpath(*name.split(".")).with_suffix(".py")
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,42 @@
+"""Whether the links that leave this node are in force: a program for whoever measures over them.
+
+It is left on the node beside the lease, and prints JSON: ``links``, which stays the same as long as the same links are in
+force, and ``problem``, a sentence or null.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from ansible.module_utils.node.errors import NodeError
+
+from .lease import Lease
+from .shaping import Shaping
+
+
+def in_force(interface: str, folder: Path, program: str) -> dict[str, str | None]:
+    """Return what the links are, as a word, and why they are not in force, or None.
+
+    Args:
+        interface: the data interface.
+        folder: where this node keeps what the role leaves on it.
+        program: the emulator's path on this node.
+    """
+    lease, shaping = Lease(interface, folder, program), Shaping(interface, folder, program)
+    try:
+        links = hashlib.sha256(shaping.file.read_bytes()).hexdigest()[:16]
+    except FileNotFoundError:
+        return {"links": None, "problem": lease.lapsed() or f"no links are in force on {interface}"}
+    left_s = lease.left_seconds()
+    expired = "the lease of the links has expired" if left_s is not None and left_s <= 0 else None
+    try:
+        return {"links": links, "problem": lease.lapsed() or expired or shaping.drift()}
+    except NodeError as error:
+        return {"links": links, "problem": str(error)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(in_force(sys.argv[1], Path(sys.argv[2]), sys.argv[3])))
