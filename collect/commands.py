@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from collect import differences, export, folder, pull, run
-from collect.analysis import runs, summary, wording
+from collect.analysis import runs, summary
 from collect.errors import CollectError
 from collect.exit_codes import REFUSED, UNMET
 from collect.report import figures, page, table
 from collect.report import runs as runs_table
+from nodes.errors import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -136,7 +137,7 @@ def export_run(options: argparse.Namespace) -> int:
     for path in export.write(loaded, target, refused=bool(problems), form=options.format):
         _print(console, str(path))
     for problem in problems:
-        _print(console, f"Refused: {wording.printable(problem)} Its repetitions have the state 'refused'.")
+        _print(console, f"Refused: {printable(problem)} Its repetitions have the state 'refused'.")
     return REFUSED if problems else 0
 
 

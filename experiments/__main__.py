@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; a known error is a line or two on standard error and an exit code that is not 0."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, _interrupt)
     try:
         options.command(options)
     except FaasbedError as error:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from nodes.playbooks import Playbooks
 
 # How often in a row a lost SSH connection to the base station is tried again; the driver goes on meanwhile.
-RECONNECTS = 20
-RECONNECT_PAUSE_S = 5
+RECONNECTS = 60
+RECONNECT_PAUSE_S = 2
 
 
 def follow(playbooks: Playbooks, reporter: Reporter, variables: Mapping[str, Any], lease_s: float) -> None:

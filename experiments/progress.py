@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from nodes.errors import printable, printable_lines
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -49,7 +51,7 @@ class Reporter:
     def say(self, sentence: str) -> None:
         """Print a line that stays."""
         self._printed = self._clock()
-        self.console.print(sentence, markup=False, soft_wrap=True)
+        self.console.print(printable_lines(sentence), markup=False, soft_wrap=True)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -72,7 +74,7 @@ class Reporter:
         """Show what is being done within the step."""
         self._task = name
         if self._bar is not None:
-            self._bar.update(self._bar_task, description=escape(f"{self._step}: {name}"))
+            self._bar.update(self._bar_task, description=escape(printable(f"{self._step}: {name}")))
         if self._verbose:
             self._named = name
             self.say(f"  {name}")
@@ -100,7 +102,7 @@ class Reporter:
         line = f"{base_station}{finished} of {total}: {last['scenario']}, {kind}: {last['error'] or duration}{left}"
         if self._bar is not None:
             self._bar.update(
-                self._bar_task, completed=finished, total=total, description=escape(f"{self._step} {line}")
+                self._bar_task, completed=finished, total=total, description=escape(printable(f"{self._step} {line}"))
             )
         else:
             self.say(f"  {line}")

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 
+def printable(sentence: str) -> str:
+    """Return a sentence without what a terminal obeys: it may hold what a node or a service answered."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in sentence)
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines without what a terminal obeys."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 class FaasbedError(Exception):
     """Something the user can put right; its text is one or two lines for the terminal."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        """Return the message as a terminal may get it."""
+        return printable_lines(super().__str__())
 
 
 class InventoryError(FaasbedError):

@@ -6,21 +6,24 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager, suppress
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import ansible_runner
 
+from nodes import guard
 from nodes import inventory as inventories
 from nodes.answers import Answers
 from nodes.errors import InventoryError, PlaybookError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from nodes.inventory import Inventory
 
@@ -77,7 +80,12 @@ class Playbooks:
         """
         job = _Job(self._listener)
         # A fresh folder each time: what an older run left in env/extravars would leak into this one.
-        with tempfile.TemporaryDirectory(prefix="faasbed-") as private, _borrowed():
+        with (
+            tempfile.TemporaryDirectory(prefix="faasbed-") as private,
+            _guarded(private),
+            _programs(),
+            _stoppable() as stopped,
+        ):
             outcome = ansible_runner.run(
                 private_data_dir=private,
                 project_dir=str(self._root),
@@ -85,6 +93,7 @@ class Playbooks:
                 inventory=str(self._inventory),
                 extravars=_as_data(variables),
                 event_handler=job.hear,
+                cancel_callback=stopped,
                 envvars={
                     "ANSIBLE_CONFIG": str(self._root / "ansible.cfg"),
                     "ANSIBLE_NOCOLOR": "1",
@@ -94,12 +103,12 @@ class Playbooks:
                 quiet=True,
                 ident="job",
             )
-            if outcome.status == "canceled":
-                _end_workers(private)
+            if stopped():  # ansible-runner ends one process group, Ansible's workers lead their own
+                guard.end_playbook(private)
             self._keep(playbook, Path(private) / "artifacts" / "job")
             output = (Path(private) / "artifacts" / "job" / "stdout").read_text(errors="replace").strip()
         self.times = output[output.index(TIMES) :] if TIMES in output else ""
-        if outcome.status == "canceled":
+        if stopped():
             raise KeyboardInterrupt
         if outcome.status != "successful":
             raise job.error or PlaybookError(output.splitlines()[-1] if output else f"{playbook}: {outcome.status}")
@@ -124,7 +133,12 @@ class _Job:
     listener: Listener
     answers: dict[str, Any] = field(default_factory=dict)
     changed: int = 0
-    error: PlaybookError | None = None
+    errors: dict[str, PlaybookError] = field(default_factory=dict)
+
+    @property
+    def error(self) -> PlaybookError | None:
+        """What ended the host that failed first: its last failure, as those before were rescued."""
+        return next(iter(self.errors.values()), None)
 
     def hear(self, event: dict[str, Any]) -> bool:
         """Take in one event; ``False``: ansible-runner need not keep it."""
@@ -135,9 +149,9 @@ class _Job:
             case "runner_retry" | "runner_on_ok":
                 self._progress(data)
             case "runner_on_failed" if not data.get("ignore_errors"):
-                self.error = self.error or PlaybookError(_sentence(data))
+                self.errors[data.get("host", "")] = PlaybookError(_sentence(data))
             case "runner_on_unreachable":
-                self.error = self.error or UnreachableError(_sentence(data))
+                self.errors[data.get("host", "")] = UnreachableError(_sentence(data))
             case "playbook_on_stats":
                 self.answers = data.get("artifact_data") or {}
                 self.changed = sum(data.get("changed", {}).values())
@@ -156,7 +170,7 @@ def read_inventory(name: str) -> Inventory:
         InventoryError: there is none of this name, or Ansible cannot read it.
     """
     path = inventories.path_of(name)
-    with tempfile.TemporaryDirectory(prefix="faasbed-") as private, _borrowed():
+    with tempfile.TemporaryDirectory(prefix="faasbed-") as private, _programs():
         listing, errors = ansible_runner.get_inventory(
             action="list",
             inventories=[str(path)],
@@ -189,28 +203,43 @@ def _as_data(value: Any) -> Any:
             return value
 
 
-def _end_workers(private: str) -> None:
-    """End what a cancelled playbook left: ansible-runner kills one process group, Ansible's workers lead their own."""
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError):  # no process, another user's, or it ended while we looked
-            if entry.name.isdigit() and private.encode() in (entry / "cmdline").read_bytes():
-                os.kill(int(entry.name), signal.SIGKILL)
+@contextmanager
+def _guarded(private: str) -> Iterator[None]:
+    """Let another process end what runs in a folder, should this one end without doing so."""
+    command = [sys.executable, "-I", "-S", guard.__file__, private]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            yield
+        finally:
+            process.communicate(b"ended")
 
 
 @contextmanager
-def _borrowed() -> Iterator[None]:
-    """Lend ansible-runner what it takes from the process, and take it back.
-
-    It looks for Ansible's programs on PATH, where this interpreter's own have to come first, and it takes SIGINT and
-    SIGTERM to cancel its job, and keeps them.
-    """
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+def _programs() -> Iterator[None]:
+    """Put this interpreter's own programs first on PATH, where ansible-runner looks for Ansible's."""
     path = os.environ.get("PATH", os.defpath)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"
     try:
         yield
     finally:
         os.environ["PATH"] = path
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Yield whether the user or the system asked to stop: Ctrl-C, SIGTERM, a terminal that was closed.
+
+    An exception in the middle of ansible-runner would leave its processes behind; it asks this instead.
+    """
+    asked = threading.Event()
+    before = {}
+    in_main_thread = threading.current_thread() is threading.main_thread()  # no other one may
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if in_main_thread else ():
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup does
+            before[number] = signal.signal(number, lambda *_: asked.set())
+    try:
+        yield asked.is_set
+    finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 

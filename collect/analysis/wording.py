@@ -44,11 +44,6 @@ def unbroken(sentence: str) -> str:
     return sentence.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def printable(sentence: str) -> str:
-    """Return a sentence without what a terminal obeys: a record may hold what a service answered."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in sentence)
-
-
 def ranks(interval: MedianInterval) -> str:
     """Return which order statistics bound an interval, and its actual coverage."""
     if interval.low is None:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from collect.analysis import wording
+from nodes.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,7 +55,7 @@ def thresholds(analysis: Analysis) -> list[str]:
 
 def say(console: Console, sentence: str, style: str = "") -> None:
     """Print a sentence as one line, which a terminal breaks by itself; names in it are never markup."""
-    console.print(wording.printable(sentence), soft_wrap=True, highlight=False, markup=False, style=style)
+    console.print(printable(sentence), soft_wrap=True, highlight=False, markup=False, style=style)
 
 
 def regime_sentence(scenario: Scenario) -> str:

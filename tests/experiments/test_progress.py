@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from experiments.progress import QUIET_S, Reporter
+from nodes.errors import PlaybookError
 
 
 class Clock:
@@ -108,6 +109,14 @@ def test_a_failed_repetition_gives_its_reason() -> None:
     printed.reporter.progress("bs", status(2, took_ms=None))
     assert printed.lines[0] == "  1 of 4: edge, repetition 1: request 0: timed out"
     assert printed.lines[1].startswith("  2 of 4: edge, repetition 2: failed")
+
+
+def test_what_a_terminal_obeys_is_not_printed() -> None:
+    printed = Printed()
+    printed.reporter.progress("bs", status(1, took_ms=None, error="it answered \x1b[2J[/docs]\x07"))
+    (line,) = printed.lines
+    assert line.endswith("it answered \N{REPLACEMENT CHARACTER}[2J[/docs]\N{REPLACEMENT CHARACTER}")
+    assert str(PlaybookError("a\x1b[2J\nb")) == "a\N{REPLACEMENT CHARACTER}[2J\nb"
 
 
 def test_several_base_stations_are_told_apart() -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +17,7 @@ from nodes.errors import PlaybookError, UnreachableError
 from nodes.playbooks import Playbooks
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 HOSTS = """
 nodes:
@@ -44,6 +49,17 @@ FAILING = """
     - name: Refuse
       ansible.builtin.fail: {msg: "this node\\n is too small"}
 """
+RESCUED = """
+- hosts: one
+  gather_facts: false
+  tasks:
+    - name: Try
+      block:
+        - ansible.builtin.command: {argv: ["false"]}
+      rescue:
+        - name: Tell why
+          ansible.builtin.fail: {msg: the reason}
+"""
 UNREACHABLE = "- {hosts: away, gather_facts: false, tasks: [{name: Ping, ansible.builtin.ping: {}}]}\n"
 COUNTING = """
 - hosts: one
@@ -67,6 +83,24 @@ module.exit_json(changed=False, progress={"finished": count})
 """
 
 
+SLEEPING = """
+- hosts: one
+  gather_facts: false
+  tasks:
+    - name: Sleep
+      ansible.builtin.shell: {cmd: "touch {{ playbook_dir }}/asleep && sleep 987654"}
+"""
+RUN = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from listener import Heard
+from nodes.playbooks import Playbooks
+folder = Path(sys.argv[1])
+Playbooks(folder / "hosts.yml", Heard(), None, folder).run("sleeping")
+"""
+
+
 @pytest.fixture
 def heard() -> Heard:
     return Heard()
@@ -79,7 +113,7 @@ def playbooks(tmp_path: Path, heard: Heard) -> Playbooks:
     (folder / "library").mkdir(parents=True)
     (folder / "library" / "count.py").write_text(COUNT)
     for name, text in (
-        ("answering", ANSWERING), ("failing", FAILING), ("unreachable", UNREACHABLE), ("counting", COUNTING),
+        ("answering", ANSWERING), ("failing", FAILING), ("unreachable", UNREACHABLE), ("counting", COUNTING), ("sleeping", SLEEPING), ("rescued", RESCUED),
     ):  # fmt: skip
         (folder / f"{name}.yml").write_text(text)
     return Playbooks(tmp_path / "hosts.yml", heard, tmp_path / "log", tmp_path)
@@ -111,6 +145,11 @@ def test_a_failure_is_one_line_with_host_and_task_and_an_ignored_one_is_none(pla
     assert not isinstance(caught.value, UnreachableError)
 
 
+def test_of_a_failure_that_was_rescued_what_came_of_it_is_told(playbooks: Playbooks) -> None:
+    with pytest.raises(PlaybookError, match="one: Tell why: the reason"):
+        playbooks.run("rescued")
+
+
 def test_a_node_that_is_away_is_told_from_a_failure(playbooks: Playbooks) -> None:
     with pytest.raises(UnreachableError, match="three: Ping: "):
         playbooks.run("unreachable")
@@ -129,3 +168,45 @@ def test_what_ansible_printed_is_in_the_log(playbooks: Playbooks, tmp_path: Path
     assert [log.name for log in logs] == ["01-counting", "02-answering"]
     assert "TASK [Any title]" in (logs[0] / "stdout").read_text()
     assert not (logs[0] / "command").exists()  # it has the whole environment
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_nothing_of_a_playbook_goes_on_when_its_controller_was_ended(
+    playbooks: Playbooks, tmp_path: Path, root: Path, number: signal.Signals
+) -> None:
+    assert playbooks
+    words = [sys.executable, "-c", RUN, str(tmp_path), str(root), str(Path(__file__).parent)]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as controller:
+        wait_until((tmp_path / "playbooks" / "asleep").exists)
+        sleepers = asleep()
+        assert sleepers
+        controller.send_signal(number)
+        wait_until(lambda: not sleepers & asleep())
+        controller.wait(60)
+    wait_until(lambda: not list(playing(tmp_path)))
+
+
+def asleep() -> set[str]:
+    """The processes that the playbook waits for."""
+    return {path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline") if b"987654" in content(path)}
+
+
+def playing(folder: Path) -> Iterator[str]:
+    """The Ansible processes that have this folder's inventory."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        if str(folder / "hosts.yml").encode() in content(path):
+            yield path.parent.name
+
+
+def content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
+def wait_until(condition: Callable[[], object], within_s: float = 60) -> None:
+    until = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
