@@ -60,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"python -m app: {error}", file=sys.stderr)
         return 2
     ImpatientProtocol.head_timeout_s = settings.read_timeout_s
+    ImpatientProtocol.clients = settings.clients
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
 import h11
@@ -30,6 +31,8 @@ class ImpatientProtocol(H11Protocol):
     """
 
     head_timeout_s = 30.0
+    clients: frozenset[str] = frozenset()
+    """Addresses that may connect; none of them: all."""
 
     def __init__(
         self,
@@ -48,7 +51,8 @@ class ImpatientProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         """Start the clock of the first request's head."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS and not self._make_room():
+        is_known = not self.clients or (self.client is not None and _plain(self.client[0]) in self.clients)
+        if not is_known or (len(self.connections) > MOST_CONNECTIONS and not self._make_room()):
             transport.abort()
             return
         self.idle_since_s = self.loop.time()
@@ -130,3 +134,9 @@ class ImpatientProtocol(H11Protocol):
         elif not asking and self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _plain(address: str) -> str:
+    """Return an address without its zone, as IPv4 where it is one that a socket for both families shows."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)

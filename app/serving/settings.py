@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import socket
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class Settings:
     queue_limit: int = 10
     max_held_bytes: int = 256 * MIB
     read_timeout_s: float = 30.0
+    clients: frozenset[str] = frozenset()
 
 
 DOCUMENTATION = {
@@ -46,6 +48,7 @@ DOCUMENTATION = {
     "FUNCTION_QUEUE_LIMIT": "requests that may wait while one runs; beyond it 503 (default 10)",
     "FUNCTION_MAX_HELD_BYTES": "bodies held at once by running and waiting requests; beyond it 503 "
     "(default: 4 x FUNCTION_MAX_BODY_BYTES)",
+    "FUNCTION_CLIENTS": "addresses that may connect, between commas; others are not answered (default: all)",
     "FUNCTION_READ_TIMEOUT_S": "seconds a sender may be silent, and a tenth of what a whole body may take; "
     "beyond it 408 (default 30)",
 }
@@ -78,7 +81,15 @@ def read_settings(environment: Mapping[str, str], memory_bytes: int | None = Non
         queue_limit=_whole(variables, "FUNCTION_QUEUE_LIMIT", default.queue_limit, low=0),
         max_held_bytes=_whole(variables, "FUNCTION_MAX_HELD_BYTES", 4 * largest, low=largest),
         read_timeout_s=_seconds(variables, "FUNCTION_READ_TIMEOUT_S", default.read_timeout_s),
+        clients=_addresses(variables, "FUNCTION_CLIENTS"),
     )
+
+
+def _addresses(variables: Mapping[str, str], name: str) -> frozenset[str]:
+    try:
+        return frozenset(str(ipaddress.ip_address(word.strip())) for word in variables.get(name, "").split(",") if word)
+    except ValueError as error:
+        raise SettingsError(f"invalid {name}: {error}") from None
 
 
 def _whole(variables: Mapping[str, str], name: str, default: int, *, low: int, high: int | None = None) -> int:

@@ -195,6 +195,20 @@ def test_where_every_connection_is_served_another_one_is_not_taken(pool: ThreadP
         eventually(lambda: dropped(stack.enter_context(connect(replica))), "a connection that is not taken")
 
 
+def test_only_the_gateway_is_answered_where_it_is_named():
+    with Replica(clients="127.0.0.2, ::1") as replica:
+        others = [
+            connect(replica),
+            socket.create_connection(("127.0.0.1", replica.port), source_address=("127.0.0.3", 0)),
+        ]
+        for other in others:
+            with other:
+                assert dropped(other)
+        with socket.create_connection(("127.0.0.1", replica.port), source_address=("127.0.0.2", 0)) as gateway:
+            gateway.sendall(b"GET /healthz HTTP/1.1\r\nHost: function\r\nConnection: close\r\n\r\n")
+            assert answer(gateway) == (200, '{"status":"ok"}')
+
+
 def test_slow_senders_neither_fill_the_queue_nor_hold_up_the_others():
     with Replica() as replica, ExitStack() as stack:
         slow = [stack.enter_context(connect(replica)) for _ in range(40)]

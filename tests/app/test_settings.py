@@ -71,6 +71,7 @@ def test_four_bodies_are_held_by_default():
         ("FUNCTION_READ_TIMEOUT_S", "nan"),
         ("FUNCTION_READ_TIMEOUT_S", "soon"),
         ("FUNCTION_REPLICA", "edge\n1"),
+        ("FUNCTION_CLIENTS", "192.0.2.1, edge-1"),
         ("FUNCTION_NODE", "größe"),
     ],
 )
