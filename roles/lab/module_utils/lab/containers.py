@@ -26,8 +26,11 @@ STARTED_WITHIN_S = 60.0
 LAB_LABEL = "faasbed.lab"
 WAY_LABEL = "faasbed.way"
 SYSTEMD_HALT = 37  # SIGRTMIN+3, which systemd takes as the order to power off (systemd(1))
-# What a kubelet sets for the whole kernel, which the nodes share with this machine (kubelet's setupKernelTunables).
-SHARED_SYSCTLS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
+# What nodes set for the whole kernel, which they share with this machine: a kubelet the first four (its
+# setupKernelTunables), the systemd of each node the limits of open files.
+SHARED_SYSCTLS = (
+    "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "fs/file-max", "fs/nr_open",
+)  # fmt: skip
 # What the kernel grants each user, and all nodes are root: systemd, kubelet and containerd of each watch many files.
 LEAST = {"fs/inotify/max_user_instances": 8192, "fs/inotify/max_user_watches": 524288}
 # Which TCP congestion controls a network namespace may have as its own: only the machine itself may say (tcp(7)).
