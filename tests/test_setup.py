@@ -23,7 +23,11 @@ def installing(root: Path, tmp_path: Path) -> tuple[subprocess.Popen[str], Path]
     assert found is not None
     policy = tmp_path / "policy-rc.d"
     script = found[1].replace("/usr/sbin/policy-rc.d", str(policy)) + "\necho installing\nread answer\n"
-    process = subprocess.Popen(["sh", "-eu", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        ["sh", "-eu", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        # A shell cannot trap what is ignored where it is started, as Ctrl-C is in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (one thread here)
+    )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "installing\n"
     return process, policy
