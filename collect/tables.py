@@ -152,6 +152,7 @@ SAMPLES: Table[Sample] = Table(
         _of("status", "", "The HTTP status, 200 where it was answered.", "integer"),
         _of("error", "", "Why the request failed, empty where it did not."),
         _of("congestion_control", "", "The congestion control that TCP used."),
+        _of("links", "", "What tells the links that were in force from others."),
         _of("node", "", "The node that served it."),
         _of("replica", "", "The replica that served it."),
         _of("cold", "", "Whether it had to wait for a replica to start.", "boolean"),
@@ -217,6 +218,7 @@ REPETITIONS: Table[Measured] = Table(
             "number",
         ),
         _end("chosen_request", "", "The request whose reply had the best validation accuracy."),
+        _end("links", "", "What tells the links that held to its end from others.", "text"),
         _end("training_texts", "", "How many texts the final model was trained on."),
         _end("test_texts", "", "How many texts it was tested on."),
         Column(
