@@ -66,9 +66,8 @@ def pull_records(options: argparse.Namespace) -> int:
 
 def print_analysis(options: argparse.Namespace) -> int:
     """Print a run's table and write its ``analysis/summary.json``; return 0, REFUSED or UNMET."""
-    with run.without_garbage_collection():
-        loaded = run.load(folder.find(options.results, options.run))
-        analysis = _analysed(loaded, options)
+    loaded = run.load(folder.find(options.results, options.run))
+    analysis = _analysed(loaded, options)
     table.show(_console(), analysis, (*loaded.notes, *(f"data set: {note}" for note in loaded.dataset_notes)))
     return _exit_code(analysis)
 
@@ -79,8 +78,7 @@ def write_report(options: argparse.Namespace) -> int:
     loaded = run.load(folder.find(options.results, options.run))
     target = loaded.folder
     with _status(console, f"analysing {target.id} and drawing its figures") as status:
-        with run.without_garbage_collection():
-            analysis = _analysed(loaded, options)
+        analysis = _analysed(loaded, options)
         drawn: dict[Section, list[Drawn]] = {}
         for section, picture in figures.pictures(loaded, analysis):
             status.update(f"drawing {picture.name}")
@@ -151,16 +149,17 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 
 def _analysed(loaded: Run, options: argparse.Namespace) -> Analysis:
-    analysis = summary.analyse(
-        loaded.folder.id,
-        loaded.measurements,
-        options.reference,
-        problems=run.problems(loaded),
-        warnings=run.warnings(loaded),
-        failed_percent=options.max_failed_percent,
-        expect=run.expected(loaded),
-        paths=run.paths(loaded),
-    )
+    with run.without_garbage_collection():
+        analysis = summary.analyse(
+            loaded.folder.id,
+            loaded.measurements,
+            options.reference,
+            problems=run.problems(loaded),
+            warnings=run.warnings(loaded),
+            failed_percent=options.max_failed_percent,
+            expect=run.expected(loaded),
+            paths=run.paths(loaded),
+        )
     folder.write(loaded.folder.summary, summary.to_json(analysis))
     return analysis
 

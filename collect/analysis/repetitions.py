@@ -112,10 +112,7 @@ class _Attempt:
     @property
     def in_order(self) -> Requests:
         """Its requests by their numbers."""
-        numbers = list(self.requests)
-        if numbers != sorted(numbers):
-            self.requests = dict(sorted(self.requests.items()))
-        return Requests(tuple(self.requests.values()))
+        return Requests(tuple(self.requests[number] for number in sorted(self.requests)))
 
 
 def gather(records: Iterable[Record]) -> Measurements:
