@@ -44,9 +44,11 @@ def leakage(plan: Plan, data: Dataset) -> Leakage | None:
     function: list[float] = []
     for name, scenario in plan.scenarios.items():
         workload = workloads.make(scenario.workload, scenario.settings, rows)
-        for repetition, station in product(range(len(plan.splits)), plan.base_stations):
+        # Base stations that have the same data are looked at once.
+        places = product(range(len(plan.splits)), plan.base_stations)
+        for repetition, cut in dict.fromkeys((number, plan.cut(name, number, station)) for number, station in places):
             try:
-                splits = workload.splits(plan.cut(name, repetition, station))
+                splits = workload.splits(cut)
             except DataError as error:
                 raise DatasetError(f"dataset {data.name}: scenario {name}, repetition {repetition}: {error}") from error
             if splits is not None:
