@@ -87,6 +87,7 @@ lint-python:
 	@.venv/bin/lint-imports --no-logo
 	@$(PYTHON) -m docs.variables --check
 	@$(PYTHON) -m docs.scenarios --check
+	@$(PYTHON) -m docs.faults --check
 	@$(PYTHON) -m docs.words
 	@.venv/bin/yamllint --strict .
 
