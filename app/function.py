@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from app.errors import Cancelled, InputError
 from app.models import MODELS
 from app.request import Request
+from app.search.apart import Apart
 from app.search.fast import search
 from app.search.plain import PlainSearch, search_apart
 from app.text.dataset import read_dataset
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from app.text.dataset import Dataset
 
 __all__ = ["Cancelled", "InputError", "Outcome", "Request", "run", "warm_up"]
+
+_APART = Apart()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,15 @@ def run(request: Request, cancelled: Callable[[], bool] = lambda: False) -> Outc
     Raises:
         InputError: the request cannot be served; the message is for the client.
         Cancelled: ``cancelled`` returned True; it is asked several times a second.
+        MemoryError: the search needs more memory than there is.
     """
+    if request.engine == "fast" and MODELS[request.model].endless:
+        return _APART.call(cancelled, run_here, request)
+    return run_here(request, cancelled)
+
+
+def run_here(request: Request, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
+    """``run`` in this process: a fit that is under way when ``cancelled`` returns True ends by itself, if ever."""
     started = time.perf_counter()
     dataset = read_dataset(request)
     model = MODELS[request.model]

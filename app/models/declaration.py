@@ -75,6 +75,9 @@ class Model:
     compiled: bool = False
     """Whether the fit has compiled kernels, which are loaded or compiled before the first request."""
 
+    endless: bool = False
+    """Whether a fit may take for ever and cannot be interrupted: it is searched in a process that can be ended."""
+
     renamed: Mapping[str, Renamed] = field(default_factory=dict)
     """Parameters that scikit-learn calls by another name than the study does."""
 

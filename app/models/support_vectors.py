@@ -34,4 +34,5 @@ MODEL = Model(
     estimator=_estimator,
     load_fit=_fit,
     compiled=True,
+    endless=True,  # libsvm has no limit of iterations, as in the study's function, and C may be 1e10
 )
