@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from app.request import Request
 
+pytestmark = pytest.mark.once
+
 CLOSE = 1e-12
 # Each model is held to scikit-learn on generated texts each time (the two slowest in two labels), on real texts and under
 # another seed only the paper's.

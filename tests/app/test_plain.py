@@ -15,6 +15,8 @@ from replica import Replica, eventually
 from app.errors import Cancelled, InputError
 from app.function import run
 
+pytestmark = pytest.mark.once
+
 X, Y = corpora.generated(texts=40, labels=2, seed=10)
 
 

@@ -23,6 +23,8 @@ from replica import DEADLINE_S, Replica, connect, eventually, head, send
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.once
+
 MIB = 2**20
 
 

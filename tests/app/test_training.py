@@ -19,6 +19,8 @@ from app.search.threads import cores
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:

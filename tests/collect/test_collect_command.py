@@ -18,6 +18,8 @@ from collect.__main__ import main
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 
 def test_help_names_the_subcommands(root: Path) -> None:
     command = subprocess.run(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+pytestmark = pytest.mark.once
+
 # The page's background and text, as report.css has them: light, and dark.
 PAPERS = {"#ffffff": "#1f2328", "#11151a": "#e6edf3"}
 LONG = "edge-with-a-name-of-32-letters-x"

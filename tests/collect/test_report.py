@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collect.report.figures import Figure
 
 # A browser that hangs must not hang the suite.
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.once]
 ATTACK = "<script>window.hacked = 1</script><img src=x onerror=alert(1)>"
 
 
