@@ -28,7 +28,7 @@ LAST_LINES := --durations=15 --durations-min=0.1
 BESIDE := --numprocesses=2 --dist=loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup provision verify experiment collect report compare reset test test-long test-unit test-pythons lint lint-python lint-ansible bench image artifacts lock
+.PHONY: help setup provision verify experiment collect report compare reset test test-long test-unit test-pythons lint lint-python lint-ansible bench image clean-image artifacts lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,10 @@ bench: ## measure how true intervals and links are, the function against plain s
 image: ## build the function's image as an OCI archive
 	@sh setup.sh dev
 	@$(PYTHON) -m app.image
+
+clean-image: ## remove the function's image, its archive, and the base that the build brought
+	@sh setup.sh dev
+	@$(PYTHON) -m app.image --remove
 
 artifacts: ## download and verify what a cluster is made of: k3s, Knative, images
 	@sh setup.sh testbed artifacts

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent
 REFERENCE = "localhost/faasbed-function:latest"
+# Beside the archive: the base, where it was not on this machine before the build.
+PULLED = "function.base"
 ENGINES = ("buildah", "podman", "docker")
 # The names under which PyPI has wheels for Linux, by what OCI calls the architecture (PEP 600).
 WHEELS = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -99,12 +101,39 @@ def engine_works(engine: str) -> bool:
 
 def commands(engine: str, context: Path, archive: Path, arguments: Sequence[str]) -> list[list[str]]:
     """What to run, one after the other, so that ``context`` becomes an image and the image ``archive``."""
-    tail = ["--tag", REFERENCE, "--file", str(context / "Dockerfile"), *arguments, str(context)]
+    # The wheels are in the context. With a network the engine would leave a bridge and firewall rules on this machine.
+    tail = ["--network=none", "--tag", REFERENCE, "--file", str(context / "Dockerfile"), *arguments, str(context)]
     if engine == "docker":
         kind = ["--provenance=false", "--output", f"type=oci,dest={archive},compression=zstd,force-compression=true"]
         return [["docker", "buildx", "build", *kind, *tail]]
     push = [engine, "push", COMPRESSION, REFERENCE, f"oci-archive:{archive}"]
-    return [[engine, "build", "--format", "oci", *tail], push]
+    return [[engine, "build", "--format", "oci", "--layers=false", *tail], push]
+
+
+def remove(engine: str, output: Path) -> None:
+    """Remove what :func:`build` left: the image, its base where the build brought it here, and its files.
+
+    docker keeps neither image; its build cache is its own (``docker builder prune``).
+    """
+    names = [REFERENCE]
+    pulled = output / PULLED
+    if pulled.exists():
+        names.append(pulled.read_text("utf-8").strip())
+    for name in names if engine != "docker" else ():
+        if _has(engine, name):
+            _run([engine, "rmi", name])
+    for file in ("function.oci.tar", "function.digest", PULLED):
+        (output / file).unlink(missing_ok=True)
+
+
+def _has(engine: str, image: str) -> bool:
+    return subprocess.run([engine, "inspect", "--type=image", image], capture_output=True, check=False).returncode == 0
+
+
+def _base_of(base: str | None) -> str:
+    """The base that is named, or the Dockerfile's."""
+    lines = (FOLDER / "Dockerfile").read_text("utf-8").splitlines()
+    return base or next(line.partition("=")[2] for line in lines if line.startswith("ARG BASE_IMAGE="))
 
 
 def _run(command: Sequence[str]) -> None:
@@ -151,6 +180,8 @@ def build(engine: str, output: Path, architecture: str, base: str | None) -> Arc
     arguments += ["--platform", f"linux/{architecture}", "--build-arg", "PIP_NO_INDEX=1"]
     if base:
         arguments += ["--build-arg", f"BASE_IMAGE={base}"]
+    if engine != "docker" and not _has(engine, _base_of(base)):
+        (output / PULLED).write_text(_base_of(base) + "\n", "utf-8")
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
         _fill(context, architecture)
@@ -170,9 +201,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--architecture", choices=WHEELS, default=here, help="default: this machine's, %(default)s")
     parser.add_argument("--output", type=Path, default=Path("build"), help="folder for the archive (default: build)")
     parser.add_argument("--engine", choices=ENGINES, help="default: the first that works")
+    parser.add_argument("--remove", action="store_true", help="remove what a build left: images and archive")
     options = parser.parse_args(arguments)
     try:
-        archive = build(options.engine or find_engine(engine_works), options.output, options.architecture, options.base)
+        engine = options.engine or find_engine(engine_works)
+        if options.remove:
+            remove(engine, options.output)
+            return 0
+        archive = build(engine, options.output, options.architecture, options.base)
     except ImageError as error:
         print(f"python -m app.image: {error}", file=sys.stderr)
         return 1

@@ -8,8 +8,10 @@ import io
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +76,7 @@ def test_an_architecture_has_its_own_wheels_and_platform_and_any_image_the_commi
 ):
     ran: list[list[str]] = []
     monkeypatch.setattr(image_module, "_run", lambda command: ran.append(list(command)))
+    monkeypatch.setattr(image_module, "_has", lambda *_: False)
     monkeypatch.setattr(image_module, "_revision", lambda: "c0ffee")
     monkeypatch.setattr(image_module, "read_archive", lambda _: Archive("sha256:image", 1, 2))
     assert image_module.build("buildah", tmp_path / "build", architecture, "localhost/base") == Archive(
@@ -85,6 +88,8 @@ def test_an_architecture_has_its_own_wheels_and_platform_and_any_image_the_commi
     assert build[build.index("--platform") + 1] == f"linux/{architecture}"
     assert "--label=org.opencontainers.image.revision=c0ffee" in build
     assert "BASE_IMAGE=localhost/base" in build
+    assert "--network=none" in build
+    assert (tmp_path / "build" / "function.base").read_text() == "localhost/base\n"
     assert (tmp_path / "build" / "function.digest").read_text() == "sha256:image\n"
 
 
@@ -181,7 +186,7 @@ def free_port() -> int:
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_an_image_on_debian_packages_starts_read_only_without_a_shell_and_trains(
-    function_image: BuiltImage, news: Path
+    function_image: BuiltImage, news: Path, tmp_path: Path
 ):
     run = function_image.run
     built = read_archive(function_image.build / "function.oci.tar")
@@ -222,3 +227,7 @@ def test_an_image_on_debian_packages_starts_read_only_without_a_shell_and_trains
         assert about["State"]["ExitCode"] == 0
     finally:
         run("podman", "rm", "--force", container)
+    copy = shutil.copytree(function_image.build, tmp_path / "build")
+    run(sys.executable, "-m", "app.image", "--remove", "--output", str(copy))
+    assert image.removesuffix(":latest") not in run("podman", "images", "--format={{.Repository}}").split()
+    assert {path.name for path in copy.iterdir()} <= {"output"}
