@@ -7,6 +7,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -179,7 +180,11 @@ def create(results: Path, name: str, scenario: str) -> RunFolder:
     run = RunFolder(results.resolve() / f"{stamp}-{name}-{secrets.token_hex(2)}")
     with writing(run.path):
         run.path.mkdir(parents=True)
-    write(run.scenario, scenario)
+    try:
+        write(run.scenario, scenario)
+    except FolderError:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
     return run
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from experiments.base_station.errors import DriverError
-from experiments.base_station.plan import VERSION, Entry, Plan, ScenarioPlan, read
+from experiments.base_station.plan import VERSION, Entry, Plan, ScenarioPlan, check_dataset, read
 from experiments.errors import RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from collect.folder import RunFolder
     from experiments.placement import Placement
     from experiments.spec import Experiment, Scenario
 
@@ -66,12 +69,40 @@ def check(path: Path) -> Plan:
     Raises:
         RunError: it is of another version, or damaged.
     """
-    try:
+    with _known_errors():
         return read(path)
+
+
+def check_unaltered(run: RunFolder, recorded: Any) -> None:
+    """Refuse a run whose plan or data set is another one than when it began.
+
+    Args:
+        run: its folder.
+        recorded: what its manifest has under ``plan``; runs of earlier versions have no ``contents`` in it.
+
+    Raises:
+        RunError: a file was altered, or cannot be read.
+    """
+    recorded = recorded if isinstance(recorded, dict) else {}
+    with _known_errors():
+        plan = read(run.plan)
+        check_dataset(plan, run.dataset)
+    contents = recorded.get("contents", [plan.content])
+    if plan.content not in contents or plan.hash != recorded.get("hash", plan.hash):
+        raise RunError(
+            f"{run.plan} is not the plan that manifest.json names: it was altered since the run began; restore it, or "
+            "begin a new run"
+        )
+
+
+@contextmanager
+def _known_errors() -> Iterator[None]:
+    try:
+        yield
     except DriverError as error:
         raise RunError(str(error)) from error
     except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}; begin a new run") from error
+        raise RunError(f"{error.filename} cannot be read: {error.strerror}; begin a new run") from error
 
 
 def _scenario(scenario: Scenario, placement: Placement) -> ScenarioPlan:

@@ -44,7 +44,7 @@ def begun(run: RunFolder, asked: Asked, inventory: str) -> Begun:
     """Return what a run was begun with, by default on this inventory.
 
     Raises:
-        RunError: something else is asked for, or it has records but no plan.
+        RunError: something else is asked for, it has records but no plan, or its plan or data set was altered.
         FolderError: the manifest cannot be read, or names an inventory that is not taken from it.
         SpecError: the scenario cannot be read.
     """
@@ -52,6 +52,8 @@ def begun(run: RunFolder, asked: Asked, inventory: str) -> Begun:
         raise RunError(f"{run.path} has records but no plan.json, so it cannot be resumed; begin a new run")
     manifest = read_json(run.manifest)
     manifest = manifest if isinstance(manifest, dict) else {}
+    if proofs.planned(run) and (asked.repetitions is not None or not proofs.measured(run)):
+        plan.check_unaltered(run, manifest.get("plan"))
     experiment = spec.resolved(run.scenario)
     seed, data = manifest.get("seed"), manifest.get("dataset")
     if proofs.planned(run) and not (isinstance(seed, int) and isinstance(data, dict)):
@@ -89,9 +91,12 @@ def extend(run: RunFolder, begun: Begun, placed: Placement, repetitions: int | N
             f"run {run.id} was planned for other nodes or by another version, so its plan cannot be extended; finish "
             "it without REPETITIONS, or begin a new run"
         )
-    write_json(run.plan, plan.as_json(plan.extended(before, drawn)))
+    after = plan.extended(before, drawn)
+    recorded = {"hash": drawn.hash, "repetitions": experiment.repetitions, "contents": [before.content, after.content]}
+    run.update_manifest(plan=recorded)  # whichever of the two is there if this process is killed
+    write_json(run.plan, plan.as_json(after))
     write(run.scenario, as_yaml(longer))
-    run.update_manifest(plan={"hash": drawn.hash, "repetitions": repetitions})
+    run.update_manifest(plan={**recorded, "repetitions": repetitions})
     return longer
 
 

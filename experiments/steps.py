@@ -62,6 +62,11 @@ class Context:
 def preflight(context: Context) -> None:
     """Check what can be checked without touching a node, draw the plan, write down what the run will be."""
     check_machine(context.inventory)
+    if "$" in str(context.run.path):
+        raise RunError(
+            f"{context.run.path.parent} has a $ in its name, which Ansible replaces by a variable's value; name "
+            "another folder with --results"
+        )
     free = shutil.disk_usage(context.run.path).free
     if free < FREE_BYTES:
         raise RunError(
@@ -97,7 +102,11 @@ def preflight(context: Context) -> None:
         dataset=described,
         commit=manifest.commit(),
         versions=manifest.versions(),
-        plan={"hash": drawn.hash, "repetitions": context.experiment.repetitions},
+        plan={
+            "hash": drawn.hash,
+            "repetitions": context.experiment.repetitions,
+            "contents": [drawn.content],
+        },
         **manifest.expect(context.experiment),
     )
     write_json(context.run.plan, plan.as_json(drawn))

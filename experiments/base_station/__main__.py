@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from experiments.base_station import plan, process, status
 from experiments.base_station.check import spread
 from experiments.base_station.driver import Driver
-from experiments.base_station.errors import DriverError
+from experiments.base_station.errors import DriverError, disk_full
 from experiments.base_station.links import Links
 from experiments.workloads import data
 from experiments.workloads.workload import WorkloadError
@@ -60,7 +60,7 @@ def main() -> int:
             case _:
                 print(json.dumps(spread(plan.read(folder / "plan.json"), data.read(folder / "dataset.json"))))
     except (DriverError, WorkloadError, OSError, ValueError) as error:
-        print(f"{folder}: {error}", file=sys.stderr)
+        print(f"{folder}: {_sentence(error)}", file=sys.stderr)
         return 1
     return 0
 
@@ -105,6 +105,7 @@ def _run(folder: Path, base_station: str, links: Links) -> None:
 
 def _driver(folder: Path, base_station: str, links: Links) -> Driver:
     planned = plan.read(folder / "plan.json")
+    plan.check_dataset(planned, folder / "dataset.json")
     return Driver(planned, folder / "dataset.json", folder / "raw" / "samples.jsonl", base_station, links)
 
 
@@ -116,13 +117,13 @@ def _follow(folder: Path, wait_s: float) -> None:
         # It may have ended between the two looks: what it wrote last is the truth.
         current = status.read(folder)
         if current.is_alive:
-            current = replace(current, state="failed", error=f"the driver died: {process.last_line(folder)}")
+            current = replace(current, state="failed", error=f"the driver died: {process.last_words(folder)}")
     print(msgspec.json.encode(current).decode())
 
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk of the base station is full ({error.filename or 'raw records'}); make room and go on"
+        return disk_full(error.filename or "raw records")
     return str(error) or type(error).__name__
 
 

@@ -30,6 +30,7 @@ class Driver:
     """Measures what a plan asks for and is not yet on record.
 
     Raises:
+        DriverError: the records are those of another plan.
         SettingsError: a workload does not have a scenario's settings.
         OSError: the data set or the records cannot be read.
         ValueError: they hold something else.
@@ -40,7 +41,7 @@ class Driver:
         self._links = links or Links()
         self._dataset = dataset
         self._base_station = base_station
-        self._history = History(samples, {name: scenario.parallel for name, scenario in plan.scenarios.items()})
+        self._history = History(samples, plan)
         texts = data.read(dataset)
         self._workloads = {
             name: workloads.make(scenario.workload, scenario.settings, texts)

@@ -15,6 +15,8 @@ from typing import Any
 
 import httpx
 
+from experiments.base_station.encoding import ACCEPTED, EncodingError, Unpacking
+
 CONNECT_TIMEOUT_S = 30
 # How much of a reply that cannot be used is kept.
 BODY_CHARACTERS = 200
@@ -89,7 +91,12 @@ def _send(
     barrier: threading.Barrier,
     timeout_s: float,
 ) -> None:
-    headers = {"Host": host, "Content-Type": "application/json", "Connection": "close"}
+    headers = {
+        "Host": host,
+        "Content-Type": "application/json",
+        "Accept-Encoding": ACCEPTED,
+        "Connection": "close",
+    }
     request = client.build_request("POST", url, content=body, headers=headers)
     trace = _Trace(exchange, timeout_s)
     request.extensions["trace"] = trace
@@ -105,6 +112,9 @@ def _send(
     except httpx.HTTPError as error:
         exchange.error = _sentence(url, httpx.ReadTimeout("the deadline") if trace.is_aborted else error)
         return
+    except EncodingError as error:
+        exchange.error = f"{url} answered {error}"
+        return
     finally:
         deadline.cancel()
     exchange.last_byte_ns = exchange.last_byte_ns or time.monotonic_ns()
@@ -118,10 +128,15 @@ def _send(
 
 
 def _body(response: httpx.Response) -> bytes:
-    """Return a reply's body; of one that is too long what came until that was known."""
+    """Return a reply's body; of one that is too long what came until that was known.
+
+    Raises:
+        EncodingError: it cannot be unpacked.
+    """
+    unpacking = Unpacking(response.headers.get("content-encoding", ""))
     body = bytearray()
-    for chunk in response.iter_bytes():
-        body += chunk
+    for piece in response.iter_raw():
+        body += unpacking.unpacked(piece, REPLY_BYTES + 1 - len(body))
         if len(body) > REPLY_BYTES:
             break
     return bytes(body)

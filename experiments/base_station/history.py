@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from collect import records
 from collect.records import ModelRecord, Record, RequestRecord
+from experiments.base_station.errors import DriverError
 from experiments.base_station.plan import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from experiments.base_station.plan import Plan
 
 
 class History:
@@ -19,25 +22,31 @@ class History:
 
     Args:
         samples: the record file; it need not exist.
-        parallel: how many requests a repetition of each scenario has; none where nothing is to be finished.
+        plan: what is measured, and has to be what the records were measured by; none where nothing is to be finished.
 
     Raises:
-        RecordError: a line of the file is damaged.
+        RecordError: a line of the file is damaged. DriverError: the records are those of another plan.
     """
 
-    def __init__(self, samples: Path, parallel: Mapping[str, int] | None = None) -> None:
+    def __init__(self, samples: Path, plan: Plan | None = None) -> None:
         self._samples = samples
         self._attempts: Counter[Key] = Counter()
         self._finished: set[Key] = set()
         self._answered: dict[Key, list[RequestRecord]] = {}
         self._replicas: set[str] = set()
+        expected = plan and plan.hash
         for record in records.read(samples) if samples.exists() else ():
+            if record.plan not in (None, expected or record.plan):
+                raise DriverError(
+                    f"{samples} holds records of plan {record.plan}, but plan.json is plan {expected}: it was altered "
+                    "since the run began; restore it, or begin a new run"
+                )
             self._read(record)
         # Only requests that were sent together make a repetition: those of a torn attempt do not count.
         self._answered = {
             key: requests
             for key, requests in self._answered.items()
-            if parallel is not None and len(requests) == parallel[key.scenario]
+            if plan is not None and len(requests) == plan.scenarios[key.scenario].parallel
         }
 
     def is_finished(self, key: Key) -> bool:

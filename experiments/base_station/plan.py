@@ -87,6 +87,12 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         measured_by = (self.version, self.run, self.seed, self.dataset, self.base_stations, scenarios)
         return hashlib.sha256(msgspec.json.encode(measured_by, order="sorted")).hexdigest()[:16]
 
+    @property
+    def content(self) -> str:
+        """The hash of the whole plan, by which a change of it since it was drawn is found."""
+        as_read = msgspec.convert(msgspec.to_builtins(self), Plan)
+        return hashlib.sha256(msgspec.json.encode(as_read, order="sorted")).hexdigest()
+
 
 class _Versioned(msgspec.Struct):
     version: int
@@ -110,3 +116,17 @@ def read(path: Path) -> Plan:
         return msgspec.json.decode(content, type=Plan)
     except msgspec.DecodeError as error:
         raise DriverError(f"{path}: not a plan: {error}; begin a new run") from error
+
+
+def check_dataset(plan: Plan, path: Path) -> None:
+    """Refuse a data set that is not the plan's.
+
+    Raises:
+        DriverError: the file holds another one.
+        OSError: it cannot be read.
+    """
+    if hashlib.sha256(path.read_bytes()).hexdigest() != plan.dataset:
+        raise DriverError(
+            f"{path} is not the data set that plan.json names: it was altered since the run began; restore it, or "
+            "begin a new run"
+        )

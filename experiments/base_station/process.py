@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.base_station.errors import DriverError
+from experiments.base_station.errors import DriverError, disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +33,12 @@ def start(folder: Path, base_station: str, links: Sequence[str] = ()) -> None:
         command += ["--links", json.dumps(list(links))]
     with (folder / "driver.log").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    (folder / "driver.pid").write_text(f"{process.pid}\n", encoding="utf-8")
+    try:
+        (folder / "driver.pid").write_text(f"{process.pid}\n", encoding="utf-8")
+    except OSError:  # the disk is full: nobody could find the driver again
+        process.kill()
+        process.wait()
+        raise
 
 
 def running(folder: Path) -> int | None:
@@ -95,8 +101,14 @@ def wait(condition: Callable[[], bool], deadline_s: float) -> bool:
     return True
 
 
-def last_line(folder: Path) -> str:
-    """Return the end of the driver's log."""
-    path = folder / "driver.log"
-    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.exists() else []
-    return lines[-1] if lines else "it left no log; is the disk full?"
+def last_words(folder: Path) -> str:
+    """Return why a driver is gone, as far as that can be known: a full disk, or the end of its log."""
+    if not shutil.disk_usage(folder).free:
+        return disk_full(folder)
+    log, started = folder / "driver.log", folder / "driver.pid"
+    # What was written before this driver was started are the words of another one.
+    if log.exists() and started.exists() and log.stat().st_mtime_ns > started.stat().st_mtime_ns:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        if lines:
+            return lines[-1]
+    return "it was killed, for example because the memory of the base station was full"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,14 +16,23 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+# A process that ends in a training is started again and gets the order once more: what took the base station's memory
+# may be gone. Where it ends again the order itself is too much.
+STARTS = 2
+# Reading texts and compiled kernels takes seconds, minutes on an emulated node; without memory libraries try for ever.
+START_S = 900
+
 
 class Trainer:
-    """Trains models in a process of its own, which loads the data set once (``app.evaluate``)."""
+    """Trains models in a process of its own, which loads the data set once (``app.evaluate``).
+
+    Raises:
+        WorkloadError: the process ends before it has loaded the data set.
+    """
 
     def __init__(self, dataset: Path) -> None:
-        command = [sys.executable, "-m", "app.evaluate", "--dataset", str(dataset)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._answer()
+        self._command = [sys.executable, "-m", "app.evaluate", "--dataset", str(dataset)]
+        self._process = self._started()
 
     def __enter__(self) -> Self:
         """Return itself, ready for orders."""
@@ -34,19 +45,56 @@ class Trainer:
     def train(self, order: dict[str, Any]) -> dict[str, Any]:
         """Train with the order's parameters and score; the order and the answer are those of ``app.evaluate``.
 
-        Raises:
-            WorkloadError: the process has ended.
-        """
-        if self._process.stdin is None:
-            raise WorkloadError("the base station's trainer has no standard input")
-        with suppress(BrokenPipeError):  # it ended: there is no answer, which is an error below
-            self._process.stdin.write(json.dumps(order) + "\n")
-            self._process.stdin.flush()
-        return self._answer()
+        Where the process ends in the training twice, the answer is an ``error``, and the next order may succeed.
 
-    def _answer(self) -> dict[str, Any]:
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        if not line:
-            raise WorkloadError(f"the base station's trainer ended with code {self._process.wait()}; see driver.log")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        Raises:
+            WorkloadError: the process cannot be started again.
+        """
+        for start in range(STARTS):
+            if start or self._process.poll() is not None:
+                self._process.communicate()
+                self._process = self._started()
+            with suppress(BrokenPipeError):  # it has ended: there is no answer
+                _input(self._process).write(json.dumps(order) + "\n")
+                _input(self._process).flush()
+            answer = _answer(self._process)
+            if answer is not None:
+                return answer
+        return {
+            "error": f"the base station's trainer ended {STARTS} times in this training, {_end(self._process)}: is the "
+            "memory of the base station full? raw/driver.log has its last words"
+        }
+
+    def _started(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        deadline = threading.Timer(START_S, process.kill)
+        deadline.start()
+        ready = _answer(process)
+        deadline.cancel()
+        if ready is None:
+            end = _end(process)
+            process.communicate()
+            raise WorkloadError(
+                f"the base station's trainer ended before its first training, {end}: is the memory of the base station "
+                "full? driver.log has its last words; resume the run when there is room"
+            )
+        return process
+
+
+def _input(process: subprocess.Popen[str]) -> Any:
+    return process.stdin
+
+
+def _answer(process: subprocess.Popen[str]) -> dict[str, Any] | None:
+    """Return the next answer, ``None`` where the process has ended."""
+    line = process.stdout.readline() if process.stdout else ""
+    if not line.endswith("\n"):
+        return None
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+def _end(process: subprocess.Popen[str]) -> str:
+    """Return how a process has ended."""
+    code = process.wait()
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from begun import begun_run
 from trial_nodes import inventory, only
 
 from collect import folder
-from collect.folder import FolderError, RunFolder, write_json
+from collect.folder import FolderError, RunFolder
 from experiments import plan, proofs, resume
-from experiments.__main__ import main
 from experiments.data import dataset
 from experiments.errors import RunError
 from experiments.placement import place
@@ -28,18 +28,7 @@ def asked(**changes: str | int) -> resume.Asked:
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
-    """A run of scenario edge with four repetitions that was begun with seed 7."""
-    experiment = only("edge", 4, warmups=1)
-    made = folder.create(tmp_path / "results", "edge", resume.as_yaml(experiment))
-    data = dataset.load("synthetic", texts=dataset.TEXTS, seed=7)
-    drawn = plan.draw(
-        experiment, place(experiment, inventory()), run=made.id, texts=len(data.texts), dataset=data.sha256, seed=7
-    )
-    made.update_manifest(
-        inventory="local", seed=7, dataset={"name": "synthetic", "sha256": data.sha256}, plan={"hash": drawn.hash}
-    )
-    write_json(made.plan, plan.as_json(drawn))
-    return made
+    return begun_run(tmp_path / "results")
 
 
 def test_a_run_is_resumed_with_what_it_was_begun_with(run: RunFolder) -> None:
@@ -86,15 +75,6 @@ def test_more_repetitions_extend_the_plan_and_leave_what_was_planned(run: RunFol
     assert longer.repetitions == resume.begun(run, NOTHING, "local").experiment.repetitions == 6
     with pytest.raises(RunError, match="another REPETITIONS"):
         resume.extend(run, resume.begun(run, NOTHING, "local"), placed, 5)
-
-
-def test_records_without_a_plan_are_refused_and_stay(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    run.plan.unlink()
-    folder.write(run.raw / folder.SAMPLES, "measured\n")
-    command = ["experiment", "--run", run.id, "--results", str(run.path.parent), "--dataset", "/no/such.csv"]
-    assert main(command) == 1
-    assert "has records but no plan.json, so it cannot be resumed; begin a new run" in capsys.readouterr().err
-    assert (run.raw / folder.SAMPLES).read_text() == "measured\n"
 
 
 def test_an_inventory_of_a_run_folder_is_not_executed(run: RunFolder) -> None:

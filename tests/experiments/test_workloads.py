@@ -249,31 +249,6 @@ def test_a_reply_with_a_value_of_another_kind_is_refused_by_its_key(changes: dic
     assert f"$.{next(iter(changes))}" in str(caught.value)
 
 
-BAD_REPLIES = {
-    "a text for an accuracy": Reply(json.dumps({"best parameters": {}, "accuracy (validation)": "good"}).encode()),
-    "not a number": Reply(b'{"best parameters": {}, "accuracy (validation)": NaN}'),
-    "a number for a replica": Reply(b'{"best parameters": {}, "replica": 7}'),
-    "a page": Reply(b"<html>\x1b[31m" + b"x" * 5000),
-    "a duration in words": Reply(b'{"best parameters": {}}', headers={"Server-Timing": "parse;dur=abc"}),
-    "an infinite duration": Reply(b'{"best parameters": {}}', headers={"Server-Timing": "parse;dur=inf"}),
-    "a negative duration": Reply(b'{"best parameters": {}}', headers={"Server-Timing": "parse;dur=-1"}),
-}
-
-
-@pytest.mark.parametrize("name", BAD_REPLIES)
-def test_a_bad_reply_is_its_repetitions_failure_with_its_body_and_the_run_goes_on(tmp_path: Path, name: str) -> None:
-    training = loaded(tmp_path, workload="training")
-    requests, models, _ = measured(
-        tmp_path, training, lambda n, request: BAD_REPLIES[name] if n == 0 else trained(n, request)
-    )
-    assert [model.error is None for model in models] == [False, True, True, True]
-    (bad,) = [request for request in requests if request.error]
-    assert "unexpected " in str(bad.error)
-    assert "; it answered: " in str(bad.error)
-    assert len(str(bad.error)) < 700
-    assert "\x1b" not in str(bad.error)
-
-
 def trained(number: int, request: Request) -> Reply:
     """Reply with parameters that the base station can train with."""
     point = {"C": 1.0, "fit_intercept": True, "loss": "hinge"}
