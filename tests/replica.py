@@ -41,6 +41,8 @@ class Replica:
         *,
         path: Path = FUNCTIONS,
         most_memory_bytes: int | None = None,
+        within: tuple[str, ...] = (),
+        variables: dict[str, str] | None = None,
         **settings: object,
     ) -> None:
         environment = {
@@ -51,10 +53,12 @@ class Replica:
             "FUNCTION_NODE": "edge-1",
             "FUNCTION_REPLICA": "edge-1-a",
             **{f"FUNCTION_{name.upper()}": str(value) for name, value in settings.items()},
+            **(variables or {}),
         }
         command = [sys.executable, "-m", "app"]
         if most_memory_bytes is not None:
             command = ["sh", "-c", f'ulimit -d {most_memory_bytes >> 10} && exec "$@"', "limited", *command]
+        command = [*within, *command]
         self.process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
         self.log: list[str] = []
         self._reader = threading.Thread(target=self._read)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -11,12 +13,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.serving.settings import SettingsError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping
+
+log = logging.getLogger("uvicorn.error")
 
 PREFIX = "function-"
 # Compiling takes some 15 s, on a slow node a minute.
 LONGEST_WAIT_S, POLL_S = 180.0, 0.1
+# Where files for a while are kept beside TMPDIR, or instead where that has no room.
+TEMPORARY = ("/tmp", "/dev/shm", "/var/tmp")  # noqa: S108  # a new folder of its own is made there
 
 
 def unpack(environment: MutableMapping[str, str]) -> None:
@@ -25,13 +33,47 @@ def unpack(environment: MutableMapping[str, str]) -> None:
     To be called before numba is imported. numba uses no folder that it cannot write, and the image's file system is
     read-only; what it finds in a folder it need not compile, and what it compiles all the same it may keep there. The
     kernels fit any processor of the architecture: the image also sets NUMBA_CPU_NAME and NUMBA_CPU_FEATURES.
+
+    Raises:
+        SettingsError: no folder for temporary files has room for them.
     """
     shipped = environment.get("FUNCTION_COMPILED")
-    if shipped:
-        _remove_copies_of_ended_replicas(Path(tempfile.gettempdir()))
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)  # held until this process ends
-        environment["NUMBA_CACHE_DIR"] = str(shutil.copytree(shipped, folder / "compiled"))
+    if not shipped:
+        return
+    reasons = []
+    for folder in dict.fromkeys((environment.get("TMPDIR") or TEMPORARY[0], *TEMPORARY)):
+        try:
+            environment["NUMBA_CACHE_DIR"] = str(_copy(Path(shipped), Path(folder)))
+        except OSError as error:  # it is full, or cannot be written
+            reasons.append(f"{folder} ({_reason(error)})")
+        else:
+            return
+    size_bytes = sum(path.stat().st_size for path in Path(shipped).rglob("*"))
+    raise SettingsError(
+        f"the compiled kernels of {shipped} ({-(-size_bytes // 2**20)} MiB) cannot be copied to {', '.join(reasons)}: "
+        "free some space there, or set TMPDIR to a folder with room"
+    )
+
+
+def _copy(shipped: Path, folder: Path) -> Path:
+    """Copy the kernels to a new folder within ``folder``, and return its name; what fails leaves nothing there."""
+    _remove_copies_of_ended_replicas(folder)
+    own = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder))
+    handle = os.open(own, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)  # held until this process ends
+        return shutil.copytree(shipped, own / "compiled")
+    except OSError:
+        shutil.rmtree(own, ignore_errors=True)
+        os.close(handle)
+        raise
+
+
+def _reason(error: OSError) -> str:
+    """Return why a file or a folder could not be copied; of many files, the first one's reason."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        return re.sub(r"\[Errno \d+\] ", "", str(error.args[0][0][2])).partition(":")[0]
+    return error.strerror or str(error)
 
 
 def _remove_copies_of_ended_replicas(folder: Path) -> None:
@@ -63,7 +105,7 @@ def compiling_alone(environment: Mapping[str, str]) -> Iterator[None]:
         yield
         return
     try:
-        _wait_for_lock(handle)
+        _wait_for_lock(handle, folder)
         yield
     finally:
         os.close(handle)
@@ -81,7 +123,7 @@ def forget_kernels(environment: Mapping[str, str]) -> bool:
     return bool(entries)
 
 
-def _wait_for_lock(handle: int) -> None:
+def _wait_for_lock(handle: int, folder: str) -> None:
     end = time.monotonic() + LONGEST_WAIT_S
     while time.monotonic() < end:
         try:
@@ -90,3 +132,8 @@ def _wait_for_lock(handle: int) -> None:
             time.sleep(POLL_S)
         else:
             return
+    log.warning(
+        "Compiling kernels though another process has locked %s for %.0f s; `lslocks` shows which",
+        folder,
+        LONGEST_WAIT_S,
+    )

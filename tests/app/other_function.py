@@ -12,7 +12,7 @@ from app.errors import Cancelled, InputError
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
     text: str
-    does: Literal["count", "wait", "fail", "hoard"] = "count"
+    does: Literal["count", "wait", "fail", "hoard", "fill"] = "count"
     until: str = ""  # a file; "wait" ends when it appears
 
 
@@ -29,6 +29,9 @@ def run(request: Request, cancelled: Callable[[], bool]) -> Outcome:
         raise RuntimeError("the secret reason")
     if request.does == "hoard":
         raise MemoryError
+    held = []
+    while request.does == "fill":  # until the kernel ends the process
+        held.append(b"x" * 2**24)
     while request.does == "wait" and not Path(request.until).exists():
         if cancelled():
             raise Cancelled

@@ -114,11 +114,10 @@ def test_the_commit_says_so_where_the_functions_files_differ_from_it(tmp_path: P
     assert image_module._revision() == f"{commit}-dirty"
 
 
-def test_shipped_kernels_are_put_where_numba_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_shipped_kernels_are_put_where_numba_may_write(tmp_path: Path):
     (tmp_path / "shipped").mkdir()
     (tmp_path / "shipped" / "kernel.nbi").write_text("code")
-    environment = {"FUNCTION_COMPILED": str(tmp_path / "shipped")}
+    environment = {"FUNCTION_COMPILED": str(tmp_path / "shipped"), "TMPDIR": str(tmp_path)}
     unpack(environment)
     assert (Path(environment["NUMBA_CACHE_DIR"]) / "kernel.nbi").read_text() == "code"
 

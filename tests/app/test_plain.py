@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import corpora
-import httpx
 import pytest
-from replica import Replica, eventually
+from replica import eventually
 
 from app.errors import Cancelled, InputError
 from app.function import run
@@ -63,29 +61,6 @@ def test_a_plain_search_that_is_cancelled_ends_with_its_workers(monkeypatch: pyt
     with pytest.raises(Cancelled):
         run(corpora.request(X, Y, model="rf", repeats=100, engine="plain"), lambda: len(group(started[0])) > 1)
     eventually(lambda: not group(started[0]), "the end of its processes")
-
-
-def test_a_plain_search_ends_with_a_replica_that_was_killed():
-    texts = dict(enumerate(X))
-    request = {
-        "x_dict": {str(key): text for key, text in texts.items()},
-        "y_dict": {str(key): label for key, label in enumerate(Y)},
-        "model": "rf", "repeats": 100, "engine": "plain",
-    }  # fmt: skip
-    with Replica("app.function") as replica, ThreadPoolExecutor(1) as pool:
-        replica.warm()
-        answered = pool.submit(replica.client.post, "/", json=request)
-        eventually(lambda: len(searching(replica.process.pid)) > 2, "the search and its workers")
-        searches = searching(replica.process.pid)
-        replica.process.kill()
-        eventually(lambda: not searches & processes().keys(), "the end of the search and its workers")
-        assert isinstance(answered.exception(), httpx.HTTPError)
-
-
-def searching(replica: int) -> set[int]:
-    """The processes of the groups that a replica's children lead."""
-    leaders = [pid for pid, (parent, _) in processes().items() if parent == replica]
-    return {pid for leader in leaders for pid in group(leader)}
 
 
 def test_what_scikit_learn_refuses_is_refused_in_one_sentence():

@@ -249,20 +249,6 @@ def test_http_2_is_refused_by_its_version():
         assert answer(connection) == (505, '{"detail":"HTTP/2 is not offered here; send HTTP/1.1."}')
 
 
-def test_what_a_body_needs_beyond_the_memory_is_refused_and_the_replica_lives():
-    # As in a container with 1 GiB; the texts of one valid body would take three times that.
-    with Replica("app.function", most_memory_bytes=1024 * MIB, max_body_bytes=64 * MIB) as replica:
-        replica.warm()
-        small = {str(number): f"word{number % 5} {'moon' if number % 2 else 'earth'}" for number in range(60)}
-        labels = {key: "uv"[int(key) % 2] for key in small}
-        large = " ".join(f"{number:x}" for number in range(6_000_000))
-        body = json.dumps({"x_dict": {**small, "0": large}, "y_dict": labels}).encode()
-        response = replica.client.post("/", content=body)
-        assert response.status_code == 413, response.text
-        assert "needs more memory than there is here" in response.json()["detail"]
-        assert replica.client.post("/", json={"x_dict": small, "y_dict": labels}).status_code == 200
-
-
 def test_ten_thousand_folds_take_no_more_memory_than_ten(pool: ThreadPoolExecutor):
     texts, options = 20_000, {"model": "mnb", "grid": {"alpha": [1]}, "folds": 100, "repeats": 100}
     request = {

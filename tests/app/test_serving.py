@@ -7,7 +7,6 @@ import fcntl
 import gzip
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -342,14 +341,13 @@ def test_a_lock_that_is_never_given_back_is_not_waited_for(monkeypatch: pytest.M
         os.close(handle)
 
 
-def test_a_replica_removes_the_kernels_that_ended_ones_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_a_replica_removes_the_kernels_that_ended_ones_left(tmp_path: Path):
     (tmp_path / "shipped").mkdir()
     for name in ("function-ended", "function-running"):
         (tmp_path / name / "compiled").mkdir(parents=True)
     handle = os.open(tmp_path / "function-running", os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_SH)
-    environment = {"FUNCTION_COMPILED": str(tmp_path / "shipped")}
+    environment = {"FUNCTION_COMPILED": str(tmp_path / "shipped"), "TMPDIR": str(tmp_path)}
     compiled.unpack(environment)
     os.close(handle)
     own = Path(environment["NUMBA_CACHE_DIR"]).parent

@@ -23,7 +23,7 @@ def sources() -> str:
     """All messages of the project, with literals that stand beside one another joined as Python and YAML join them."""
     folders = ["nodes", "experiments", "collect", "artifacts", "roles"]
     names = subprocess.run(
-        ["git", "ls-files", *(f"{folder}/**.{kind}" for folder in folders for kind in ("py", "yml"))],
+        ["git", "ls-files", *(f"{folder}/**.{kind}" for folder in folders for kind in ("py", "yml", "j2"))],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -72,22 +71,6 @@ def test_the_documented_function_runs_behind_the_gateway_of_a_lab(lab: TrialLab,
         assert re.search(r"^server-timing: .*, count;dur=[\d.]+$", headers, re.MULTILINE)
     finally:
         assert changed(lab.playbook("playbooks/function.yml", *variables, "-e", REMOVAL))
-
-
-@pytest.mark.parametrize("port", [31080, 32080], ids=["gateway", "replica"])
-def test_a_port_that_another_program_has_is_refused_by_name(lab: TrialLab, variables: list[str], port: int) -> None:
-    listen = f"import socket; s = socket.create_server(({lab.data_address(1)!r}, {port})); print(flush=True); input()"
-    command = ["ip", "netns", "exec", lab.namespace("edge-1"), "python3", "-c", listen]
-    try:
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-            assert other.stdout
-            other.stdout.readline()
-            refused = lab.playbook("playbooks/function.yml", *variables)
-            other.communicate("\n")
-        assert refused.returncode != 0
-        assert f"Port {port} of {lab.data_address(1)} is in use by another program" in " ".join(refused.stdout.split())
-    finally:
-        lab.playbook("playbooks/function.yml", *variables, "-e", REMOVAL)
 
 
 def test_a_function_that_cannot_be_warmed_up_is_named_with_its_log(

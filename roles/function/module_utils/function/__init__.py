@@ -1,0 +1,1 @@
+"""The function on a node: who listens where."""
