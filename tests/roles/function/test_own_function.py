@@ -6,17 +6,18 @@ import json
 import re
 import shlex
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from testbed import ROOT, TrialLab, changed
+from testbed import BIN, ROOT, TrialLab, changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.lab(judges_links=False)
 REMOVAL = '{"function_action": "remove"}'
+READ_ANYTHING = 1 << 2  # CAP_DAC_READ_SEARCH, linux/capability.h
 BODY = b'{"texts": ["one two two"]}'
 
 
@@ -69,6 +70,14 @@ def test_the_documented_function_runs_behind_the_gateway_of_a_lab(lab: TrialLab,
         assert reply["words"] == {"two": 2, "one": 1}
         assert (reply["node"], reply["replica"]) == ("edge-1", "words-edge-1")
         assert re.search(r"^server-timing: .*, count;dur=[\d.]+$", headers, re.MULTILINE)
+        supervisor = f"{BIN}/supervisorctl -c {lab.state_dir}/function/supervisord.conf pid replica:replica-words"
+        (pid,) = lab.ssh("edge-1", supervisor).stdout.split()
+        status = dict(
+            line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+        )
+        assert set(status["Uid"].split()) == {"65532"}
+        assert int(status["CapBnd"], 16) == int(status["CapEff"], 16) == READ_ANYTHING
+        assert status["NoNewPrivs"] == "1"
     finally:
         assert changed(lab.playbook("playbooks/function.yml", *variables, "-e", REMOVAL))
 
