@@ -97,6 +97,11 @@ if [ -n "${packages% }" ]; then
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
   fi
+  # apt-get refuses to go on where an installation was killed: what it left half done is configured first. One that still
+  # goes on, as the child of a setup that was killed, is waited for.
+  if command -v apt-get >/dev/null 2>&1; then
+    apt-get check -qq -o DPkg::Lock::Timeout=600 >/dev/null 2>&1 || dpkg --configure -a >/dev/null
+  fi
   $install $packages >/dev/null
   # Nor at the next boot, if this script installed it.
   case "$packages" in *openssh-server*) ! command -v systemctl >/dev/null 2>&1 || systemctl disable --quiet ssh ;; esac

@@ -19,6 +19,7 @@ from experiments import gate, placement, proofs, resume, spec, steps
 from experiments.errors import ExpectationError, FaasbedError
 from experiments.progress import Reporter
 from nodes import inventory as inventories
+from nodes.errors import UnreachableError
 from nodes.lock import locked
 from nodes.playbooks import Playbooks, read_inventory
 
@@ -170,8 +171,13 @@ def _reset(options: argparse.Namespace) -> None:
     reporter = Reporter(verbose=options.verbose)
     with _nodes(options):
         playbooks = _logged(options, reporter, "reset")
-        with reporter.step("reset"):
-            answers = playbooks.run("reset")
+        try:
+            with reporter.step("reset"):
+                answers = playbooks.run("reset")
+        except UnreachableError as error:
+            raise UnreachableError(
+                f"{error}; the nodes that answer are reset: run it again when this one answers"
+            ) from error
     reporter.say(f"{options.inventory} is reset: changed={answers.changed}")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nodes.defaults import role_default
@@ -16,35 +18,59 @@ if TYPE_CHECKING:
     from nodes.inventory import Inventory
     from nodes.playbooks import Playbooks
 
-# How often in a row a lost SSH connection to the base station is tried again; the driver goes on meanwhile.
-RECONNECTS = 60
+# A lost SSH connection to a node is tried again for as long as the links' lease lasts, or for so long where there is
+# none: the driver goes on meanwhile.
+RECONNECT_S = 3600.0
 RECONNECT_PAUSE_S = 2
+# How often a node that stays away is named.
+REMIND_S = 60
 
 
 def follow(playbooks: Playbooks, reporter: Reporter, variables: Mapping[str, Any], lease_s: float) -> None:
-    """Follow the driver until every base station has measured its plan.
+    """Follow the driver until every base station has measured its plan; the caller has just renewed the lease.
 
     The lease is renewed after each third of it, so that links clear themselves only where this program is gone for two
-    thirds of a lease.
+    thirds of a lease; after a connection was lost it is renewed first.
 
     Raises:
-        PlaybookError: the driver ended early, or the lease expired. UnreachableError: a node stayed away.
+        PlaybookError: the driver ended early, or the lease expired. UnreachableError: a node stayed away until then.
     """
-    lost = 0
+    renewed_s = time.monotonic()
+    is_renewed = True
+    absence: _Absence | None = None
     while True:
+        asked_s = time.monotonic()
         try:
+            if not is_renewed:
+                playbooks.run("renew")
+                renewed_s, is_renewed = asked_s, True
+            if absence:
+                reporter.say(f"  connected again after {time.monotonic() - absence.since_s:.0f} s")
+                absence = None
             answers = playbooks.run("measure-follow", driver_follow_s=lease_s / 3, **variables)
             if _ended(answers):
                 return
-            playbooks.run("renew")
+            is_renewed = False
         except UnreachableError as error:
-            lost += 1
-            if lost == RECONNECTS:
+            is_renewed = False
+            absence = absence or _Absence(asked_s)
+            if time.monotonic() - renewed_s > (lease_s or RECONNECT_S):
                 raise
-            reporter.say(f"  {error}: the driver goes on; connecting again")
+            absence.tell(reporter, f"  {error}: the driver goes on; connecting again")
             time.sleep(RECONNECT_PAUSE_S)
-        else:
-            lost = 0
+
+
+@dataclass(slots=True)
+class _Absence:
+    """A node that does not answer, since when, and when it was named last."""
+
+    since_s: float
+    told_s: float = -math.inf
+
+    def tell(self, reporter: Reporter, sentence: str) -> None:
+        if time.monotonic() - self.told_s > REMIND_S:
+            reporter.say(sentence)
+            self.told_s = time.monotonic()
 
 
 def lease_s(inventory: Inventory) -> float:

@@ -17,7 +17,7 @@ from experiments import follow, gate, manifest, placement, plan, proofs
 from experiments.data import dataset
 from experiments.errors import ExpectationError, RunError
 from experiments.leakage import leakage
-from nodes.errors import PlaybookError
+from nodes.errors import PlaybookError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,8 +195,6 @@ STEPS: tuple[Callable[[Context], None], ...] = (
     collect,
     analyse,
 )
-# Up to here there is nothing to clear, and perhaps no node that could be reached.
-BEFORE_LINKS = STEPS[:2]
 # What still has to be done for a run whose repetitions are all on record and whose links were verified afterwards.
 AFTER_MEASURING: tuple[Callable[[Context], None], ...] = (preflight, analyse)
 
@@ -212,17 +210,50 @@ def carry_out(context: Context) -> None:
         for step in AFTER_MEASURING:
             _take(step, context)
         return
-    for step in BEFORE_LINKS:
-        _take(step, context)
+    is_resumed = proofs.planned(context.run)
+    _take(preflight, context)
+    goes_on = is_resumed and _is_measuring(context)
+    if not goes_on:
+        _take(provision, context)
     with gate.cleared(context.playbooks, context.reporter):
         try:
-            for step in STEPS[len(BEFORE_LINKS) :]:
+            for step in STEPS[STEPS.index(measure if goes_on else shape_links) :]:
                 _take(step, context)
         except BaseException:
             if any(entry["step"] == "measure" for entry in read_json(context.run.steps) or []):
                 _stop(context)
                 _rescue(context)
             raise
+
+
+def _is_measuring(context: Context) -> bool:
+    """Return whether a driver of this run still measures, over links that are in force and are renewed here.
+
+    Then it is followed: probes of the links would disturb it, and its nodes, links and function stand. One that
+    measures over other links is stopped.
+    """
+    try:
+        states = context.playbooks.run("measure-status", **context.variables())["driver_status"]
+    except UnreachableError:  # the nodes may have to be made first
+        return False
+    for host, status in states.items():
+        if status["state"] == "failed":
+            context.reporter.say(
+                f"  {host}: the driver had ended after {status['finished']} of {status['total']} repetitions: "
+                f"{status['error']}; those that are missing are measured now"
+            )
+    if not any(status["state"] in ("starting", "running") for status in states.values()):
+        return False
+    try:
+        context.playbooks.run("renew")
+    except UnreachableError:
+        raise
+    except PlaybookError as error:
+        context.reporter.say(f"  the driver of this run is stopped and started again: {error}")
+        context.playbooks.run("measure-stop", **context.variables())
+        return False
+    context.reporter.say("  the driver of this run still measures: following it")
+    return True
 
 
 def _stop(context: Context) -> None:

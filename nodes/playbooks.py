@@ -254,7 +254,7 @@ def _sentence(data: dict[str, Any]) -> str:
     if items and items[0]:
         message = items[0]
     words = " ".join(str(message).split())
-    return f"{data.get('host', '')}: {data.get('task', '')}: {_of_host_key(words) or words}"
+    return f"{data.get('host', '')}: {data.get('task', '')}: {_of_host_key(words) or _of_silence(words) or words}"
 
 
 def _of_host_key(words: str) -> str | None:
@@ -268,3 +268,11 @@ def _of_host_key(words: str) -> str | None:
             "may be answering; if the node was installed again, remove the old key with ssh-keygen -R and log in once"
         )
     return "the node's SSH host key is not in known_hosts; log in once with ssh and compare the key's fingerprint"
+
+
+def _of_silence(words: str) -> str | None:
+    """Return in a sentence that a node cannot be reached, with ssh's own reason; else None."""
+    told = re.search(r"(?:can be reached over ssh|Failed to connect to the host via ssh):(.*)", words)
+    if told is None:
+        return None
+    return f"the node does not answer over SSH ({told[1].strip(' :') or 'the connection was lost'})"

@@ -52,13 +52,18 @@ def test_the_lease_is_renewed_for_as_long_as_a_base_station_measures(monkeypatch
     assert [seen["driver_follow_s"] for seen in playbooks.variables if seen] == [30, 30, 30]
 
 
-def test_a_lost_connection_is_made_again_and_its_failures_are_counted_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_connection_is_made_again_and_then_the_lease_is_renewed_first(monkeypatch: pytest.MonkeyPatch) -> None:
     lost = UnreachableError("bs is unreachable")
-    almost = [lost] * (follow.RECONNECTS - 1)
-    output = followed(Followed(*almost, status("running"), *almost, status("done")), monkeypatch)
-    assert "bs is unreachable: the driver goes on; connecting again" in output
+    playbooks = Followed(lost, status("running"), status("done"))
+    output = followed(playbooks, monkeypatch)
+    assert output.count("bs is unreachable: the driver goes on; connecting again") == 1
+    assert "connected again after 0 s" in output
+    assert playbooks.names == ["measure-follow", "renew", "measure-follow", "renew", "measure-follow"]
+
+
+def test_a_node_that_stays_away_for_a_lease_ends_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnreachableError):
-        followed(Followed(*almost, lost), monkeypatch)
+        followed(Recorded(UnreachableError("bs is unreachable")), monkeypatch, lease_s=0.05)
 
 
 def test_an_expired_lease_ends_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:

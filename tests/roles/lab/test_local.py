@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from ansible.module_utils.lab import machine
-from ansible.module_utils.node.process import end
 from testbed import BIN, PAPER_NODES, ROOT, TrialLab, changed, run, trial_lab
 
 if TYPE_CHECKING:
@@ -213,30 +210,6 @@ def test_an_inventory_without_nodes_is_told_so(empty: TrialLab) -> None:
 # Being put right
 
 
-def test_a_node_whose_sshd_died_answers_again_and_what_runs_there_goes_on(lab: TrialLab) -> None:
-    work = "setsid sleep 600 > /dev/null 2>&1 < /dev/null & echo $!"
-    pid = int(lab.ssh("edge-2", work).stdout)
-    for process in machine.processes(lab.state_dir):
-        if process.network == machine.network_of(lab.namespace("edge-2")) and process.pid != pid:
-            end([process.pid])
-    repaired = lab.make("--diff")
-    assert changed(repaired)["localhost"] == 1
-    assert "start the sshd of edge-2 again" in repaired.stdout
-    assert lab.ssh("edge-2", "ls", str(lab.state_dir), ";", "kill", str(pid)).returncode == 0
-    assert changed(lab.make())["localhost"] == 0
-
-
-def test_a_node_whose_processes_all_died_is_started_again(lab: TrialLab) -> None:
-    inside = [
-        process.pid
-        for process in machine.processes(lab.state_dir)
-        if process.network == machine.network_of(lab.namespace("cloud-1"))
-    ]
-    end(inside)
-    assert changed(lab.make()) == {"localhost": 1, **dict.fromkeys(NODES, 0)}
-    assert changed(lab.make())["localhost"] == 0
-
-
 @pytest.mark.parametrize(
     "damage",
     [
@@ -373,43 +346,6 @@ def test_a_removed_lab_leaves_nothing_and_a_second_removal_changes_nothing(empty
     assert changed(empty.remove())["localhost"] == 1
     assert traces(empty) == {}
     assert changed(empty.remove())["localhost"] == 0
-
-
-@pytest.mark.parametrize(
-    "progress",
-    [pytest.param(name, marks=pytest.mark.long) for name in ("made.json", "id_ed25519")] + ["sshd/edge-1/pid"],
-)
-def test_a_lab_whose_making_was_killed_can_be_removed(empty: TrialLab, progress: str) -> None:
-    making = subprocess.Popen(
-        [str(BIN / "ansible-playbook"), "-i", str(empty.inventory), "playbooks/lab.yml"],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        process_group=0,
-    )
-    until = time.monotonic() + 30
-    while not (empty.folder / progress).exists() and time.monotonic() < until:
-        time.sleep(0.001)
-    kill_tree(making.pid)
-    making.wait(timeout=30)
-    assert (empty.folder / "made.json").exists()
-    assert changed(empty.remove())["localhost"] == 1
-    assert traces(empty) == {}
-
-
-def kill_tree(root: int) -> None:
-    """SIGKILL a process and all that came from it, however it grouped itself: the module runs in another session."""
-    tree, parents = {root}, {}
-    for line in run(["ps", "-eo", "pid,ppid"]).stdout.splitlines()[1:]:
-        pid, parent = map(int, line.split())
-        parents[pid] = parent
-    while grown := {pid for pid, parent in parents.items() if parent in tree} - tree:
-        tree |= grown
-    for pid in tree:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
 
 
 def test_removing_one_lab_leaves_another_as_it_is(lab: TrialLab, empty: TrialLab) -> None:

@@ -144,9 +144,10 @@ def test_who_measures_is_told_whether_the_links_are_in_force(wires: Wires, lease
 
 
 def test_who_measures_is_told_of_an_emulator_that_ended_and_of_a_lease_that_expired(wires: Wires):
-    apply(wires, 4)
+    apply(wires, 60)
     status = json.loads((wires.folder / "a" / "data0-b.status").read_text())
     os.kill(status["pid"], signal.SIGKILL)
-    wait_for(lambda: in_force(wires)["problem"])
+    wait_for(lambda: in_force(wires)["problem"] == "the emulator of the link to b has ended")
+    apply(wires, 4)
     wait_for(lambda: "expired at" in str(in_force(wires)["problem"]))
     assert in_force(wires)["links"] is None

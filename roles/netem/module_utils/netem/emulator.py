@@ -20,7 +20,7 @@ from .processes import on_this_node
 from .tc import exists, qdiscs, tc, tc_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .filters import Port
     from .link import Link
@@ -161,6 +161,11 @@ class Emulator:
             if self.program in words[:-1]
             and Path(words[words.index(self.program) + 1]).name.startswith(f"{self.interface}-")
         }
+
+    def ended(self, links: Iterable[Shaped]) -> list[str]:
+        """Return the targets of those links whose process has ended."""
+        running = self.processes()
+        return [shaped.link.target for shaped in links if str(self._path(shaped)) not in running]
 
     def _hooked(self) -> bool:
         return exists(self.interface) and any(qdisc.kind == "clsact" for qdisc in qdiscs(self.interface))

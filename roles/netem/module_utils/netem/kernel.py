@@ -63,6 +63,10 @@ class Kernel:
         """Return whether this interface is shaped by us."""
         return exists(self.interface) and self.root().handle == ROOT
 
+    def ended(self, links: Iterable[Shaped]) -> list[str]:
+        """Return the targets of those links whose process has ended: the kernel has none."""
+        return []
+
     def unusable(self) -> str | None:
         """Return why this backend cannot work here, or None."""
         if reason := lacks_netem():

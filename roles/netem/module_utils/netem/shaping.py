@@ -18,7 +18,7 @@ from .link import Link
 from .tc import dump, exists, flaps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 SCHEMA = 2  # of the state file: what another version left is cleared and made again
 BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -73,6 +73,7 @@ class Backend(Protocol):
     name: str
 
     def present(self) -> bool: ...
+    def ended(self, links: Iterable[Shaped]) -> list[str]: ...
     def unusable(self) -> str | None: ...
     def check(self, links: Sequence[Link]) -> None: ...
     def snapshot(self) -> dict[str, Any]: ...
@@ -177,7 +178,10 @@ class Shaping:
             return f"the links were removed from {self.interface} by something other than this role"
         if (count := flaps(self.interface)) != state["flaps"]:
             return f"{self.interface} lost or found its carrier {count - state['flaps']} times since the links were applied"
-        return _first_difference(state["dump"], dump(self.interface))
+        difference = _first_difference(state["dump"], dump(self.interface))
+        if difference and (ended := self.backends[state["backend"]].ended(_shaped(state).values())):
+            return f"the emulator of the link to {ended[0]} has ended"
+        return difference
 
     def apply(
         self,

@@ -1,0 +1,324 @@
+"""Faults of the controller, of its connection, and of the links, while a run is measured on a lab."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from controller import PATIENCE_S, ROOT, small_run
+from replica import eventually
+from testbed import TrialLab, run, trial_lab
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [pytest.mark.lab(judges_links=False), pytest.mark.long]
+
+REPETITIONS = 12
+# So many last until another controller is there.
+LONG_REPETITIONS = 30
+# How long the controller connects again where the lease is short.
+SHORT_LEASE_S = 120
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialLab]:
+    """A base station and one node, on which the function stands."""
+    folder = tmp_path_factory.mktemp("pair")
+    with trial_lab(folder) as made:
+        made.describe({"base_stations": ("bs",), "edge": ("edge-1",)})
+        (folder / "run").mkdir()
+        scenario = small_run(made, folder / "run", REPETITIONS).scenario
+        command = [sys.executable, "-m", "experiments", "provision", "--inventory", str(made.inventory)]
+        done = run(
+            [*command, "--scenario", str(scenario)],
+            cwd=ROOT,
+            env=os.environ | {"XDG_STATE_HOME": str(folder)},
+            deadline_s=PATIENCE_S,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield made
+
+
+@pytest.mark.fault(
+    what="the controller is killed (-9), and nobody resumes the run before the lease of the links expires",
+    step="measure",
+    on="local",
+    seen="the driver goes on; the nodes clear their links by themselves, and then it stops",
+    ends="with the lease; the run with the next start",
+    reads="bs: the driver had ended after … of … repetitions: the links are not in force: the lease of the links … expired …; "
+    "those that are missing are measured now",
+)
+def test_a_lease_that_is_over_ends_the_measurement(
+    pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]
+) -> None:
+    small = small_run(pair, tmp_path, REPETITIONS)
+    with small.begun() as controller:
+        controller.says("repetition 2:")
+        controller.kill()
+    small.let_the_lease_pass()
+    assert not small.are_shaped("bs")
+    assert not small.are_shaped("edge-1")
+    eventually(small.has_ended, "the end of the driver")
+    before = small.finished()
+    assert 0 < len(before) < REPETITIONS
+    with small.resumed() as again:
+        assert again.ends() == 0, again.output
+    reads(again.output)
+    assert small.finished()[: len(before)] == before
+    small.is_complete(REPETITIONS)
+
+
+@pytest.mark.fault(
+    what="the controller is killed (-9) while it follows the driver, and the run is resumed at once",
+    step="measure",
+    on="local",
+    seen="the driver goes on; the resumed run follows it, and touches neither links nor function",
+    ends="at once",
+    reads="the driver of this run still measures: following it",
+)
+def test_a_run_whose_controller_was_killed_is_taken_over(
+    pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]
+) -> None:
+    small = small_run(pair, tmp_path, LONG_REPETITIONS)
+    with small.begun() as controller:
+        controller.says("repetition 2:")
+        controller.kill()
+    driver = (small.at_base_station / "driver.pid").read_text("ascii")
+    with small.resumed() as again:
+        assert again.ends() == 0, again.output
+    reads(again.output)
+    assert "shape links" not in again.output
+    assert (small.at_base_station / "driver.pid").read_text("ascii") == driver
+    small.is_complete(LONG_REPETITIONS)
+    assert not small.are_shaped()
+
+
+@pytest.mark.fault(
+    what="the controller is killed (-9) while the function is deployed, and the run is resumed at once",
+    step="deploy function",
+    on="local",
+    seen="a guard ends the playbook that was left behind; the resumed run deploys the function and measures",
+    ends="at once",
+    reads="deploy function: … s",
+)
+def test_a_run_whose_controller_was_killed_in_deploy_goes_on_at_once(
+    pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]
+) -> None:
+    small = small_run(pair, tmp_path, 2)
+    left_out = "verify_links,verify_links_again,analyse"
+    with small.begun(left_out) as controller:
+        controller.says("deploy function ...")
+        eventually(lambda: len(playing(small.inventory)) > 0, "a playbook")
+        controller.kill()
+        left = playing(small.inventory)
+        with small.resumed(left_out) as again:
+            eventually(lambda: not left & playing(small.inventory), "the end of the playbook that was left behind")
+            assert again.ends() == 0, again.output
+    reads(again.output)
+    small.is_complete(2)
+
+
+@pytest.mark.fault(
+    what="the controller sleeps (SIGSTOP of all its processes) for longer than the lease of the links",
+    step="measure",
+    on="local",
+    seen="the nodes clear their links by themselves, and the driver stops; woken, the controller reports it and ends",
+    ends="with the lease; the run with the next start",
+    reads=[
+        "The driver on bs ended after … repetitions: the links are not in force: the lease of the links … expired …",
+        "what was measured is kept; resume the run with: make experiment RUN=…",
+    ],
+)
+def test_a_controller_that_slept_for_longer_than_the_lease_reports_it(
+    pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]
+) -> None:
+    small = small_run(pair, tmp_path, REPETITIONS)
+    with small.begun() as controller:
+        controller.says("repetition 2:")
+        asleep = controller.family()
+        for pid in asleep:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            small.let_the_lease_pass()
+            eventually(small.has_ended, "the end of the driver")
+        finally:
+            for pid in asleep:
+                os.kill(pid, signal.SIGCONT)
+        assert controller.ends() == 1, controller.output
+    reads(controller.output)
+    before = small.finished()
+    assert 0 < len(before) < REPETITIONS
+    with small.resumed() as again:
+        assert again.ends() == 0, again.output
+    small.is_complete(REPETITIONS)
+
+
+@pytest.mark.fault(
+    what="the sshd of the base station hangs for a while (SIGSTOP), and answers again",
+    step="measure",
+    on="local",
+    seen="the driver goes on; the controller reports it within 15 s, and connects again for as long as the lease lasts",
+    ends="within 15 s after it answers again",
+    reads=["bs: …: the driver goes on; connecting again", "connected again after … s"],
+)
+def test_a_base_station_that_answers_again_is_followed_again(
+    pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]
+) -> None:
+    small = small_run(pair, tmp_path, LONG_REPETITIONS)
+    with small.begun() as controller:
+        controller.says("repetition 2:")
+        hanging = sshds(pair, "bs")
+        for pid in hanging:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            controller.says("connecting again")
+        finally:
+            for pid in hanging:
+                os.kill(pid, signal.SIGCONT)
+        assert controller.ends() == 0, controller.output
+    reads(controller.output)
+    small.is_complete(LONG_REPETITIONS)
+
+
+@pytest.mark.fault(
+    what="the base station's management interface is without carrier for longer than the lease of the links",
+    step="measure",
+    on="local",
+    seen="the base station clears its links by itself, and the driver stops; the controller connects again until the lease "
+    "is over, and then ends",
+    ends="with the lease; the run with the next start after the node is back",
+    reads=[
+        "bs: …: the driver goes on; connecting again",
+        "the driver could not be stopped: …; it stops by itself when its links are cleared",
+        "the records stay on the base station for now: …",
+        "the links could not be cleared: …; clear them later with playbooks/clear.yml",
+        "what was measured is kept; resume the run with: make experiment RUN=…",
+    ],
+)
+def test_a_base_station_that_is_away_for_longer_than_the_lease_loses_nothing(
+    pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]
+) -> None:
+    small = small_run(pair, tmp_path, REPETITIONS, SHORT_LEASE_S)
+    cable = f"{pair.prefix}-m-10"
+    with small.begun() as controller:
+        controller.says("repetition 2:")
+        subprocess.run(["ip", "link", "set", cable, "down"], check=True)
+        try:
+            small.let_the_lease_pass()
+            assert controller.ends() == 1, controller.output
+            eventually(small.has_ended, "the end of the driver")
+        finally:
+            subprocess.run(["ip", "link", "set", cable, "up"], check=True)
+    reads(controller.output)
+    before = small.finished()
+    assert 0 < len(before) < REPETITIONS
+    assert not small.are_shaped("bs")
+    with small.resumed() as again:
+        assert again.ends() == 0, again.output
+    small.is_complete(REPETITIONS)
+
+
+@pytest.mark.fault(
+    what="the emulator of a link is killed (-9) in a repetition",
+    step="measure",
+    on="local",
+    seen="the repetition does not count, and the driver stops; resumed, the run mends the link and measures it again",
+    ends="with the next start",
+    reads=[
+        "The driver on bs ended after … of … repetitions: the links are not in force: the emulator of the link to edge-1 has ended.",
+        "what was measured is kept; resume the run with: make experiment RUN=…",
+    ],
+)
+def test_a_repetition_in_which_an_emulator_was_killed_is_measured_again(
+    pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]
+) -> None:
+    small = small_run(pair, tmp_path, REPETITIONS)
+    with small.begun() as controller:
+        controller.says("repetition 2:")
+        status = pair.folder / "nodes" / "bs" / "netem" / "data0-edge-1.status"
+        emulator = json.loads(status.read_text("utf-8"))["pid"]
+        os.kill(emulator, signal.SIGSTOP)
+        connecting = ["ip", "netns", "exec", pair.namespace("bs"), "ss", "-Htn", "state", "syn-sent"]
+        eventually(lambda: run(connecting).stdout != "", "a request on its way")
+        os.kill(emulator, signal.SIGKILL)
+        assert controller.ends() == 1, controller.output
+    reads(controller.output)
+    with small.resumed() as again:
+        assert again.ends() == 0, again.output
+    small.is_complete(REPETITIONS)
+
+
+@pytest.mark.fault(
+    what="the base station's data interface loses its carrier and finds it again",
+    step="measure",
+    on="local",
+    seen="the driver stops; resumed, the run applies the links again and goes on",
+    ends="with the next start",
+    reads="the links are not in force: data0 lost or found its carrier … times since the links were applied",
+)
+def test_a_link_that_flapped_is_noticed(pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]) -> None:
+    small = small_run(pair, tmp_path, REPETITIONS)
+    with small.begun() as controller:
+        controller.says("repetition 2:")
+        port = f"{pair.prefix}-d-10"
+        for state in ("down", "up"):
+            command = ["ip", "-netns", f"{pair.prefix}-data", "link", "set", port, state]
+            subprocess.run(command, check=True)
+        assert controller.ends() == 1, controller.output
+    reads(controller.output)
+    with small.resumed() as again:
+        assert again.ends() == 0, again.output
+    small.is_complete(REPETITIONS)
+
+
+@pytest.mark.fault(
+    what="somebody removes a rule of tc by hand on the base station, so that frames pass unshaped",
+    step="measure",
+    on="local",
+    seen="the driver stops; resumed, the run applies the links again and goes on",
+    ends="with the next start",
+    reads="the links are not in force: tc lists something else than was applied: …",
+)
+def test_links_that_were_changed_by_hand_are_noticed(
+    pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]
+) -> None:
+    small = small_run(pair, tmp_path, REPETITIONS)
+    with small.begun() as controller:
+        controller.says("repetition 2:")
+        listed = pair.ssh("bs", "tc", "filter", "show", "dev", "data0", "egress").stdout.splitlines()
+        words = next(line.split() for line in listed if line.startswith("filter protocol ip pref 64"))
+        pair.ssh("bs", "tc", "filter", "del", "dev", "data0", "egress", *words[1:5]).check_returncode()
+        assert controller.ends() == 1, controller.output
+    reads(controller.output)
+    with small.resumed() as again:
+        assert again.ends() == 0, again.output
+    small.is_complete(REPETITIONS)
+
+
+def playing(inventory: Path) -> set[str]:
+    """The Ansible processes that have this inventory."""
+    return {
+        entry.parent.name
+        for entry in Path("/proc").glob("[0-9]*/cmdline")
+        if b"ansible-playbook" in (words := content(entry)) and str(inventory).encode() in words
+    }
+
+
+def content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
+def sshds(lab: TrialLab, node: str) -> list[int]:
+    """The sshd of a node and those of its connections."""
+    inside = map(int, run(["ip", "netns", "pids", lab.namespace(node)]).stdout.split())
+    return [pid for pid in inside if b"sshd" in content(Path(f"/proc/{pid}/cmdline"))]
