@@ -184,4 +184,4 @@ def _status(console: Console, line: str) -> Status:
 
 def _print(console: Console, line: str) -> None:
     """Print a line as it is: a path or a name may look like markup, and is not broken."""
-    console.print(line, soft_wrap=True, highlight=False, markup=False)
+    console.print(printable(line), soft_wrap=True, highlight=False, markup=False)

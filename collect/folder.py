@@ -167,7 +167,10 @@ class RunFolder:
         Raises:
             FolderError: it cannot be read or written.
         """
-        write_json(self.manifest, {**(read_json(self.manifest) or {}), **entries})
+        known = read_json(self.manifest) or {}
+        if not isinstance(known, dict):
+            raise FolderError(f"{self.manifest} is damaged: expected an object; restore the file, or begin a new run")
+        write_json(self.manifest, {**known, **entries})
 
 
 def create(results: Path, name: str, scenario: str) -> RunFolder:

@@ -173,6 +173,11 @@ class LinkReport(Model):
     @model_validator(mode="before")
     @classmethod
     def _of_an_older_schema(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("schema", 1) == 1:
-            return links_schema_1.upgraded(values)
-        return values
+        if not isinstance(values, dict):
+            return values
+        schema = values.get("schema", 1)
+        if type(schema) is not int or schema < 1:
+            raise ValueError(f"unknown schema {str(schema)[:40]!r}: expected a number up to {SCHEMA}")
+        if schema > SCHEMA:
+            raise ValueError(f"schema {schema} is newer than this faasbed, which reads up to schema {SCHEMA}")
+        return links_schema_1.upgraded(values) if schema == 1 else values

@@ -161,11 +161,13 @@ def dump(record: Record) -> str:
     """Return the record as one JSON line with its checksum, without the newline.
 
     Raises:
-        ValueError: it holds what could not be read again, such as a number that is not finite.
+        ValueError: it holds what could not be read again, such as a number that is not finite, or more than is read.
     """
     body = _ENCODER.encode(record)
     if _decoded(body) != record:  # a number that is not finite became null
         raise RecordError(f"a value of this record cannot be written: {record}"[:300])
+    if len(body) + CHECKSUM_BYTES > LINE_BYTES:
+        raise RecordError(f"this record is longer than the {LINE_BYTES} bytes that are read of one: {record}"[:300])
     return f'{body[:-1].decode()},"checksum":"{zlib.crc32(body):08x}"}}'
 
 
@@ -213,7 +215,7 @@ def _decoded(body: bytes) -> Record:
         _refuse_schema(body)
         raise RecordError(f"invalid record: {str(error).replace('`', '')}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"not JSON ({error})") from error
+        raise RecordError(f"not JSON ({str(error).removeprefix('JSON is malformed: ')})") from error
     except RecursionError as error:
         raise RecordError("not a record: nested too deeply") from error
     if not 1 <= record.schema <= SCHEMA_VERSION:
@@ -240,6 +242,8 @@ def _refuse_schema(body: bytes) -> None:
         return
     if type(schema) is int and schema > SCHEMA_VERSION:
         raise NewerSchemaError(f"schema {schema} is newer than this faasbed, which reads up to schema {SCHEMA_VERSION}")
+    if schema is None:
+        raise RecordError("no schema: it is not a record")
     if type(schema) is not int or schema < 1:
         raise RecordError(f"unknown schema {str(schema)[:40]!r}: expected a number up to {SCHEMA_VERSION}")
 

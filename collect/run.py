@@ -270,5 +270,6 @@ def _json(path: Path, adapter: TypeAdapter[T], notes: list[str]) -> T | None:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        notes.append(f"{name} is damaged and was ignored: {where + ': ' if where else ''}{first['msg']}.")
+        reason = first["msg"].removeprefix("Value error, ")
+        notes.append(f"{name} is damaged and was ignored: {where + ': ' if where else ''}{reason}.")
     return None

@@ -54,6 +54,7 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
     for index, scenario in enumerate(experiment.scenarios):
         service = _service(scenario, inventory, platform, index)
         services[scenario.name] = service
+        _check_nodes(scenario, (*base_stations, *service.nodes), inventory)
         for pair, entry in _links(scenario, (*base_stations, *service.nodes), inventory).items():
             if links.setdefault(pair, entry) != entry:
                 raise SpecError(
@@ -67,6 +68,24 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
             f"scenarios have {' and '.join(controls)}; give them the same congestion_control, or run them one by one"
         )
     return Placement(platform, base_stations, services, tuple(links.values()))
+
+
+def _check_nodes(scenario: Scenario, members: tuple[str, ...], inventory: Inventory) -> None:
+    """Refuse nodes that are not apart: what is between them could not be a link."""
+    twice = next((host for host in members if members.count(host) > 1), None)
+    if twice is not None and scenario.links:
+        raise SpecError(
+            f"inventory {inventory.name}: {twice} is a base station and a compute node of scenario {scenario.name}, "
+            "and no link leads from a node to itself: take it out of one of the groups, or measure without links"
+        )
+    hosts: dict[str, str] = {}
+    for host in members:
+        other = hosts.setdefault(inventory.address(host), host)
+        if other != host:
+            raise SpecError(
+                f"inventory {inventory.name}: {other} and {host} have the same data_address, "
+                f"{inventory.address(host)}: give each node its own"
+            )
 
 
 def _check_idle(scenario: Scenario, platform: Platform, inventory: Inventory) -> None:
@@ -99,7 +118,7 @@ def _service(scenario: Scenario, inventory: Inventory, platform: Platform, index
         name=scenario.name,
         nodes=nodes,
         gateway=nodes[0],
-        gateway_address=str(inventory.variable(nodes[0], "data_address")),
+        gateway_address=inventory.address(nodes[0]),
         gateway_port=platform.port(index),
         host=platform.host(scenario.name),
         congestion_control=scenario.transport.congestion_control,

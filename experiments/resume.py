@@ -12,6 +12,7 @@ from collect.folder import read_json, write, write_json
 from experiments import plan, proofs, spec
 from experiments.data import dataset
 from experiments.errors import RunError
+from experiments.spec.fields import MOST_REPETITIONS
 
 if TYPE_CHECKING:
     from collect.folder import RunFolder
@@ -56,8 +57,10 @@ def begun(run: RunFolder, asked: Asked, inventory: str) -> Begun:
         plan.check_unaltered(run, manifest.get("plan"))
     experiment = spec.resolved(run.scenario)
     seed, data = manifest.get("seed"), manifest.get("dataset")
-    if proofs.planned(run) and not (isinstance(seed, int) and isinstance(data, dict)):
+    if proofs.planned(run) and not (type(seed) is int and seed >= 0 and isinstance(data, dict)):
         raise RunError(f"{run.manifest} names neither seed nor dataset, so the run cannot be resumed; begin a new run")
+    known_seed = seed if type(seed) is int and seed >= 0 else 1
+    proofs.steps(run)
     was_on = manifest.get("inventory")
     for name, value, before in (("INVENTORY", asked.inventory, was_on), ("SEED", asked.seed, seed)):
         if None not in (value, before) and value != before:
@@ -65,10 +68,12 @@ def begun(run: RunFolder, asked: Asked, inventory: str) -> Begun:
     if asked.scenario is not None and not _is_same(spec.load(asked.scenario), experiment):
         raise _other(run, "SCENARIO", asked.scenario, experiment.name)
     if asked.dataset is not None and isinstance(data, dict):
-        again = dataset.load(asked.dataset, texts=dataset.TEXTS, seed=seed or 1, deduplicate=experiment.deduplicate)
+        again = dataset.load(asked.dataset, texts=dataset.TEXTS, seed=known_seed, deduplicate=experiment.deduplicate)
         if again.sha256 != data.get("sha256"):
             raise _other(run, "DATASET", asked.dataset, str(data.get("name"))[:200])
-    return Begun(experiment, run.inventory(asked.inventory) or inventory, seed or 1, data or {})
+    return Begun(
+        experiment, run.inventory(asked.inventory) or inventory, known_seed, data if isinstance(data, dict) else {}
+    )
 
 
 def extend(run: RunFolder, begun: Begun, placed: Placement, repetitions: int | None) -> Experiment:
@@ -80,6 +85,8 @@ def extend(run: RunFolder, begun: Begun, placed: Placement, repetitions: int | N
     experiment = begun.experiment
     if repetitions is None or repetitions == experiment.repetitions:
         return experiment
+    if repetitions > MOST_REPETITIONS:
+        raise RunError(f"{repetitions} repetitions are too many: a run has {MOST_REPETITIONS} at most")
     if repetitions < experiment.repetitions:
         raise _other(run, "REPETITIONS", str(repetitions), str(experiment.repetitions))
     longer = experiment.model_copy(update={"repetitions": repetitions})

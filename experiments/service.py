@@ -27,7 +27,8 @@ class Service:
     @property
     def url(self) -> str:
         """Where the base station sends its requests."""
-        return f"http://{self.gateway_address}:{self.gateway_port}/"
+        address = f"[{self.gateway_address}]" if ":" in self.gateway_address else self.gateway_address
+        return f"http://{address}:{self.gateway_port}/"
 
     def variables(self) -> dict[str, Any]:
         """Return the entry of roles/function's ``function_services``."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collect import exit_codes
-from collect.folder import read_json, write_json
+from collect.folder import write_json
 from experiments import follow, gate, manifest, placement, plan, proofs
 from experiments.data import dataset
 from experiments.errors import ExpectationError, RunError
@@ -220,7 +220,7 @@ def carry_out(context: Context) -> None:
             for step in STEPS[STEPS.index(measure if goes_on else shape_links) :]:
                 _take(step, context)
         except BaseException:
-            if any(entry["step"] == "measure" for entry in read_json(context.run.steps) or []):
+            if any(entry["step"] == "measure" for entry in proofs.steps(context.run)):
                 _stop(context)
                 _rescue(context)
             raise
@@ -281,7 +281,7 @@ def _take(step: Callable[[Context], None], context: Context) -> None:
             step(context)
         status = "ok"
     finally:
-        taken = read_json(context.run.steps) or []
+        taken = proofs.steps(context.run)
         entry = {"step": name, "seconds": round(time.monotonic() - started, 1), "status": status}
         write_json(context.run.steps, [*taken, entry])
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INVENTORIES = Path(__file__).resolve().parent.parent / "inventories"
+# A host's name is part of files' names and of records.
+HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
+# Of what Ansible prints of a file that it cannot read, once for each kind that it may be: what is wrong with it.
+AS_KIND = re.compile(r"Failed to parse inventory with '(script|yaml)' plugin: (.+?)\n")
+BUG = "Unexpected Exception, this is probably a bug: "
+TYPE = re.compile(r"\"?<class '[\w.]+\.(?:_AnsibleTagged)?(\w+)'>\"?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,24 @@ class Inventory:
             raise InventoryError(
                 f"inventory {self.name}: host {host} has no variable {name}; set it in its hosts.yml or group_vars"
             ) from None
+
+    def address(self, host: str) -> str:
+        """Return a host's address on the data network.
+
+        Raises:
+            InventoryError: the host has none, or it is not an address that only this host has.
+        """
+        value = self.variable(host, "data_address")
+        try:
+            address = ipaddress.ip_address(value if isinstance(value, str) else "")
+        except ValueError:
+            address = None
+        if address is None or address.is_unspecified or address.is_multicast or address.is_loopback:
+            raise InventoryError(
+                f"inventory {self.name}: host {host}: invalid data_address {value!r:.60}: expected the node's own IP "
+                "address on the data network, written out, such as 192.0.2.11"
+            )
+        return str(address)
 
     def settings(self, name: str, *, role: str, group: str) -> dict[str, Any]:
         """Return a role's variable for each host of a group: the inventory's value, else the role's default."""
@@ -67,14 +94,20 @@ def path_of(name: str) -> Path:
         InventoryError: there is no such inventory.
     """
     path = INVENTORIES / name_of(name)  # a path given as a whole stays itself
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 - Path's own raises where the name is too long
         known = ", ".join(sorted(entry.name for entry in INVENTORIES.iterdir() if entry.is_dir()))
-        raise InventoryError(f"inventory {name!r}: there is no {path}. Known inventories: {known}; or give a path.")
+        raise InventoryError(
+            f"inventory {name!r:.200}: there is no {path!s:.200}. Known inventories: {known}; or give a path."
+        )
     return path
 
 
 def parse(name: str, listing: dict[str, Any]) -> Inventory:
-    """Return the inventory that ``ansible-inventory --list`` printed."""
+    """Return the inventory that ``ansible-inventory --list`` printed.
+
+    Raises:
+        InventoryError: a host has a name that no record may have.
+    """
     variables = listing.get("_meta", {}).get("hostvars", {})
 
     def hosts(group: str, seen: frozenset[str]) -> list[str]:
@@ -85,5 +118,19 @@ def parse(name: str, listing: dict[str, Any]) -> Inventory:
                 members += [host for host in hosts(child, seen | {child}) if host not in members]
         return members
 
-    groups = {group: tuple(hosts(group, frozenset({group}))) for group in listing if group != "_meta"}
+    groups = {group: tuple(dict.fromkeys(hosts(group, frozenset({group})))) for group in listing if group != "_meta"}
+    for host in (host for members in groups.values() for host in members):
+        if not HOST.fullmatch(host):
+            raise InventoryError(
+                f"inventory {name}: invalid host name {host!r:.80}: expected letters, digits, dots, hyphens and "
+                "underscores"
+            )
     return Inventory(name, groups, variables)
+
+
+def reason(printed: str) -> str:
+    """Return in a few words why Ansible could not read an inventory, from what it printed."""
+    reasons = dict(AS_KIND.findall(printed))
+    before, _, _ = printed.partition("Traceback")
+    words = reasons.get("script") or reasons.get("yaml") or before.rpartition("[ERROR]: ")[2]
+    return TYPE.sub(lambda kind: kind[1].lower(), " ".join(words.split()).removeprefix(BUG))[:300].rstrip(".")

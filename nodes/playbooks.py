@@ -185,7 +185,8 @@ def read_inventory(name: str) -> Inventory:
         )
     if not isinstance(listing, dict):
         raise InventoryError(
-            f"inventory {name}: {path} cannot be read: {' '.join(str(errors or listing).split())[:300]}"
+            f"inventory {name}: {path} cannot be read: {inventories.reason(str(errors or listing))}; compare "
+            "inventories/edge/hosts.yml"
         )
     return inventories.parse(name, listing)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.errors import InputError
+from app.models.parameters import in_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -127,8 +128,9 @@ class Model:
                 try:
                     read.setdefault(name, []).append(self.parameters[name].read(value))
                 except ValueError as error:
+                    shown = repr(value) if isinstance(value, str) else in_json(value)
                     raise InputError(
-                        f"The grid's {name} of {self.name} must be {error}, but one is {value!r:.60}."
+                        f"The grid's {name} of {self.name} must be {error}, but one is {shown:.60}."
                     ) from None
         points = math.prod(len(values) for values in read.values())
         if points > MAX_POINTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 Point = dict[str, object]
@@ -22,7 +23,7 @@ class Choice:
         for allowed in self.values:
             if type(value) is type(allowed) and value == allowed:
                 return allowed
-        raise ValueError("one of " + ", ".join("null" if value is None else str(value) for value in self.values))
+        raise ValueError("one of " + ", ".join(map(in_json, self.values)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,12 @@ class Layers:
 
 
 Parameter = Choice | Number | Layers
+
+
+def in_json(value: object) -> str:
+    """A value as a request has it, words without their quotes."""
+    return value if isinstance(value, str) else json.dumps(value)
+
 
 BOTH = Choice((True, False))
 POSITIVE = Number(1e-10, 1e10)

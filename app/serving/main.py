@@ -22,6 +22,7 @@ from app.errors import Cancelled
 from app.serving.body import check_headers, read_body
 from app.serving.client import Client, ClientGoneError
 from app.serving.compiled import compiling_alone, forget_kernels
+from app.serving.framing import Framing
 from app.serving.metrics import MEDIA_TYPE, Metrics
 from app.serving.origin_form import OriginForm
 from app.serving.queue import Queue
@@ -199,6 +200,7 @@ def create_app(settings: Settings, function: Served) -> FastAPI:
 
     app.add_exception_handler(HTTPException, _not_here)
     app.add_middleware(OriginForm)
+    app.add_middleware(Framing)
     description = describe(app, function.request_type)
     page = render(description)
     return app

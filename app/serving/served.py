@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import time
 from dataclasses import dataclass
 from importlib import import_module
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 # body, and texts that Python stores in up to four bytes a character, a decoded body is at most 10 times the limit.
 BYTES_PER_VALUE = 16
 FEWEST_VALUES = 1000
+# What a body that is not JSON may be, by its first bytes, and what to do.
+PACKED = GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+OTHERS = (
+    (GZIP, "The body is gzip; send it with Content-Encoding: gzip."),
+    (ZSTD, "The body is zstd; send it with Content-Encoding: zstd."),
+    (codecs.BOM_UTF16_LE, "The body is UTF-16; send JSON as UTF-8."),
+    (codecs.BOM_UTF16_BE, "The body is UTF-16; send JSON as UTF-8."),
+)
 
 
 class Outcome(Protocol):
@@ -66,11 +75,11 @@ class Served:
         try:
             request = self.decoder.decode(plain)
         except msgspec.ValidationError as error:
-            raise Refusal(422, f"The request is invalid: {_sentence(error)}.") from None
+            raise Refusal(422, f"The request is invalid: {_sentence(error)}{self._expected(error)}.") from None
         except UnicodeDecodeError as error:
             raise Refusal(400, f"The body is not UTF-8: {error.reason}.") from None
         except msgspec.DecodeError as error:
-            raise Refusal(400, f"The body is not JSON: {_sentence(error)}.") from None
+            raise Refusal(400, _other(plain, body.encoding) or f"The body is not JSON: {_sentence(error)}.") from None
         except MemoryError:
             raise Refusal(413, "The body needs more memory than there is here; send less.") from None
         except RecursionError:
@@ -78,6 +87,16 @@ class Served:
         if sentence := doubled_key(plain, quotes):
             raise Refusal(422, sentence)
         return request, (time.perf_counter() - started) * 1e3
+
+    def _expected(self, error: msgspec.ValidationError) -> str:
+        """Say which words a key of the request takes, where the error is that it is none of them."""
+        place = re.fullmatch(r"Invalid enum value .* - at `\$\.(\w+)`", str(error))
+        if place is None:
+            return ""
+        fields = getattr(msgspec.inspect.type_info(self.request_type), "fields", ())
+        kinds = {field.encode_name: field.type for field in fields}
+        values = getattr(kinds.get(place[1]), "values", ())
+        return f", expected one of {', '.join(map(str, values))}" if values else ""
 
     def call(self, request: Any, cancelled: Callable[[], bool]) -> Outcome:
         """Run the function; raises Refusal (422) where it says that the request cannot be served."""
@@ -102,8 +121,15 @@ def load(name: str) -> Served:
     return Served(module.Request, module.run, warm_up, msgspec.json.Decoder(module.Request))
 
 
+def _other(plain: bytearray, encoding: str) -> str | None:
+    """What a body is that is not JSON, in a sentence; None where its first bytes do not tell."""
+    if plain.startswith(PACKED) and encoding != "identity":
+        return "What the body holds is compressed once more; compress it once."
+    return next((sentence for start, sentence in OTHERS if plain.startswith(start)), None)
+
+
 def _sentence(error: msgspec.DecodeError) -> str:
     """The decoder's message as the end of a sentence, cut where it quotes a long key of the client's."""
     words = str(error).replace(" - at `$.", ", at `").replace(" - at `$", ", at `").rstrip(".")
-    words = words.replace("Input data was truncated", "it ends too early")
+    words = words.removeprefix("JSON is malformed: ").replace("Input data was truncated", "it ends too early")
     return words if len(words) <= 200 else words[:200] + "…`"  # noqa: PLR2004

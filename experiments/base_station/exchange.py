@@ -146,15 +146,18 @@ def excerpt(body: bytes) -> str:
     """Return the beginning of a reply for a record: in one line, without what a terminal obeys."""
     text = " ".join(body[:EXCERPT_BYTES].decode(errors="replace").split())
     shown = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)[:BODY_CHARACTERS]
+    if not shown:
+        return f"(blanks, {len(body)} bytes)" if body else "(nothing)"
     return f"{shown} ... ({len(body)} bytes)" if len(body) > EXCERPT_BYTES or len(shown) < len(text) else shown
 
 
 def _sentence(url: str, error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
-        return f"{url} cannot be reached: {str(error) or 'timed out'}"
+        return f"{url} cannot be reached: {excerpt(str(error).encode()) if str(error) else 'timed out'}"
     if isinstance(error, httpx.TimeoutException):
         return f"{url} did not answer in time"
-    return f"{url}: the connection broke ({type(error).__name__}: {error})"
+    # What is wrong may be quoted in it as it came.
+    return f"{url}: the connection broke ({type(error).__name__}: {excerpt(str(error).encode())})"
 
 
 class _Trace:

@@ -113,9 +113,28 @@ def read(path: Path) -> Plan:
                 f"{path}: plan version {version}, but this faasbed reads version {VERSION}: finish the run with the "
                 "commit that its manifest.json names, or begin a new run"
             )
-        return msgspec.json.decode(content, type=Plan)
-    except msgspec.DecodeError as error:
+        plan = msgspec.json.decode(content, type=Plan)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DriverError(f"{path}: not a plan: {error}; begin a new run") from error
+    if reason := _contradiction(plan):
+        raise DriverError(f"{path}: not a plan: {reason}; restore the file, or begin a new run")
+    return plan
+
+
+def _contradiction(plan: Plan) -> str | None:
+    """Return what in a plan cannot be measured, in a few words."""
+    texts = len(plan.splits[0]) if plan.splits else 0
+    if plan.seed < 0 or not plan.base_stations:
+        return "no base station" if not plan.base_stations else f"its seed is {plan.seed}"
+    for number, split in enumerate(plan.splits):
+        if not split or len(split) != texts or min(split) < 0 or max(split) >= texts:
+            return f"split {number} is not one of {texts} texts"
+    for entry in plan.order:
+        if entry.scenario not in plan.scenarios:
+            return f"its order names {entry.scenario[:40]!r}, which is not a scenario of it"
+        if not 0 <= entry.repetition < len(plan.splits):
+            return f"it has no split for repetition {entry.repetition}"
+    return None
 
 
 def check_dataset(plan: Plan, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 # What a record holds of a Server-Timing header.
 PHASES = 64
 NAME_CHARACTERS = 64
+# No duration of a reply that is waited for; their sum stays a number.
+MOST_MS = 1e12
+# Entries end at commas and their parts at semicolons, save those within quotes.
+QUOTED = r'"(?:[^"\\]|\\.)*"?'
+ENTRY = re.compile(rf"(?:{QUOTED}|[^,\"])+")
+PARAMETER = re.compile(rf"(?:{QUOTED}|[^;\"])+|(?<=^)(?=;)")
+FLOAT = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+NUMBER = re.compile(rf'({FLOAT})|"({FLOAT})"', re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,29 +175,27 @@ class Repetition:
 def server_timing(header: str) -> dict[str, float]:
     """Return the durations of a ``Server-Timing`` header in milliseconds (W3C Server Timing, ``name;dur=1.5``).
 
-    A duration may be quoted.
+    A duration may be quoted; of several of one entry the first one counts, and entries of one name are summed.
 
     Raises:
         ReplyError: a duration is not a number from 0 on, or there are more than a record holds.
     """
-    phases = {}
-    for entry in header.split(","):
-        name, *parameters = (part.strip() for part in entry.split(";"))
-        for parameter in parameters:
-            key, _, value = parameter.partition("=")
-            if key.strip().lower() == "dur":
-                phases[name[:NAME_CHARACTERS]] = _milliseconds(name, value.strip())
+    phases: dict[str, float] = {}
+    for entry in ENTRY.findall(header):
+        name, *parameters = (part.strip() for part in PARAMETER.findall(entry))
+        pairs = [parameter.partition("=") for parameter in parameters]
+        duration = next((value.strip() for key, _, value in pairs if key.strip().lower() == "dur"), None)
+        if name and duration is not None:
+            phases[name[:NAME_CHARACTERS]] = phases.get(name[:NAME_CHARACTERS], 0.0) + _milliseconds(name, duration)
     if len(phases) > PHASES:
         raise ReplyError(f"unexpected Server-Timing: {len(phases)} durations, expected up to {PHASES}")
     return phases
 
 
 def _milliseconds(name: str, value: str) -> float:
-    try:
-        duration_ms = float(value.removeprefix('"').removesuffix('"'))
-    except ValueError:
-        duration_ms = math.nan
-    if not 0 <= duration_ms < math.inf:
+    number = NUMBER.fullmatch(value)
+    duration_ms = float(number[1] or number[2]) if number else math.nan
+    if not 0 <= duration_ms < MOST_MS:
         raise ReplyError(
             f"unexpected Server-Timing: duration {value[:40]!r} of {name[:40]!r}: expected a number of ms from 0 on"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,10 +130,13 @@ def _sample(content: Content, most: int, seed: int, removed: int) -> Dataset:
 
 
 def _file(path: Path) -> Content:
-    if path.is_dir():
+    # By os.path, as Path's own raise where the name is too long.
+    if os.path.isdir(path):  # noqa: PTH112
         raise DatasetError(f"dataset {path}: is a directory; give {CHOICES}")
-    if not path.exists():
-        raise DatasetError(f"dataset {path}: there is no such file; give {CHOICES}")
+    if not os.path.exists(path):  # noqa: PTH110
+        raise DatasetError(f"dataset {path!s:.200}: there is no such file; give {CHOICES}")
+    if not path.is_file():  # a pipe may wait for ever, and a device never ends
+        raise DatasetError(f"dataset {path}: is not a regular file; write what it holds to one")
     text = _text(path)
     if not text.strip():
         raise DatasetError(f"{path}: is empty; give {CHOICES}")

@@ -61,8 +61,12 @@ def _decoded(text: str, start: int, where: str) -> tuple[Any, int]:
         return json.JSONDecoder(object_pairs_hook=_each_key_once).raw_decode(text, start)
     except _DoubledKeyError as error:
         raise DatasetError(f"{where}: {error}; each key must be there once") from error
-    except (ValueError, RecursionError) as error:
+    except json.JSONDecodeError as error:
         raise DatasetError(f"{where}: is not JSON: {error}") from error
+    except RecursionError as error:
+        raise DatasetError(f"{where}: is JSON that is nested too deeply; expected texts and labels") from error
+    except ValueError as error:  # Python's own limit for a number
+        raise DatasetError(f"{where}: holds a number of too many digits; expected texts and labels") from error
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("title", "text", "label")
 REQUIRED = ("text", "label")
+# As Python's reader quotes it.
+TAB = "'\t'"
 # A first line is looked for in so many characters: the file is not copied once more for each separator.
 HEADER_CHARACTERS = 100_000
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
@@ -76,8 +78,9 @@ def _rows(path: Path, text: str, separator: str, header: list[str], kind: str) -
             labels.append(row[label_at])
             lines.append(f"the row that ends on line {rows.line_num}")
     except csv.Error as error:
+        reason = str(error).replace(TAB, "a tab")
         raise DatasetError(
-            f"{path}: line {rows.line_num} is not CSV: {error}; {_escapes(text) or _remedy(error)}"
+            f"{path}: line {rows.line_num} is not CSV: {reason}; {_escapes(text) or _remedy(error)}"
         ) from error
     return Content(str(path), kind, texts, labels, lines)
 

@@ -19,11 +19,20 @@ def of(inventory: Inventory) -> Platform:
     """Return the platform of an inventory's compute nodes.
 
     Raises:
-        SpecError: the inventory names one that is not there.
+        SpecError: the inventory names one that is not there, or several.
     """
+    names = inventory.settings("function_platform", role="function", group="compute")
     name = inventory.setting("function_platform", role="function", group="compute")
-    for platform in PLATFORMS:
-        if platform.name == name:
-            return platform
-    names = ", ".join(platform.name for platform in PLATFORMS)
-    raise SpecError(f"inventory {inventory.name}: unknown function_platform {name!r}; expected one of {names}")
+    known = {platform.name: platform for platform in PLATFORMS}
+    for host, own in names.items():
+        if not isinstance(own, str) or own not in known:
+            raise SpecError(
+                f"inventory {inventory.name}: unknown function_platform {own!r:.60}; expected one of "
+                f"{', '.join(known)} (host {host})"
+            )
+        if own != name:
+            raise SpecError(
+                f"inventory {inventory.name}: function_platform is {name} for the first compute node and {own} for "
+                f"{host}; set one for the group compute"
+            )
+    return known[str(name)]

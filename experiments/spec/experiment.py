@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from collect.expect import Expect
 from experiments import workloads
 from experiments.spec.data import DataSpec, equal_shares
-from experiments.spec.fields import Model, Name
+from experiments.spec.fields import MOST_REPETITIONS, MOST_REQUESTS, Model, Name
 from experiments.spec.function import FunctionSpec
 from experiments.spec.links import LinkSpec
 from experiments.spec.requests import RequestSpec, TransportSpec
@@ -44,7 +44,7 @@ class Scenario(Model):
         match values:
             case {"data": _}:
                 return values
-            case {"requests": {"parallel": int(parallel)} as requests, **others} if parallel > 0:
+            case {"requests": {"parallel": int(parallel)} as requests, **others} if 0 < parallel <= MOST_REQUESTS:
                 return {**others, "requests": requests, "data": equal_shares(parallel)}
         return values
 
@@ -67,15 +67,19 @@ class Experiment(Model):
     """Scenarios and how often each is measured: ``repetitions`` times, taking turns."""
 
     name: Name = Field(description="Names the experiment; the file's name unless it is set.")
-    repetitions: int = Field(ge=1, description="How often each scenario is measured; `REPETITIONS=` overrides it.")
+    repetitions: int = Field(
+        ge=1, le=MOST_REPETITIONS, description="How often each scenario is measured; `REPETITIONS=` overrides it."
+    )
     warmups: int = Field(
         ge=0,
+        le=MOST_REPETITIONS,
         default=1,
         description="Repetitions of each scenario before the first round; on record, not data points. The report tests "
         "whether they were enough.",
     )
     block_repetitions: int = Field(
         ge=1,
+        le=MOST_REPETITIONS,
         default=1,
         description="Repetitions of one scenario that follow each other before the next scenario has its turn. "
         "Those of one block may resemble each other: with more than 1, intervals are wider, and medians' too narrow.",

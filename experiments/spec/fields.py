@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+# Beyond these neither the plan nor the base station bears it: a thousand connections, a run of months.
+MOST_REQUESTS, MOST_REPETITIONS, MOST_SECONDS = 1_000, 10_000, 86_400
 Share = Annotated[float, Field(gt=0, lt=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 # A part of host names, of file names and of a run's id.
@@ -13,6 +15,15 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
 
 
 class Model(BaseModel):
-    """Frozen; an unknown key is an error, and so is a non-finite number."""
+    """Frozen; an unknown key is an error, and so is a non-finite number, or `yes` for one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        kinds = {annotation, *get_args(annotation)}
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            raise ValueError(f"{str(value).lower()} is not a number; YAML takes yes, no, on and off for true and false")
+        return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keyword import iskeyword
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -39,6 +40,6 @@ class FunctionSpec(Model):
     @field_validator("module")
     @classmethod
     def _module_can_be_imported(cls, module: str | None) -> str | None:
-        if module is not None and not all(part.isidentifier() for part in module.split(".")):
+        if module is not None and not all(part.isidentifier() and not iskeyword(part) for part in module.split(".")):
             raise ValueError(f"invalid module {module!r}: expected the name of a Python module, such as app.word_count")
         return module

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from experiments import workloads
 from experiments.errors import SpecError
+from experiments.spec import document
 from experiments.spec.experiment import Experiment, Scenario
 from experiments.workloads.workload import SettingsError
 
@@ -18,26 +19,6 @@ OF_EXPERIMENT = ("repetitions", "warmups", "block_repetitions", "deduplicate", "
 SCENARIOS = Path(__file__).resolve().parents[1]
 
 M = TypeVar("M", bound=BaseModel)
-
-
-class _DoubledKeyError(Exception):
-    """A key stands twice in one mapping: YAML forbids it, and the loader would keep the last value silently."""
-
-
-class _EachKeyOnce(yaml.SafeLoader):
-    """A loader that refuses a key that stands twice in one mapping."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Return the mapping of a node."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            if key.value in seen:
-                line = key.start_mark.line + 1
-                raise _DoubledKeyError(f"{key.value}: stands twice in one mapping, again on line {line}")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def load(name: str, *, repetitions: int | None = None) -> Experiment:
@@ -63,6 +44,8 @@ def load(name: str, *, repetitions: int | None = None) -> Experiment:
         paths = [_path_of(member, path.parent) for member in members]
         contents = [_read(member_path) for member_path in paths]
         for member_path, content in zip(paths, contents, strict=True):
+            if "scenarios" in content:
+                raise SpecError(f"{member_path}: lists scenarios itself; name these in {path}")
             # Its repetitions are those of a run of this scenario alone, but to ignore this key would change the data.
             if "deduplicate" in content and content["deduplicate"] != settings.get("deduplicate", False):
                 raise SpecError(
@@ -101,21 +84,16 @@ def _resolved(workload: str, settings: dict[Any, Any], path: Path) -> dict[str, 
 
 def _path_of(name: str, folder: Path = Path()) -> Path:
     path = folder / name if name.endswith((".yaml", ".yml")) else SCENARIOS / f"{name}.yaml"
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - Path's own raises where the name is too long
         known = ", ".join(sorted(entry.stem for entry in SCENARIOS.glob("*.yaml")))
-        raise SpecError(f"unknown scenario {name!r}: {path} does not exist; expected {known}, or a .yaml file")
+        raise SpecError(
+            f"unknown scenario {name!r:.200}: {path!s:.200} does not exist; expected {known}, or a .yaml file"
+        )
     return path
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)  # noqa: S506 - it is a SafeLoader
-    except _DoubledKeyError as error:
-        raise SpecError(f"{path}: {error}; keep one of them") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    except OSError as error:
-        raise SpecError(f"{path} cannot be read: {error.strerror}") from error
+    data = document.read(path)
     if not isinstance(data, dict):
         raise SpecError(f"{path}: a scenario is a mapping of keys such as links and function; compare edge.yaml")
     return data
@@ -136,7 +114,13 @@ def _sentences(error: ValidationError, path: Path) -> list[str]:
             case "extra_forbidden":
                 what = "unknown key; check its spelling"
             case "string_pattern_mismatch":
-                what = f"invalid name {problem['input']!r}: expected a few lower-case letters, digits and hyphens"
+                what = f"invalid name {problem['input']!r:.60}: expected a few lower-case letters, digits and hyphens"
+            case "tuple_type":
+                what = "expected a list, such as [edge, cloud]"
+            case "model_type" | "dict_type":
+                what = "expected a mapping of keys"
+            case "too_short":
+                what = "expected at least one entry"
             case _:
                 what = problem["msg"]
         sentences.append(f"{path}: {where + ': ' if where else ''}{what.removeprefix('Value error, ')}")

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from experiments.spec.fields import Model
+from experiments.spec.fields import MOST_REQUESTS, MOST_SECONDS, Model
 
 
 class RequestSpec(Model):
     """The requests of a repetition: sent together, each with its share of the data."""
 
-    parallel: int = Field(ge=1, description="Requests of a repetition, sent at the same moment.")
-    idle_s: float = Field(ge=0, default=0, description="Seconds without a request before each repetition.")
+    parallel: int = Field(ge=1, le=MOST_REQUESTS, description="Requests of a repetition, sent at the same moment.")
+    idle_s: float = Field(
+        ge=0, le=MOST_SECONDS, default=0, description="Seconds without a request before each repetition."
+    )
     timeout_s: float = Field(
-        gt=0, default=600, description="Seconds after which an unanswered request is an error and its repetition fails."
+        gt=0,
+        le=MOST_SECONDS,
+        default=600,
+        description="Seconds after which an unanswered request is an error and its repetition fails.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 
 PROBE_TEXTS = 20
+# What the function takes, unless it is told otherwise (app/README.md).
+BODY_BYTES = 64 << 20
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,12 +57,7 @@ class Http(Workload[Settings]):
         if "body" in settings:
             raise SettingsError("workload.body_file: body is set too; keep one of them")
         path = folder / str(settings["body_file"])
-        try:
-            body = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise SettingsError(f"workload.body_file: {path} cannot be read: {reason}") from error
-        return {**{key: value for key, value in settings.items() if key != "body_file"}, "body": body}
+        return {**{key: value for key, value in settings.items() if key != "body_file"}, "body": _text(path)}
 
     def body(self, rows: Sequence[int]) -> bytes:
         """Return the settings' body, or the rows as ``{"texts": [text, ...], "labels": [label, ...]}``."""
@@ -88,3 +86,20 @@ class Http(Workload[Settings]):
         """Do nothing: the replies are the result."""
         del cut, requests, seed
         return Outcome()
+
+
+def _text(path: Path) -> str:
+    """Return what a file of text holds."""
+    reason = "it is not a file"
+    try:
+        if os.path.isfile(path):  # noqa: PTH113 - Path's own raises where the name is too long
+            with path.open("rb") as file:
+                content = file.read(BODY_BYTES + 1)
+            if len(content) <= BODY_BYTES:
+                return content.decode()
+            reason = f"it has more than {BODY_BYTES >> 20} MiB"
+    except OSError as error:
+        reason = str(error.strerror)
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8"
+    raise SettingsError(f"workload.body_file: {path} cannot be read: {reason}")

@@ -34,9 +34,12 @@ PROBE_TEXTS = 400
 
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-# A parameter of a model: a value, or a list of them.
-Scalar = str | int | float | bool | None
-Value = Scalar | list[Scalar]
+# A parameter of a model: a value, or a list of them. Far more than a model has, and less than a record bears.
+MOST_PARAMETERS = 64
+Word = Annotated[str, msgspec.Meta(max_length=256)]
+Scalar = Word | int | float | bool | None
+Value = Scalar | Annotated[list[Scalar], msgspec.Meta(max_length=MOST_PARAMETERS)]
+Parameters = Annotated[dict[Word, Value], msgspec.Meta(max_length=MOST_PARAMETERS)]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Trained(msgspec.Struct, frozen=True):
     """What the function replies, as far as the driver reads it; it may say more."""
 
-    parameters: dict[str, Value] = msgspec.field(name="best parameters")
+    parameters: Parameters = msgspec.field(name="best parameters")
     accuracy_validation: Share | None = msgspec.field(name="accuracy (validation)", default=None)
     accuracy_function: Share | None = msgspec.field(name="accuracy (test)", default=None)
     replica: Name | None = None

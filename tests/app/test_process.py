@@ -243,12 +243,6 @@ def test_a_request_with_the_whole_address_is_served():
         assert (status, json.loads(answered)["words"]) == (200, 2)
 
 
-def test_http_2_is_refused_by_its_version():
-    with Replica() as replica, connect(replica) as connection:
-        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        assert answer(connection) == (505, '{"detail":"HTTP/2 is not offered here; send HTTP/1.1."}')
-
-
 def test_ten_thousand_folds_take_no_more_memory_than_ten(pool: ThreadPoolExecutor):
     texts, options = 20_000, {"model": "mnb", "grid": {"alpha": [1]}, "folds": 100, "repeats": 100}
     request = {
@@ -292,19 +286,6 @@ def test_a_body_over_the_limit_is_refused_while_it_streams_in():
         status, body = answer(connection)
         assert status == 413
         assert "more than 1048576 bytes" in json.loads(body)["detail"]
-
-
-def test_a_length_over_the_limit_is_refused_before_a_byte_is_sent():
-    with Replica(max_body_bytes=MIB) as replica, connect(replica) as connection:
-        connection.sendall(head(2 * MIB, "Expect: 100-continue"))
-        # The reason phrase is the Python version's own.
-        assert connection.recv(13) == b"HTTP/1.1 413 "
-
-
-def test_what_is_no_http_is_refused_in_one_sentence():
-    with Replica() as replica, connect(replica) as connection:
-        connection.sendall(b"what is this?\r\n\r\n")
-        assert answer(connection) == (400, '{"detail":"This is not a valid HTTP/1.1 request."}')
 
 
 def peak_bytes(replica: Replica) -> int:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from generated_run import MS, RUN, all_records, repetition, write_run
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from generated_run import RUN, all_records, write_run
 from msgspec.structs import replace
 from pydantic import ValidationError
 
@@ -21,10 +17,7 @@ from collect.report import figures
 from collect.report.figures import delays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-    from collect.records import Record
 
     Capture = pytest.CaptureFixture[str]
 
@@ -197,50 +190,6 @@ def test_a_delay_of_schema_1_that_is_none_is_refused_and_not_a_traceback(delay_m
         LinkReport.model_validate(report)
 
 
-def test_a_clock_that_went_backwards_is_named_and_does_not_count(tmp_path: Path, capsys: Capture) -> None:
-    write_run(
-        tmp_path,
-        [
-            replace(r, first_byte_ns=(r.sent_ns or 0) - MS) if isinstance(r, records.RequestRecord) and r.request else r
-            for r in all_records(("edge",), repetitions=3)
-        ],
-    )
-    output = analysed(tmp_path, capsys, 2)
-    assert (
-        "so there is nothing to analyse; last failure: its records cannot be true: request 1: first_byte_ns" in output
-    )
-
-
-LINES: dict[str, Callable[[], bytes]] = {
-    "an integer beyond all floats": lambda: _line(fit_ms="1" + "0" * 400),
-    "an integer of 5000 digits": lambda: _line(fit_ms="1" + "0" * 5000),
-    "lists in lists": lambda: b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
-    "parameters in parameters": lambda: _line(parameters='{"a":' * 400 + "1" + "}" * 400),
-    "half of a surrogate pair": lambda: _line(error='"\\ud800"'),
-    "not a number": lambda: _line(fit_ms="NaN"),
-    "a year of a line": lambda: _line(error='"' + "x" * 2_000_000 + '"'),
-}
-
-
-def _line(**changes: str) -> bytes:
-    (*_, last) = repetition("edge", 9, Random(1), accuracy=0.9)
-    entries = json.loads(records.dump(last))
-    del entries["checksum"], entries["plan"], entries["requests"]
-    entries["schema"] = 1
-    parts = [f'"{name}":{changes.get(name, json.dumps(value))}' for name, value in entries.items()]
-    return ("{" + ",".join(parts) + "}").encode()
-
-
-@pytest.mark.parametrize("name", LINES)
-def test_a_hostile_line_is_refused_by_file_and_line(tmp_path: Path, capsys: Capture, name: str) -> None:
-    folder = write_run(tmp_path, all_records(repetitions=3))
-    with (folder / "raw" / "samples.jsonl").open("ab") as file:
-        file.write(LINES[name]() + b"\n")
-    error = analysed(tmp_path, capsys, 2)
-    assert "samples.jsonl, line 21: " in error
-    assert len(error) < 1000
-
-
 @pytest.mark.parametrize("target", ["raw", "links", "figures", "analysis", "ansible", "manifest.json", "raw/x"])
 def test_a_link_in_a_runs_folder_is_refused_and_nothing_is_written_through_it(
     tmp_path: Path, capsys: Capture, target: str
@@ -257,40 +206,11 @@ def test_a_link_in_a_runs_folder_is_refused_and_nothing_is_written_through_it(
     assert list(elsewhere.iterdir()) == []
 
 
-@pytest.mark.timeout(60)
-def test_a_pipe_in_a_runs_folder_is_refused_and_not_waited_for(tmp_path: Path, capsys: Capture) -> None:
-    folder = write_run(tmp_path, all_records(repetitions=3))
-    (folder / "steps.json").unlink()
-    os.mkfifo(folder / "steps.json")
-    assert "special file: a run's folder holds folders and files only" in analysed(tmp_path, capsys, 2)
-
-
 def test_a_run_that_is_a_link_is_no_run(tmp_path: Path, capsys: Capture) -> None:
     folder = write_run(tmp_path / "elsewhere", all_records(repetitions=3))
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / RUN).symlink_to(folder)
     assert "holds no run yet" in analysed(tmp_path / "results", capsys, 2)
-
-
-@pytest.mark.usefixtures("no_figures")
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("manifest.json", '{"a":' * 500 + "1" + "}" * 500),
-        ("manifest.json", '{"a":' * 90 + "1" + "}" * 90),
-        ("manifest.json", '{"a": NaN, "plan": 3, "warnings": {"x": [1, {"y": null}]}}'),
-        ("manifest.json", "[1]"),
-        ("steps.json", '[{"step": "x", "seconds": Infinity}]'),
-        ("links/before.json", '{"taken_at": "x", "backend": "y", "links": [' + '{"link": 1},' * 3 + "{}]}"),
-        ("links/after.json", "\x00" * 100),
-        ("scenario.yaml", "\x1b[31mred\x07"),
-    ],
-)
-def test_whatever_the_other_files_hold_the_report_is_written(tmp_path: Path, name: str, content: str) -> None:
-    folder = write_run(tmp_path, all_records(repetitions=3))
-    (folder / name).write_text(content)
-    assert main(["report", "--results", str(tmp_path)]) in (0, 1)
-    assert (folder / "report.html").exists()
 
 
 @pytest.mark.parametrize(
@@ -347,53 +267,3 @@ def test_a_gate_that_refused_links_after_measuring_is_not_forgotten_when_the_run
     (folder / "steps.json").write_text(json.dumps(steps))
     assert main(["analyse", "--results", str(tmp_path)]) == code
     assert ("Refused: The verification before measuring" in capsys.readouterr().out) == (code != 0)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=20,
-)
-
-
-@st.composite
-def mutated(draw: st.DrawFn, drawn: list[Record]) -> bytes:
-    """Draw a record file: lines of a good run with fields replaced, left out, doubled or cut, in schema 1."""
-    lines = []
-    for record in draw(st.lists(st.sampled_from(drawn), min_size=1, max_size=12)):
-        entries = json.loads(records.dump(record))
-        del entries["checksum"], entries["plan"]
-        entries.pop("requests", None)
-        entries["schema"] = 1
-        for name in draw(st.lists(st.sampled_from(sorted(entries)), max_size=2)):
-            entries[name] = draw(JSON)
-        line = json.dumps(entries).encode()
-        if draw(st.integers(0, 9)) == 0:
-            line = line[: draw(st.integers(0, len(line)))]
-        if draw(st.integers(0, 19)) == 0:
-            line += draw(st.binary(max_size=20))
-        lines.append(line)
-    return b"\n".join(lines) + draw(st.sampled_from([b"\n", b"", b"\0" * 9]))
-
-
-@pytest.mark.long
-@pytest.mark.usefixtures("no_figures")
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.data())
-def test_no_file_whatever_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    drawn = all_records(repetitions=3)
-    folder = write_run(tmp_path_factory.mktemp("fuzz"), drawn)
-    if data.draw(st.booleans()):
-        (folder / "raw" / "samples.jsonl").write_bytes(data.draw(mutated(drawn)))
-    name = data.draw(st.sampled_from(["manifest.json", "steps.json", "links/before.json", "links/after.json"]))
-    whole = json.loads((folder / name).read_text())
-    if isinstance(whole, dict) and data.draw(st.booleans()):
-        whole[data.draw(st.sampled_from(sorted(whole)))] = data.draw(JSON)
-        if name.startswith("links") and isinstance(whole.get("links"), list) and whole["links"]:
-            link = whole["links"][0]
-            if isinstance(link, dict):
-                link[data.draw(st.sampled_from(sorted(link)))] = data.draw(JSON)
-        (folder / name).write_text(json.dumps(whole))
-    else:
-        (folder / name).write_bytes(data.draw(st.binary(max_size=60)) if whole else b"")
-    assert main(["report", "--results", str(folder.parent)]) in (0, 1, 2)

@@ -88,29 +88,6 @@ def test_a_whole_line_that_only_lacks_its_newline_counts(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("damaged", "message"),
-    [
-        ("garbage", "not JSON"),
-        ('{"kind":"model"}}', "invalid record"),
-        ("[1]", "invalid record: Expected object, got array"),
-        ('{"schema":4,"kind":"model"}', "schema 4 is newer than this faasbed, which reads up to schema 3"),
-        ('{"schema":"2","kind":"model"}', "unknown schema '2': expected a number up to 3"),
-        ('{"schema":1,"kind":"other"}', "invalid record: Invalid value 'other' - at $.kind"),
-        ('{"schema":1,"kind":["x"]}', "invalid record"),
-        ('{"schema":1,"kind":"model"}', "invalid record: Object missing required field run"),
-        pytest.param('{"kind":"model","parameters":{"a":' + "[" * 99_000, "nested too deeply", id="nested"),
-        pytest.param('{"kind":"' + "x" * records.LINE_BYTES + '"}', "longer than 1048576 bytes", id="long"),
-    ],
-)
-def test_a_damaged_line_is_named_by_file_and_line(tmp_path: Path, damaged: str, message: str) -> None:
-    path = tmp_path / "samples.jsonl"
-    path.write_text(f"{records.dump(request())}\n{damaged}\n{records.dump(model())}\n")
-    with pytest.raises(records.RecordError, match=r"samples\.jsonl, line 2: ") as caught:
-        list(records.read(path))
-    assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("response_time_ms", "fast"),

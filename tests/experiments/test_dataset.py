@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import os
-import string
 import sys
 import tempfile
 from collections import Counter
@@ -177,20 +176,9 @@ def test_whatever_json_holds_is_read_and_written_back(texts: list[str], escaped:
     assert written == {"x": texts, "y": list(LABELS)}
 
 
-@settings(max_examples=150, deadline=None)
-@given(content=st.one_of(st.binary(max_size=200), st.text(string.printable, max_size=200).map(str.encode)))
-def test_any_other_file_is_refused_in_one_line(content: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        refusal(Path(folder) / "file", content)
-
-
 def test_a_missing_file_is_said_with_what_could_be_given(tmp_path: Path) -> None:
     message = refusal(tmp_path / "none.csv")
     assert "there is no such file; give synthetic, bbc, or the path of" in message
-
-
-def test_a_directory_is_said_to_be_one(tmp_path: Path) -> None:
-    assert "is a directory" in refusal(tmp_path)
 
 
 def test_a_file_that_may_not_be_read_is_said_with_the_systems_reason(tmp_path: Path) -> None:
@@ -199,101 +187,6 @@ def test_a_file_that_may_not_be_read_is_said_with_the_systems_reason(tmp_path: P
     assert "there is no such file" in refusal(path)
     # The memory of this process at address 0: a file that can be opened and not read, even by root.
     assert "cannot be read: Input/output error" in refusal(Path(f"/proc/{os.getpid()}/mem"))
-
-
-@pytest.mark.parametrize("content", [b"", b" \n\t\n", b"\xef\xbb\xbf"])
-def test_an_empty_file_is_said_to_be_empty(tmp_path: Path, content: bytes) -> None:
-    assert "is empty" in refusal(tmp_path / "news.csv", content)
-
-
-def test_a_file_in_another_encoding_is_said_with_its_line(tmp_path: Path) -> None:
-    assert "line 2 is not UTF-8" in refusal(tmp_path / "news.csv", "title,text,label\nfür,x,FAKE\n".encode("latin-1"))
-
-
-@pytest.mark.parametrize("content", ['{"x_dict": {"0": "cut of', "[" * 100_000, '{"x_dict": 1' + "0" * 5000 + "}"])
-def test_broken_json_is_said_to_be_broken(tmp_path: Path, content: str) -> None:
-    assert "is not JSON" in refusal(tmp_path / "news.json", content)
-
-
-@pytest.mark.parametrize("content", ["[]", "{}", '"text"', '{"x": [], "y": []}', '{"x_dict": [], "y_dict": []}'])
-def test_json_of_another_shape_is_refused_with_the_right_one(tmp_path: Path, content: str) -> None:
-    assert 'JSON of another shape; it must be {"x_dict": {"0": text, …}, "y_dict"' in refusal(
-        tmp_path / "news.json", content
-    )
-
-
-def test_a_text_without_a_label_is_refused_by_its_key(tmp_path: Path) -> None:
-    message = refusal(tmp_path / "news.json", json.dumps(peer_json(x={"99": "text"})))
-    assert "1 keys of x_dict are not in y_dict, the first is '99'" in message
-
-
-def test_a_label_without_a_text_is_refused_by_its_key(tmp_path: Path) -> None:
-    message = refusal(tmp_path / "news.json", json.dumps(peer_json(y={"99": "FAKE"})))
-    assert "1 keys of y_dict are not in x_dict, the first is '99'" in message
-
-
-@pytest.mark.parametrize(
-    ("value", "kind"),
-    [(None, "null"), (True, "true or false"), (3, "a number"), (0.5, "a number"), ([], "a list"), ({}, "an object")],
-)
-def test_a_text_or_label_that_is_not_a_string_is_refused_by_its_key(tmp_path: Path, value: Any, kind: str) -> None:
-    assert f"x_dict, key '5': is {kind}; a text must be a string" in refusal(
-        tmp_path / "news.json", json.dumps(peer_json(x={"5": value}))
-    )
-    assert f"y_dict, key '5': is {kind}; a label must be a string" in refusal(
-        tmp_path / "news.json", json.dumps(peer_json(y={"5": value}))
-    )
-
-
-def test_an_empty_label_is_refused_where_it_stands(tmp_path: Path) -> None:
-    assert (
-        "1 of 24 labels are missing: ' ' (1); the first is key '5' of y_dict; label these texts, or remove"
-        in refusal(tmp_path / "news.json", json.dumps(peer_json(y={"5": " "})))
-    )
-    assert "1 of 2 labels are missing: '' (1); the first is the row that ends on line 3" in refusal(
-        tmp_path / "news.csv", "title,text,label\na,b,FAKE\na,b,\n"
-    )
-
-
-def test_half_a_surrogate_pair_is_refused(tmp_path: Path) -> None:
-    assert "half a surrogate pair" in refusal(tmp_path / "news.json", json.dumps(peer_json(x={"5": "\ud800"})))
-
-
-@pytest.mark.parametrize(
-    ("header", "missing"),
-    [
-        ("title,text,class", "no label"),
-        ("id,author", "no text and no label"),
-        ("title;text;class", "no label"),
-    ],
-)
-def test_a_csv_without_the_columns_is_refused_by_their_names(tmp_path: Path, header: str, missing: str) -> None:
-    message = refusal(tmp_path / "news.csv", f"{header}\na,b,c\n")
-    assert "neither JSON nor a CSV with the columns title, text, label" in message
-    assert missing in message
-
-
-def test_a_row_with_too_many_fields_is_refused_by_its_line(tmp_path: Path) -> None:
-    message = refusal(tmp_path / "news.csv", "title,text,label\na,b,FAKE\na,b, with a comma,REAL\n")
-    assert "the row that ends on line 3 has 4 fields instead of 3" in message
-
-
-def test_a_csv_that_was_cut_off_is_refused(tmp_path: Path) -> None:
-    assert "is not CSV: unexpected end of data; is the file whole?" in refusal(
-        tmp_path / "news.csv", table(ROWS) + 'title,"a text that was cut'
-    )
-
-
-def test_one_label_only_is_refused_by_its_name(tmp_path: Path) -> None:
-    rows = [(title, text, "FAKE") for title, text, _ in ROWS]
-    assert "all texts are labelled 'FAKE'; give texts of two or more labels" in refusal(
-        tmp_path / "news.csv", table(rows)
-    )
-
-
-def test_a_label_of_too_few_texts_is_refused_with_their_number(tmp_path: Path) -> None:
-    message = refusal(tmp_path / "news.json", json.dumps(peer_json(y={"5": "SATIRE", "6": "SATIRE"})))
-    assert "only 2 of 24 texts are labelled 'SATIRE'" in message
 
 
 def test_too_few_texts_are_refused_with_their_number(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collect import records
 from collect.folder import SAMPLES, RunFolder, write_json
 from collect.records import ModelRecord
 from experiments import proofs
+from experiments.base_station.plan import VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,19 @@ def test_a_run_without_a_plan_has_begun_nothing(run: RunFolder) -> None:
 
 
 def test_a_run_is_measured_when_every_base_station_has_every_repetition(run: RunFolder) -> None:
-    write_json(run.plan, {"base_stations": ["bs-1", "bs-2"], "order": ORDER})
+    edge = {
+        "url": "http://192.0.2.1/", "host": "edge", "nodes": ["edge-1"], "workload": "http", "settings": {}, "test_share": 0.2,
+        "training_shares": [0.8], "congestion_control": "cubic", "timeout_s": 1.0, "idle_s": 0.0,
+    }  # fmt: skip
+    begun = {
+        "version": VERSION,
+        "run": "trial",
+        "seed": 1,
+        "dataset": "d",
+        "splits": [[0, 1]],
+        "scenarios": {"edge": edge},
+    }
+    write_json(run.plan, {**begun, "base_stations": ["bs-1", "bs-2"], "order": ORDER})
     for name in ("bs-1", "bs-2"):
         assert not proofs.measured(run)
         (run.raw / name).mkdir(parents=True)

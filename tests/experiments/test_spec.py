@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,17 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EDGE = yaml.safe_load((spec.SCENARIOS / "edge.yaml").read_text(encoding="utf-8"))
-
-
-def refusal(path: Path, content: object) -> str:
-    """Return the sentence that refuses a file, after the checks that every such sentence has to pass."""
-    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
-    with pytest.raises(SpecError) as caught:
-        load(str(path))
-    lines = str(caught.value).splitlines()
-    assert 1 <= len(lines) <= 2
-    assert all(line.startswith(f"{path}: ") for line in lines)
-    return str(caught.value).replace(f"{path}: ", "")
 
 
 def edge_with(**changes: Any) -> dict[str, Any]:
@@ -125,71 +113,6 @@ def test_scenarios_are_looked_for_beside_the_file_that_lists_them(tmp_path: Path
     assert [scenario.name for scenario in load(str(tmp_path / "both.yaml")).scenarios] == ["near", "cloud"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"links__loss_precent": 1}, "links.0.loss_precent: unknown key; check its spelling"),
-        ({"repetition": 1}, "repetition: unknown key; check its spelling"),
-        (
-            {"links__jitter_ms": 0.5},
-            r"links.0: jitter_ms is 0.5, too large for a normal distribution at this delay_ms \(1.25\).*at most 0.3125",
-        ),
-        ({"links__loss_percent": -1}, "links.0.loss_percent: .*greater than or equal to 0"),
-        ({"links__loss_percent": 100.1}, "links.0.loss_percent: .*less than or equal to 100"),
-        ({"links__delay_ms": float("nan")}, "links.0.delay_ms: .*finite number"),
-        ({"links__rate_mbit": float("inf")}, "links.0.rate_mbit: .*finite number"),
-        ({"links__between": "edge"}, r"links.0.between: 'edge' is neither all nor two groups, such as \[base_stations"),
-        ({"links__between": ["edge"]}, r"links.0.between: \['edge'\] is neither all nor two groups"),
-        ({"data__training_shares": [0.5, 0.5]}, "data: test_share and training_shares sum to 1.2: .*1 at most"),
-        ({"data__training_shares": [0.8]}, "1 training_shares for 2 parallel requests: each request trains on one"),
-        ({"requests__parallel": 3}, "2 training_shares for 3 parallel requests"),
-        (
-            {"transport__congestion_control": "cubic; reboot"},
-            "transport.congestion_control: invalid name 'cubic; reboot'",
-        ),
-        ({"name": "../edge"}, "name: invalid name '../edge': expected a few lower-case letters"),
-        (
-            {"function__module": "app.word count"},
-            "function.module: invalid module 'app.word count': expected the name of",
-        ),
-        ({"function__replicas": 0}, "function.replicas: .*greater than or equal to 1"),
-        ({"repetitions": 0}, "repetitions: .*greater than or equal to 1"),
-    ],
-)
-def test_a_wrong_value_is_a_sentence_with_the_key(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
-    assert re.match(sentence, refusal(tmp_path / "mine.yaml", edge_with(**changes)))
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        ("name: [edge", "not YAML: .*line 1"),
-        ("- edge\n- cloud\n", "a scenario is a mapping of keys such as links and function; compare edge.yaml"),
-        ("", "a scenario is a mapping"),
-        ("scenarios: edge", r"scenarios: must be a list of scenario names, such as \[edge, cloud\]"),
-        ("scenarios: [edge]\nrepetitions: 1\nlinks: []\non: 1\n", "True: not a key of a file that lists scenarios"),
-        ("scenarios: [edge, cloud, edge]\nrepetitions: 1", "two scenarios have the name edge: records tell .* apart"),
-        ("scenarios: [edge]\nrepetitions: 1\nname: ../../etc", "name: invalid name '../../etc'"),
-        ("scenarios: [edge]", "repetitions: Field required"),
-    ],
-)
-def test_a_file_that_is_no_scenario_is_a_sentence(tmp_path: Path, content: str, sentence: str) -> None:
-    assert re.match(sentence, refusal(tmp_path / "mine.yaml", content))
-
-
-def test_bytes_that_are_no_text_are_a_sentence(tmp_path: Path) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_bytes(b"name: \xff\xfe")
-    with pytest.raises(SpecError, match=r"mine\.yaml: not YAML"):
-        load(str(path))
-
-
-@pytest.mark.parametrize("name", ["egde", "../edge", "/nowhere/mine.yaml"])
-def test_a_name_that_nobody_has_is_answered_with_the_known_ones(name: str) -> None:
-    with pytest.raises(SpecError, match=r"does not exist; expected cloud, cold, edge, paper, or a \.yaml"):
-        load(name)
-
-
 def test_a_wrong_scenario_is_blamed_on_its_own_file_not_on_the_one_that_lists_it(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(yaml.safe_dump(edge_with(links__delay_ms=-1)), encoding="utf-8")
@@ -197,17 +120,6 @@ def test_a_wrong_scenario_is_blamed_on_its_own_file_not_on_the_one_that_lists_it
     listing.write_text(yaml.safe_dump({"scenarios": [str(wrong)], "repetitions": 1}), encoding="utf-8")
     with pytest.raises(SpecError, match=rf"^{wrong}: links\.0\.delay_ms"):
         load(str(listing))
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        ("name: edge\ntitle: a\nname: cloud\n", "name: stands twice in one mapping, again on line 3; keep one of them"),
-        ("links:\n- {delay_ms: 1, delay_ms: 2}\n", "delay_ms: stands twice in one mapping, again on line 2"),
-    ],
-)
-def test_a_key_that_stands_twice_is_refused_by_its_name(tmp_path: Path, content: str, sentence: str) -> None:
-    assert refusal(tmp_path / "own.yaml", content).startswith(sentence)
 
 
 def test_a_merge_of_yaml_may_be_overridden(tmp_path: Path) -> None:

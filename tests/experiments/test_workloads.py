@@ -161,7 +161,9 @@ def test_a_body_from_a_file_is_kept_with_the_run(tmp_path: Path) -> None:
     (tmp_path / "order.json").write_text('{"texts": ["one"]}', encoding="utf-8")
     experiment = loaded(tmp_path, workload={"name": "http", "body_file": "order.json"})
     assert experiment.scenarios[0].settings == {"body": '{"texts": ["one"]}'}
-    with pytest.raises(SpecError, match=r"words.yaml: workload.body_file: .*gone.json cannot be read: No such file"):
+    with pytest.raises(
+        SpecError, match=r"words.yaml: workload.body_file: .*gone.json cannot be read: it is not a file"
+    ):
         loaded(tmp_path, workload={"name": "http", "body_file": "gone.json"})
 
 

@@ -33,3 +33,13 @@ def test_a_late_prober_never_sends_two_probes_at_once(monkeypatch: pytest.Monkey
     assert max(apart_ms) > 9, "it was never late"
     assert min(apart_ms) > 0.99
     assert min(apart_ms) < 1.5, "it does not make up for it"
+
+
+def test_a_responder_ends_in_time_however_many_probes_come(monkeypatch: pytest.MonkeyPatch):
+    answered = itertools.count()
+    with probe.open_socket("127.0.0.1", 0) as opened, probe.open_socket("127.0.0.1", 0) as sender:
+        sender.sendto(probe.PROBE.pack(1, 2, 3), opened.getsockname())
+        again = probe.PROBE.pack(1, 2, 3), 4, sender.getsockname()
+        monkeypatch.setattr(probe, "receive", lambda _: again if next(answered) >= 0 else None)  # one behind the other
+        probe.respond([opened], 0.05)
+    assert next(answered) > 1

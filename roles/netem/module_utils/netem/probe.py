@@ -89,6 +89,8 @@ def respond(sockets: Sequence[socket.socket], seconds: float) -> None:
     while (left := end - time.monotonic()) > 0:
         ready, _, _ = select.select(sockets, [], [], left)
         for opened, (message, arrived, sender) in ((one, got) for one in ready for got in received(one)):
+            if time.monotonic() > end:  # however many come
+                return
             if len(message) != PROBE.size:
                 continue
             session, number, sent = PROBE.unpack(message)
@@ -251,24 +253,30 @@ class Lane:
     replies: dict[int, Reply] = field(default_factory=dict)
     seen: int = 0
     received: int = 0
+    sent: int = 0  # their numbers are 0 to sent - 1
     sent_s: float = -math.inf  # when the last one was sent
 
     def send(self, number: int) -> None:
         """Send a probe; one that the node's own queue refuses counts as lost."""
         with contextlib.suppress(ConnectionRefusedError, BlockingIOError):
             self.opened.send(PROBE.pack(self.session, number, time.time_ns()))
+        self.sent = max(self.sent, number + 1)
         self.sent_s = time.monotonic()
 
     def take(self) -> None:
-        """Take the replies that have arrived."""
+        """Take the replies that have arrived; one that names probes that were not sent is ignored."""
         for message, back, _ in received(self.opened):
-            if len(message) == REPLY.size:
-                session, number, sent, arrived, answered, order, clock, base, window = REPLY.unpack(message)
-                if session == self.session:
-                    # not a copy that came later
-                    self.replies.setdefault(number, Reply(sent, arrived, answered, back, order, clock))
-                    self.seen |= int.from_bytes(window, "big") << base
-                    self.received = max(self.received, order + 1)
+            if len(message) != REPLY.size:
+                continue
+            session, number, sent, arrived, answered, order, clock, base, window = REPLY.unpack(message)
+            seen = int.from_bytes(window, "big")
+            last = max(number, base + max(seen.bit_length() - 1, 0))
+            if session != self.session or last >= self.sent or order > NUMBER_MAX:
+                continue
+            # not a copy that came later
+            self.replies.setdefault(number, Reply(sent, arrived, answered, back, order, clock))
+            self.seen |= seen << base
+            self.received = max(self.received, order + 1)
 
 
 def _exchange(sockets: Sequence[socket.socket], probes: int, interval_ms: float) -> list[Lane]:

@@ -15,6 +15,7 @@ from ansible.module_utils.node.errors import NodeError
 SEGMENT_BYTES = 1448  # of 1500, less the headers with time stamps
 TCP_INFO = struct.Struct("16xI8xI88xQ")  # of linux/tcp.h: snd_mss, sacked (segments), bytes_acked
 PART = bytes(1 << 17)
+CONNECTIONS = 64  # of which data is taken; the oldest is closed for another one
 
 
 def opened_socket(kind: socket.SocketKind, address: str) -> socket.socket:
@@ -57,7 +58,12 @@ def drain(opened: socket.socket, seconds: float) -> None:
         ready, _, _ = select.select([opened, *connections], [], [], left)
         for one in ready:
             if one is opened:
-                connections.append(one.accept()[0])
+                with contextlib.suppress(OSError):  # it was closed meanwhile
+                    connections.append(one.accept()[0])
+                if len(connections) > CONNECTIONS:
+                    connections.pop(0).close()
+                continue
+            if one.fileno() < 0:  # closed for another one just now
                 continue
             got = 0
             with contextlib.suppress(OSError):
