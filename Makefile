@@ -8,6 +8,7 @@ RESULTS ?= results
 RUN ?=
 RUNS ?=
 ARCH ?=
+PINS ?=
 ROLE ?=
 VERBOSE ?=
 
@@ -15,7 +16,7 @@ PYTHON := .venv/bin/python
 TASKS := $(if $(filter-out 0,$(VERBOSE)),--verbose)
 # Recipes read variables from the environment, as $$NAME: make would put the value into the command, for the shell to
 # evaluate. What comes from the environment is not evaluated at all.
-export INVENTORY SCENARIO REPETITIONS DATASET SEED RESULTS RUN RUNS ARCH
+export INVENTORY SCENARIO REPETITIONS DATASET SEED RESULTS RUN RUNS ARCH PINS
 NODES := --inventory "$$INVENTORY" $(TASKS)
 WHAT := --scenario "$$SCENARIO"
 OF_RUN := $${RUN:+"$$RUN"}
@@ -32,7 +33,7 @@ BESIDE := --numprocesses=2 --dist=loadgroup
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: INVENTORY=$$INVENTORY SCENARIO=$$SCENARIO REPETITIONS=$${REPETITIONS:-20} DATASET=$$DATASET SEED=$$SEED RESULTS=$$RESULTS RUN=<run id> RUNS=<run ids, blanks between them> ARCH=<amd64, arm64 or all> ROLE=<folder of tests/roles or tests> VERBOSE=<1: print every Ansible task>"
+	@echo "Variables: INVENTORY=$$INVENTORY SCENARIO=$$SCENARIO REPETITIONS=$${REPETITIONS:-20} DATASET=$$DATASET SEED=$$SEED RESULTS=$$RESULTS RUN=<run id> RUNS=<run ids, blanks between them> ARCH=<amd64, arm64 or all> PINS=<file with SHA-256 of artifacts of your own> ROLE=<folder of tests/roles or tests> VERBOSE=<1: print every Ansible task>"
 
 setup: ## install what is missing: .venv, Debian packages
 	@sh setup.sh testbed "$$INVENTORY"
@@ -113,7 +114,7 @@ clean-image: ## remove the function's image, its archive, and the base that the 
 
 artifacts: ## download and verify what a cluster is made of: k3s, Knative, images
 	@sh setup.sh testbed artifacts
-	@$(PYTHON) -m artifacts download --arch "$$ARCH"
+	@$(PYTHON) -m artifacts download --arch "$$ARCH" $${PINS:+--pins "$$PINS"}
 
 lock: ## renew the locks of the requirements, with hashes
 	@sh setup.sh dev

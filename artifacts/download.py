@@ -7,6 +7,7 @@ import hashlib
 import shutil
 import time
 from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol
 
 import httpx
@@ -30,10 +31,37 @@ class Meter(Protocol):
         """Show it."""
 
 
+class Check(Protocol):
+    """Refuses a file by what it holds."""
+
+    def __call__(self, path: Path) -> None:
+        """Raise ArtifactError where it is not what it must be."""
+
+
 def client() -> httpx.Client:
-    """A client that follows a release's redirections and heeds the usual proxy variables."""
-    # Nothing may be packed on the way: a resumed download counts the file's own bytes.
-    return httpx.Client(follow_redirects=True, timeout=TIMEOUT_S, headers={"Accept-Encoding": "identity"})
+    """A client that follows a release's redirections, by HTTPS only, and heeds the usual proxy variables."""
+    return httpx.Client(
+        follow_redirects=True,
+        timeout=TIMEOUT_S,
+        # Nothing may be packed on the way: a resumed download counts the file's own bytes.
+        headers={"Accept-Encoding": "identity"},
+        event_hooks={"request": [_refuse_plain]},  # it sees each redirection too
+    )
+
+
+def _refuse_plain(request: httpx.Request) -> None:
+    if request.url.scheme != "https" and not _is_here(request.url.host):
+        raise ArtifactError(
+            f"{request.url} is not HTTPS, so anybody on the way could replace the file; correct FAASBED_MIRROR "
+            "(plain HTTP is taken from a loopback address only)"
+        )
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def sha256_of(path: Path) -> str:
@@ -43,15 +71,25 @@ def sha256_of(path: Path) -> str:
 
 
 def fetch(
-    http: httpx.Client, url: str, path: Path, sha256: str | None, meter: Meter, *, pause_s: float = PAUSE_S
+    http: httpx.Client,
+    url: str,
+    path: Path,
+    sha256: str | None,
+    meter: Meter,
+    *,
+    check: Check | None = None,
+    pause_s: float = PAUSE_S,
 ) -> str:
     """Download ``url`` to ``path`` and return its SHA-256, which has to be ``sha256`` where that is known.
+
+    ``check`` looks at what was downloaded before it gets its name.
 
     Until then the bytes are in ``path`` with ``.partial`` behind its name, where the next call goes on. A file whose
     SHA-256 is not known is downloaded from its start: nothing would show that it was put together from two versions.
 
     Raises:
-        ArtifactError: the file is not there, no network, cut off again and again, tampered with, no room on the disk.
+        ArtifactError: the file is not there, no network, not HTTPS, a web page in its place, cut off again and again,
+            tampered with, no room on the disk.
     """
     partial = path.with_name(f"{path.name}.partial")
     with _room_for(path):
@@ -71,6 +109,12 @@ def fetch(
                 f"unexpected file at {url}: expected sha256 {sha256}, got {actual}; it was deleted: "
                 "try again or from another mirror, and trust neither until they agree"
             )
+        if check:
+            try:
+                check(partial)
+            except ArtifactError:
+                partial.unlink()
+                raise
         partial.replace(path)
     return actual
 
@@ -114,6 +158,11 @@ def _fetch_rest(http: httpx.Client, url: str, partial: Path, meter: Meter) -> st
             raise ArtifactError(
                 f"{url} does not exist (HTTP {status}); check the versions in the defaults of roles/k3s and "
                 "roles/knative, and that FAASBED_MIRROR, if set, holds them"
+            )
+        if reply.headers.get("Content-Type", "").startswith("text/html"):
+            raise ArtifactError(
+                f"{url} gives a web page instead of the file, as networks do that ask for a login first; log in to the "
+                "network, or correct FAASBED_MIRROR, and run it again"
             )
         if not reply.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             done = 0  # the server sends the whole file

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from artifacts import download
 from artifacts.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -69,33 +70,28 @@ def repository_of(image: str) -> str:
     return head + slash + tail.partition(":")[0]
 
 
-def pull(image: str, architecture: str, store: Path, expected: Callable[[str], str | None]) -> str:
-    """Bring an image of one architecture into ``store``; what is there already is not pulled again.
+def pull(image: str, digest: str, architecture: str, store: Path) -> None:
+    """Bring an image of one architecture into ``store``; what is there whole is not pulled again.
 
     Args:
-        image: its name with a digest, or with a tag whose digest ``expected`` may know (SHA-256 without prefix).
+        image: its name.
+        digest: the SHA-256 of its index, or of its manifest where it has no index.
         architecture: as OCI calls it.
         store: a folder of blobs by SHA-256.
-        expected: gives the SHA-256 of an image that is named by a tag.
-
-    Returns:
-        The SHA-256 of the image's index, or of its manifest where it has no index.
 
     Raises:
         ArtifactError: the registry does not have it, or has something else, or skopeo fails.
     """
     store.mkdir(parents=True, exist_ok=True)
-    digest = image.partition("@sha256:")[2] or expected(image)
     repository = repository_of(image)
-    if digest is None or not (store / digest).is_file():
-        raw = _skopeo("inspect", "--raw", f"docker://{f'{repository}@sha256:{digest}' if digest else image}")
+    if not _is_whole(store / digest):
+        raw = _skopeo("inspect", "--raw", f"docker://{repository}@sha256:{digest}")
         actual = hashlib.sha256(raw).hexdigest()
-        if digest not in {None, actual}:
+        if digest != actual:
             raise ArtifactError(f"unexpected image {image}: expected digest sha256:{digest}, got sha256:{actual}")
-        digest = actual
         _keep(raw, store)
     manifest = _manifest_of(image, store / digest, architecture)
-    if not all((store / sha256).is_file() for sha256 in (manifest, *_blobs_of(store, manifest))):
+    if not all(_is_whole(store / sha256) for sha256 in (manifest, *_blobs_of(store, manifest))):
         staged = store / f"{manifest}.partial"
         shutil.rmtree(staged, ignore_errors=True)
         source = f"docker://{repository}@sha256:{manifest}"
@@ -105,7 +101,6 @@ def pull(image: str, architecture: str, store: Path, expected: Callable[[str], s
                 blob.replace(store / blob.name)
         (staged / "manifest.json").replace(store / manifest)
         shutil.rmtree(staged)
-    return digest
 
 
 def pack(images: Sequence[tuple[str, str]], store: Path, path: Path, architecture: str) -> None:
@@ -161,9 +156,14 @@ def _manifest_of(image: str, path: Path, architecture: str) -> str:
     raise ArtifactError(f"{image} is not published for architecture {architecture}; choose another ARCH")
 
 
+def _is_whole(path: Path) -> bool:
+    """Whether a blob is there and is what its name says: a power cut leaves files that are shorter."""
+    return path.is_file() and download.sha256_of(path) == path.name
+
+
 def _blobs_of(store: Path, manifest: str) -> list[str]:
     """The SHA-256 of an image's configuration and layers; none while its manifest is not in the store."""
-    if not (store / manifest).is_file():
+    if not _is_whole(store / manifest):
         return []
     content = json.loads((store / manifest).read_bytes())
     return [blob["digest"].removeprefix("sha256:") for blob in (content["config"], *content["layers"])]

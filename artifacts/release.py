@@ -16,14 +16,11 @@ import yaml
 from artifacts.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-HERE = Path(__file__).resolve().parent
+ROLES = Path(__file__).resolve().parent.parent / "roles"
 # Read in this order: a later file's values replace an earlier one's.
-SOURCES = (
-    *(HERE.parent / "roles" / role / "defaults" / "main.yml" for role in ("k3s", "knative")),
-    HERE / "checksums.yml",
-)
+SOURCES = tuple(ROLES / role / "defaults" / "main.yml" for role in ("k3s", "knative"))
 # The part of a release's address that FAASBED_MIRROR stands for.
 ORIGIN = "https://github.com"
 ARCHITECTURES = ("amd64", "arm64")
@@ -34,21 +31,29 @@ MANIFESTS = ("serving-crds.yaml", "serving-core.yaml", "kourier.yaml")
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of a release; ``sums`` names the file of the same release that holds its SHA-256, where there is one."""
+    """A file of a release.
+
+    Attributes:
+        name: what it is called at the release and in the folder.
+        url: its address at its project.
+        sums: the file of the same release that lists its SHA-256, where there is one.
+        lists: the files whose SHA-256 it lists, where it is such a list.
+        executable: whether it is a program.
+    """
 
     name: str
     url: str
     sums: str = ""
+    lists: tuple[str, ...] = ()
     executable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The files to download, the architectures whose images to pack, and SHA-256 pinned by name of file or image."""
+    """The files to download, and the architectures whose images to pack."""
 
     files: tuple[File, ...]
     architectures: tuple[str, ...]
-    pins: Mapping[str, str]
 
 
 def architectures_of(name: str) -> tuple[str, ...]:
@@ -80,20 +85,33 @@ def load(architectures: Sequence[str], sources: Sequence[Path] = SOURCES) -> Rel
             environment.from_string(values[f"{project}_release_url"]).render(values)
             for project in ("k3s", "knative", "knative_kourier")
         )
-        pins = values["artifacts_sha256"]
     except (KeyError, jinja2.UndefinedError) as error:
         raise ArtifactError(f"{', '.join(map(str, sources))} lack a value: {error}") from error
     files = []
     for architecture in architectures:
-        sums = f"sha256sum-{architecture}.txt"
-        binary = "k3s" if architecture == "amd64" else f"k3s-{architecture}"
+        sums, binary, images = files_of_k3s(architecture)
         files += [
-            File(sums, f"{k3s}/{sums}"),
+            File(sums, f"{k3s}/{sums}", lists=(binary, images)),
             File(binary, f"{k3s}/{binary}", sums, executable=True),
-            File(images := f"k3s-airgap-images-{architecture}.tar.zst", f"{k3s}/{images}", sums),
+            File(images, f"{k3s}/{images}", sums),
         ]
     files += [File(name, f"{kourier if name == 'kourier.yaml' else knative}/{name}") for name in MANIFESTS]
-    return Release(tuple(files), tuple(architectures), pins)
+    return Release(tuple(files), tuple(architectures))
+
+
+def files_of_k3s(architecture: str) -> tuple[str, str, str]:
+    """The names of k3s' list of checksums, of its binary and of its own images."""
+    binary = "k3s" if architecture == "amd64" else f"k3s-{architecture}"
+    return f"sha256sum-{architecture}.txt", binary, f"k3s-airgap-images-{architecture}.tar.zst"
+
+
+def names() -> tuple[str, ...]:
+    """The names of all files of all architectures."""
+    return (
+        *(name for architecture in ARCHITECTURES for name in files_of_k3s(architecture)),
+        *MANIFESTS,
+        *(archive_of(architecture) for architecture in ARCHITECTURES),
+    )
 
 
 def archive_of(architecture: str) -> str:

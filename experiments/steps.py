@@ -116,7 +116,9 @@ def provision(context: Context) -> None:
     """Make the nodes, and the cluster where the function needs one, or see that they are there."""
     context.playbooks.run("lab")
     if context.placement.platform.is_made:
-        context.playbooks.run("platform", **context.variables())
+        answers = context.playbooks.run("platform", **context.variables())
+        if context.placement.platform.is_cluster:
+            context.run.update_manifest(artifacts=answers["artifacts"]["localhost"])
     lab = manifest.lab(context.inventory)
     warnings = [lab["warning"]] if lab.get("warning") else []
     context.run.update_manifest(lab=lab, warnings=warnings)

@@ -9,13 +9,14 @@ import json
 import os
 import platform
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from testbed import TrialLab, changed, trial_lab
+from testbed import ROOT, TrialLab, changed, run, trial_lab
 
 if TYPE_CHECKING:
     import subprocess
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SERVER = "edge-1"
 AGENTS = ("edge-2", "cloud-1")
 NODES = (SERVER, *AGENTS)
+CLUSTER_DEADLINE_S = 900
 PROGRAMS = ("podman", "runc", "mmdebstrap")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Prints what a cluster could leave on a node, a line each; logs and what Ansible, systemd and mount(8) keep for themselves is not it.
@@ -51,6 +53,8 @@ class Cluster:
     lab: TrialLab
     kubeconfig: Path
     token_file: Path
+    # What it is made of: the user's artifacts, verified by pins of this session.
+    artifacts: Path
     # What each compute node had on it before it became a part of the cluster.
     before: dict[str, set[str]]
     # What the first run of the playbook printed.
@@ -87,6 +91,29 @@ def artifacts() -> Path:
     return Path(os.environ.get("FAASBED_ARTIFACTS") or cache / "faasbed" / "artifacts")
 
 
+def adopted(source: Path, folder: Path) -> Path:
+    """A folder of a test's own with the files of another one, vouched for by a pins file as a site's own builds are."""
+    folder.mkdir()
+    for file in source.iterdir():
+        if file.is_file() and file.name not in {"artifacts.json", "pins.yml", ".lock"}:
+            (folder / file.name).symlink_to(file.resolve())
+    if (source / "artifacts.json").exists():
+        shutil.copy(source / "artifacts.json", folder)  # the digests of what is named by a tag
+    adopt(folder)
+    return folder
+
+
+def adopt(folder: Path) -> None:
+    """Vouch for what a folder holds, as a user does: `python -m artifacts pins`, then `make artifacts PINS=FILE`."""
+    command = [sys.executable, "-m", "artifacts"]
+    printed = run([*command, "pins", "--folder", str(folder)], cwd=ROOT)
+    assert printed.returncode == 0, printed.stderr
+    pins = folder / "pins.yml"
+    pins.write_text(printed.stdout, "utf-8")
+    done = run([*command, "download", "--folder", str(folder), "--pins", str(pins)], cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def binary() -> Path:
     """K3s' binary for this machine, by the name of its release."""
     architecture = ARCHITECTURES.get(platform.machine(), platform.machine())
@@ -118,11 +145,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
     with trial_lab(folder, "containers") as lab:
         kubeconfig, token_file = folder / "kubeconfig.yaml", folder / "token"
-        settings = {"k3s_kubeconfig": str(kubeconfig), "k3s_token_file": str(token_file)}
+        own = adopted(artifacts(), folder / "artifacts")
+        settings = {
+            "k3s_kubeconfig": str(kubeconfig),
+            "k3s_token_file": str(token_file),
+            "k3s_artifacts_dir": str(own),
+            "knative_artifacts_dir": str(own),
+            # Other tests may have the processor meanwhile.
+            "k3s_timeout_s": CLUSTER_DEADLINE_S,
+        }
         (lab.inventory / "group_vars" / "compute.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
         made = lab.make()
         assert made.returncode == 0, made.stdout + made.stderr
         before = {node: snapshot(lab, node) for node in NODES}
         provisioned = lab.playbook("playbooks/cluster.yml", "-vv")
         changed(provisioned)
-        yield Cluster(lab, kubeconfig, token_file, before, provisioned.stdout)
+        yield Cluster(lab, kubeconfig, token_file, own, before, provisioned.stdout)

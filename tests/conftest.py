@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cluster import cluster
 from hypothesis import settings
 from image import function_image
+from releases import released, site
 from steal import disturbed
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["function_image"]
+__all__ = ["cluster", "function_image", "released", "site"]
 # How long an example takes says nothing about whether it holds; machines are noisy.
 settings.register_profile("faasbed", deadline=None)
 settings.load_profile("faasbed")

@@ -120,6 +120,28 @@ def test_a_file_that_is_missing_is_named_with_what_to_do(site: Site, tmp_path: P
     assert len(site.requests) == 1
 
 
+def test_plain_http_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"http://192\.0\.2\.1/file is not HTTPS, so anybody on the way"):
+        fetch("http://192.0.2.1/file", tmp_path / "file")
+
+
+def test_a_redirection_to_plain_http_is_refused(site: Site, tmp_path: Path) -> None:
+    site.redirects["/file"] = "http://192.0.2.1/other"
+    with pytest.raises(ArtifactError, match=r"http://192\.0\.2\.1/other is not HTTPS"):
+        fetch(f"{site.url}/file", tmp_path / "file")
+
+
+def test_a_web_page_never_enters_and_what_was_there_of_the_file_stays(file: Site, tmp_path: Path) -> None:
+    (tmp_path / "file.partial").write_bytes(CONTENT[:5000])
+    file.portal = b"<!DOCTYPE html><title>Please log in</title>"
+    with pytest.raises(ArtifactError, match=r"/file gives a web page instead of the file, .*log in to the network"):
+        fetch(f"{file.url}/file", tmp_path / "file")
+    assert (tmp_path / "file.partial").read_bytes() == CONTENT[:5000]
+    file.portal = b""
+    fetch(f"{file.url}/file", tmp_path / "file")
+    assert file.ranges_of("file")[-1] == "bytes=5000-"
+
+
 def test_no_network_is_a_sentence(tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))

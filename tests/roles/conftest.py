@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 import ansible.module_utils
-from cluster import cluster
 from testbed import lab
 
-__all__ = ["cluster", "lab"]
+__all__ = ["lab"]
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 # Where Ansible puts the roles' code when it sends a module to a node.

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: what of k3s the artifacts' folder of the controller holds, every file checked by its SHA-256."""
+"""Ansible module: what of k3s the artifacts' folder of the controller holds, every file as it was verified."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.k3s.machine import sha256_of
-from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.artifacts import ArtifactError, Artifacts
 from ansible.module_utils.urls import open_url
 
 DOCUMENTATION = r"""
@@ -42,15 +41,15 @@ files:
     which is whether k3s needs it before it starts.
   returned: always
   type: dict
+artifacts:
+  description: "By name: its sha256, its origin, and how it was verified."
+  returned: always
+  type: dict
 """
 
 BINARY = "/usr/local/bin/k3s"
 IMAGES = "/var/lib/rancher/k3s/agent/images"
 FETCH_TIMEOUT_S = 30
-
-
-class ArtifactError(NodeError):
-    """The folder does not hold what the nodes need: one sentence, with what to do."""
 
 
 def sums_of(text: str) -> dict[str, str]:
@@ -66,63 +65,49 @@ def binary_of(architecture: str) -> str:
 
 def files_of(folder: Path, architecture: str, archives: list[str], release_url: str) -> list[dict[str, Any]]:
     """Return what a node of an architecture gets."""
+    artifacts = Artifacts(folder)
     name, images = binary_of(architecture), f"k3s-airgap-images-{architecture}.tar.zst"
-    listing = folder / f"sha256sum-{architecture}.txt"
-    if not (folder / name).is_file():
+    if not artifacts.has(name):
         if not release_url:
             raise ArtifactError(
                 f"{folder} has no {name}, which the nodes of architecture {architecture} need; run "
                 "`make artifacts`, set FAASBED_ARTIFACTS, or set k3s_download: true if the nodes reach the network"
             )
         return [fetched(name, architecture, release_url)]
-    if not listing.is_file():
-        raise ArtifactError(f"{folder} has {name} but no {listing.name} to check it against; run `make artifacts`")
-    known = sums_of(listing.read_text("utf-8"))
-    records = [listed(folder / name, known, path=BINARY, mode=0o755)]
-    if (folder / images).is_file():
-        records.append(listed(folder / images, known, path=f"{IMAGES}/{images}", mode=0o644))
+    records = [entry(artifacts, name, path=BINARY, mode=0o755)]
+    if artifacts.has(images):
+        records.append(entry(artifacts, images, path=f"{IMAGES}/{images}", mode=0o644))
     elif not release_url:
         raise ArtifactError(
             f"{folder} has no {images}, without which the nodes would pull images from the network; run "
             "`make artifacts`, or set k3s_download: true if they reach it"
         )
-    for archive in archives:
-        path = folder / archive.replace("{arch}", architecture)
-        if path.is_file():
-            sha256 = sha256_of(path)
-            records.append(entry(path.name, str(path), f"{IMAGES}/{path.name}", sha256, 0o644) | {"first": False})
-    return records
+    further = [archive.replace("{arch}", architecture) for archive in archives]
+    return records + [
+        entry(artifacts, archive, f"{IMAGES}/{archive}", 0o644) | {"first": False}
+        for archive in further
+        if artifacts.has(archive)
+    ]
 
 
-def entry(name: str, source: str, path: str, sha256: str, mode: int) -> dict[str, Any]:
-    """Return one file's record."""
+def entry(artifacts: Artifacts, name: str, path: str, mode: int) -> dict[str, Any]:
+    """Return the record of a file of the folder."""
     return {
         "name": name,
-        "source": source,
+        "source": str(artifacts.folder / name),
         "url": "",
         "path": path,
-        "sha256": sha256,
         "mode": f"{mode:04o}",
         "first": True,
+        **artifacts.verified(name),
     }
-
-
-def listed(file: Path, known: dict[str, str], path: str, mode: int) -> dict[str, Any]:
-    """Return the record of a file whose checksum its release lists."""
-    if file.name not in known:
-        raise ArtifactError(f"{file} has no checksum in the release's list; run `make artifacts`")
-    sha256 = sha256_of(file)
-    if sha256 != known[file.name]:
-        raise ArtifactError(
-            f"{file} is damaged or not the release's: sha256 {sha256}, expected {known[file.name]}; delete it and run "
-            "`make artifacts`"
-        )
-    return entry(file.name, str(file), path, sha256, mode)
 
 
 def fetched(name: str, architecture: str, release_url: str) -> dict[str, Any]:
     """Return the record of a binary that the nodes fetch themselves."""
     url = f"{release_url}/sha256sum-{architecture}.txt"
+    if url.startswith("http:"):
+        raise ArtifactError(f"{url} is not HTTPS, so anybody on the way could replace k3s; correct k3s_release_url")
     try:
         with open_url(url, timeout=FETCH_TIMEOUT_S) as reply:
             known = sums_of(reply.read().decode())
@@ -133,7 +118,17 @@ def fetched(name: str, architecture: str, release_url: str) -> dict[str, Any]:
         ) from error
     if name not in known:
         raise ArtifactError(f"{url} does not list {name}; correct k3s_version or k3s_release_url")
-    return entry(name, "", BINARY, known[name], 0o755) | {"url": f"{release_url}/{name}"}
+    return {
+        "name": name,
+        "source": "",
+        "url": f"{release_url}/{name}",
+        "path": BINARY,
+        "mode": "0755",
+        "first": True,
+        "sha256": known[name],
+        "origin": f"{release_url}/{name}",
+        "verified": "release list",
+    }
 
 
 def main() -> None:
@@ -158,7 +153,12 @@ def main() -> None:
         }
     except ArtifactError as error:
         module.fail_json(msg=f"{error}.")
-    module.exit_json(changed=False, files=files)
+    told = {
+        file["name"]: {key: file[key] for key in ("sha256", "origin", "verified")}
+        for records in files.values()
+        for file in records
+    }
+    module.exit_json(changed=False, files=files, artifacts=told)
 
 
 if __name__ == "__main__":

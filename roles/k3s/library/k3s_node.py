@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -64,6 +66,7 @@ class Node:
         self._options = options
         self._dry = dry
         self._sums = Sums(Path(options["state_dir"]) / "sums.json")
+        self._changed = Path(options["state_dir"]) / "changed.json"
         self.diffs: list[dict[str, str]] = []
 
     def write(self, path: Path, text: str, mode: int, *, secret: bool = False) -> bool:
@@ -81,6 +84,7 @@ class Node:
             }
         )
         if not self._dry:
+            self._note_change()
             files.write(path, text, mode)
         return True
 
@@ -90,6 +94,7 @@ class Node:
             return False
         self.say(f"remove {path}")
         if not self._dry:
+            self._note_change()
             path.unlink()
         return True
 
@@ -122,6 +127,8 @@ class Node:
             )
         partial.chmod(int(artifact["mode"], 8))
         os.chown(partial, 0, 0)
+        if needs_restart(path):
+            self._note_change()
         partial.replace(path)  # under a running k3s too: the old file lives until its last reader ends
         self._sums.remember(path, sha256)
         return True
@@ -134,7 +141,7 @@ class Node:
                 shutil.copyfileobj(reply, file, CHUNK_BYTES)
         except HTTPError as error:
             raise NodeError(f"{url} answers {error.code}; correct k3s_release_url or k3s_version") from error
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise NodeError(
                 f"{url} cannot be fetched ({getattr(error, 'reason', error)}); let the nodes reach each other there, "
                 "or set k3s_share: false to copy to each of them by SSH"
@@ -149,6 +156,9 @@ class Node:
             self.say(f"enable {unit}")
         if state not in {"active", "activating", "reloading"}:
             self.say(f"start {unit}")
+        elif not changed and self._is_outdated():
+            self.say(f"restart {unit}, which was started before its files were changed")
+            changed = True
         if self._dry:
             return changed and state == "active"
         if reload:
@@ -164,9 +174,32 @@ class Node:
         run("systemctl", "restart" if state == "activating" else "start", "--no-block", unit)
         return False
 
+    def _note_change(self) -> None:
+        """Keep when the files were changed: a k3s that was started before is found, should nobody restart it now."""
+        files.write(self._changed, json.dumps({"boot": boot_id(), "at_us": time.monotonic_ns() // 1000}))
+
+    def _is_outdated(self) -> bool:
+        """Return whether the unit was started before its files were last changed."""
+        noted = json.loads(files.read(self._changed) or "{}")
+        shown = attempt(
+            "systemctl", "show", self._options["unit"], "--property=ExecMainStartTimestampMonotonic", "--value"
+        )
+        started_us = int(shown.stdout.strip() or 0)
+        return bool(noted.get("boot") == boot_id() and started_us < noted["at_us"])
+
     def say(self, sentence: str) -> None:
         """Add a line to the diff."""
         self.diffs.append({"prepared": f"{sentence}\n"})
+
+
+def needs_restart(path: Path) -> bool:
+    """Return whether a running k3s has to be restarted for an artifact: it imports archives of images by itself."""
+    return path.suffix not in {".zst", ".gz", ".tar"}
+
+
+def boot_id() -> str:
+    """Return what names the time since the kernel was started."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
 def act(options: dict[str, Any], *, dry: bool) -> tuple[list[dict[str, str]], bool]:
@@ -190,8 +223,7 @@ def act(options: dict[str, Any], *, dry: bool) -> tuple[list[dict[str, str]], bo
         elif path and kind == "registries":
             changed.append(node.unlink(Path(path)))
     fetched = [artifact["path"] for artifact in options["files"] if node.fetch(artifact)]
-    # A running k3s imports image archives by itself; a new binary needs a restart.
-    changed += [not path.endswith((".zst", ".gz", ".tar")) for path in fetched]
+    changed += [needs_restart(Path(path)) for path in fetched]
     restart = node.systemd(reload=reload, changed=any(changed)) if options["start"] else False
     return node.diffs, restart
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 import time
@@ -21,6 +22,7 @@ description:
 options:
   kubectl: {description: Program and arguments that talk to the cluster., type: list, elements: str, required: true}
   files: {description: "The kustomization's files: text by name, kustomization.yaml among them.", type: dict, required: true}
+  verified: {description: What knative_artifacts returned of the files that it verified., type: dict, default: {}}
   definitions: {description: The one of them with the custom resources' definitions., type: str, required: true}
   manager: {description: The field manager., type: str, default: faasbed}
   timeout_s: {description: How long a webhook may take until it answers., type: int, required: true}
@@ -104,9 +106,20 @@ def rendered(kubectl: Kubectl, files: dict[str, str]) -> str:
         return kubectl.read("kustomize", folder)
 
 
+def check(files: dict[str, str], verified: dict[str, dict[str, str]]) -> None:
+    """Refuse texts that are not those that were verified."""
+    for name, record in verified.items():
+        actual = hashlib.sha256(files[name].encode()).hexdigest()
+        if actual != record["sha256"]:
+            raise KubectlError(
+                f"{name} was changed since it was checked: sha256 {actual}, expected {record['sha256']}; run it again"
+            )
+
+
 def act(module: AnsibleModule) -> dict[str, Any]:
     """Apply, or report what would be applied, and return the module's result."""
     options = module.params
+    check(options["files"], options["verified"])
     kubectl = Kubectl(options["kubectl"])
     cluster = Cluster(kubectl, options["manager"], options["timeout_s"])
     documents = rendered(kubectl, options["files"])
@@ -135,6 +148,7 @@ def main() -> None:
         argument_spec={
             "kubectl": {"type": "list", "elements": "str", "required": True},
             "files": {"type": "dict", "required": True},
+            "verified": {"type": "dict", "default": {}},
             "definitions": {"type": "str", "required": True},
             "manager": {"type": "str", "default": "faasbed"},
             "timeout_s": {"type": "int", "required": True},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -190,26 +191,30 @@ def test_ready_counts_only_when_it_was_said_after_the_start() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Artifacts of two files, listed as the release lists them."""
-    (tmp_path / "k3s").write_bytes(b"binary")
-    (tmp_path / "k3s-airgap-images-amd64.tar.zst").write_bytes(b"images")
-    lines = [
-        f"{hashlib.sha256(content).hexdigest()}  {name}\n"
-        for name, content in (("k3s", b"binary"), ("k3s-airgap-images-amd64.tar.zst", b"images"))
-    ]
-    (tmp_path / "sha256sum-amd64.txt").write_text("".join(lines), "utf-8")
+    """Artifacts of two files, as `make artifacts` records them."""
+    record(tmp_path, "k3s", b"binary")
+    record(tmp_path, "k3s-airgap-images-amd64.tar.zst", b"images")
     return tmp_path
+
+
+def record(folder: Path, name: str, content: bytes, verified: str = "pinned") -> None:
+    """Put a file into a folder and into its artifacts.json."""
+    (folder / name).write_bytes(content)
+    path = folder / "artifacts.json"
+    records = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    sha256 = hashlib.sha256(content).hexdigest()
+    records[name] = {"url": f"https://a.example/{name}", "sha256": sha256, "origin": "here", "verified": verified}
+    path.write_text(json.dumps(records), "utf-8")
 
 
 ARCHIVES = ["knative-images-{arch}.tar.zst"]
 
 
 def test_a_folder_that_is_whole_gives_what_a_node_gets(folder: Path) -> None:
-    assert [one["name"] for one in k3s_artifacts.files_of(folder, "amd64", ARCHIVES, "")] == [
-        "k3s",
-        "k3s-airgap-images-amd64.tar.zst",
-    ]
-    (folder / "knative-images-amd64.tar.zst").write_bytes(b"more")
+    first = k3s_artifacts.files_of(folder, "amd64", ARCHIVES, "")
+    assert [one["name"] for one in first] == ["k3s", "k3s-airgap-images-amd64.tar.zst"]
+    assert {(one["origin"], one["verified"]) for one in first} == {("here", "pinned")}
+    record(folder, "knative-images-amd64.tar.zst", b"more")
     last = k3s_artifacts.files_of(folder, "amd64", ARCHIVES, "")[-1]
     assert (last["first"], last["sha256"]) == (False, hashlib.sha256(b"more").hexdigest())
 
@@ -217,13 +222,18 @@ def test_a_folder_that_is_whole_gives_what_a_node_gets(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda folder: (folder / "k3s").write_bytes(b"tampered"), "k3s is damaged or not the release's"),
+        (lambda folder: (folder / "k3s").write_bytes(b"tampered"), "k3s was changed after it was verified: sha256 "),
         (lambda folder: (folder / "k3s").unlink(), "has no k3s, which the nodes of architecture amd64 need"),
-        (lambda folder: (folder / "sha256sum-amd64.txt").unlink(), "no sha256sum-amd64.txt to check it against"),
+        (lambda folder: (folder / "artifacts.json").unlink(), "k3s was never verified: artifacts.json beside it"),
+        (lambda folder: (folder / "artifacts.json").write_text("[1]", "utf-8"), "artifacts.json cannot be read"),
         (lambda folder: (folder / "k3s-airgap-images-amd64.tar.zst").unlink(), "would pull images from the network"),
-        (lambda folder: (folder / "sha256sum-amd64.txt").write_text("", "utf-8"), "has no checksum in the release's"),
+        (
+            lambda folder: (folder / "knative-images-amd64.tar.zst").write_bytes(b"more"),
+            "knative-images-amd64.tar.zst was never verified",
+        ),
+        (lambda folder: record(folder, "k3s", b"binary", verified=""), "k3s was never verified"),
     ],
-    ids=["tampered", "no binary", "no list", "no images", "not listed"],
+    ids=["tampered", "no binary", "no records", "no JSON", "no images", "an archive beside it", "a record of old"],
 )
 def test_a_folder_that_is_not_whole_is_refused_with_what_to_do(folder: Path, spoil: object, sentence: str) -> None:
     spoil(folder)  # type: ignore[operator]
@@ -233,12 +243,15 @@ def test_a_folder_that_is_not_whole_is_refused_with_what_to_do(folder: Path, spo
 
 
 def test_where_nodes_may_download_the_release_says_what_is_due(folder: Path, tmp_path: Path) -> None:
+    (folder / "sha256sum-amd64.txt").write_text(f"{hashlib.sha256(b'binary').hexdigest()}  k3s\n", "utf-8")
     records = k3s_artifacts.files_of(tmp_path / "empty", "amd64", ARCHIVES, folder.as_uri())
     assert [(one["url"], one["sha256"]) for one in records] == [
         (f"{folder.as_uri()}/k3s", hashlib.sha256(b"binary").hexdigest())
     ]
     with pytest.raises(k3s_artifacts.ArtifactError, match="correct k3s_release_url"):
         k3s_artifacts.files_of(tmp_path / "empty", "amd64", ARCHIVES, (folder / "absent").as_uri())
+    with pytest.raises(k3s_artifacts.ArtifactError, match="is not HTTPS, so anybody on the way could replace k3s"):
+        k3s_artifacts.files_of(tmp_path / "empty", "amd64", ARCHIVES, "http://192.0.2.1/releases")
 
 
 # Sharing

@@ -127,4 +127,4 @@ def test_a_cluster_that_kubeconfig_names_is_used_as_it_is(
 
 def test_release_files_that_are_missing_are_named(cluster: Cluster, tmp_path: Path) -> None:
     message = refusal(install(cluster, "-e", f"knative_artifacts_dir={tmp_path}"))
-    assert f"{tmp_path} lacks serving-crds.yaml, serving-core.yaml, kourier.yaml. Run `make artifacts`" in message
+    assert f"{tmp_path} lacks serving-crds.yaml, serving-core.yaml, kourier.yaml; run `make artifacts`" in message

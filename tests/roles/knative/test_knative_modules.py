@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ansible.module_utils.knative.kubectl import Kubectl, KubectlError, complaint, declared_part, name_of, parse
+from ansible.module_utils.node.artifacts import ArtifactError
 from hypothesis import given
 from hypothesis import strategies as st
 from knative_absent import Removal
-from knative_apply import difference
+from knative_apply import check, difference
+from knative_artifacts import files_of
 from knative_ready import trouble_of, unready
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def deployment(**status: int) -> dict[str, Any]:
@@ -107,3 +113,23 @@ def test_a_long_complaint_keeps_its_end_and_warnings_are_none() -> None:
 def test_a_kubectl_that_is_not_there_is_an_error_with_its_name() -> None:
     with pytest.raises(KubectlError, match=r"kubectl get namespaces .* failed: /no/kubectl: No such file"):
         Removal(Kubectl(["/no/kubectl"]), 1).existing()
+
+
+def test_a_text_that_is_not_the_one_that_was_verified_is_not_applied() -> None:
+    files = {"kourier.yaml": "kind: Service\n", "kustomization.yaml": "resources: [kourier.yaml]\n"}
+    verified = {"kourier.yaml": {"sha256": hashlib.sha256(b"kind: Service\n").hexdigest()}}
+    check(files, verified)
+    with pytest.raises(
+        KubectlError, match=r"kourier\.yaml was changed since it was checked: sha256 .*, expected .*; run"
+    ):
+        check(files | {"kourier.yaml": "kind: Service"}, verified)
+
+
+def test_release_files_that_are_missing_are_named_before_one_is_read(tmp_path: Path) -> None:
+    (tmp_path / "kourier.yaml").write_text("kind: Service\n", "utf-8")
+    with pytest.raises(ArtifactError, match=r"lacks serving-core\.yaml; run `make artifacts`"):
+        files_of(tmp_path, ["serving-core.yaml", "kourier.yaml"])
+    with pytest.raises(
+        ArtifactError, match=r"kourier\.yaml was never verified: artifacts\.json beside it does not list"
+    ):
+        files_of(tmp_path, ["kourier.yaml"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible.module_utils.node import files
+from ansible.module_utils.node.files import sha256_of
 from ansible.module_utils.node.process import attempt, processes
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -189,19 +189,6 @@ def sysctls() -> dict[str, str]:
         if path.exists():
             values[name] = path.read_text("utf-8").strip()
     return values
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _slow(file)
-
-
-def _slow(file: Any) -> str:
-    digest = hashlib.sha256()
-    while chunk := file.read(2**20):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 class Sums:

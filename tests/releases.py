@@ -1,4 +1,7 @@
-"""Releases and a registry on loopback: a real HTTP server that behaves as a test decides, file by file."""
+"""Releases and a registry on loopback: a real HTTP server that behaves as a test decides, file by file.
+
+Fixtures: ``site``, which has nothing on it, and ``released``, which has all that `make artifacts` downloads.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 import threading
 from contextlib import contextmanager
@@ -14,8 +18,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import pytest
+
+from artifacts import pins
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 OCI = "application/vnd.oci.image.{}.v1+json"
 DOCKER = "application/vnd.docker.{}.v{}+json"
@@ -35,6 +44,9 @@ class Site:
     # How many bytes are sent before the connection ends, and how often that happens.
     cuts: dict[str, tuple[int, int]] = field(default_factory=dict)
     statuses: dict[str, list[int]] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
+    # The page that answers everything, as a network does that asks for a login first.
+    portal: bytes = b""
     without_ranges: bool = False
     # Path and Range header of each request.
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -55,6 +67,19 @@ def serve(site: Site) -> Iterator[Site]:
         def do_GET(self) -> None:
             path, asked = unquote(self.path), self.headers.get("Range", "")
             site.requests.append((path, asked))
+            if site.portal:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.send_header("Content-Length", str(len(site.portal)))
+                self.end_headers()
+                self.wfile.write(site.portal)
+                return
+            if path in site.redirects:
+                self.send_response(302)
+                self.send_header("Location", site.redirects[path])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             status = site.statuses.get(path, [])
             content = site.files.get(path, b"{}" if path == "/v2/" else None)
             if status or content is None:
@@ -186,3 +211,45 @@ def publish_release(site: Site) -> None:
             "docker.io/envoyproxy/envoy:v1.37-latest"
         ),
     }
+
+
+def pins_of(site: Site) -> dict[str, str]:
+    """What a site is pinned by: all that was published, save the binaries of k3s and their lists."""
+    pinned = {
+        f"https://github.com{path}": digest_of(body)
+        for path, body in site.files.items()
+        if path.endswith((".yaml", ".tar.zst"))
+    }
+    envoy = site.files["/v2/envoyproxy/envoy/manifests/v1.37-latest"]
+    return {**pinned, "docker.io/envoyproxy/envoy:v1.37-latest": digest_of(envoy)}
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A server with nothing on it."""
+    with serve(Site()) as site:
+        yield site
+
+
+@pytest.fixture
+def released(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """All that the roles' versions name is on the server, which stands for GitHub and for the images' registries."""
+    for program in ("skopeo", "zstd"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    publish_release(site)
+    # What the project pins is its own release's; the site's own is pinned in the same way.
+    pinned = tmp_path / "checksums.yml"
+    pinned.write_text(pins.dump(pins_of(site)), "utf-8")
+    monkeypatch.setattr(pins, "PROJECT", pinned)
+    monkeypatch.delenv("FAASBED_PINS", raising=False)
+    registries = "".join(
+        f'[[registry]]\nprefix = "{name}"\nlocation = "{site.url.removeprefix("http://")}"\ninsecure = true\n'
+        for name in ("gcr.io", "docker.io")
+    )
+    configuration = tmp_path / "home" / ".config" / "containers" / "registries.conf"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text(registries, "utf-8")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FAASBED_MIRROR", f"{site.url}/")
+    return site
