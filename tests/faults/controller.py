@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -72,6 +73,12 @@ class Controller:
         """Wait until it has printed these words."""
         eventually(lambda: words in self.output or self.process.poll() is not None, f"{words!r}", PATIENCE_S)
         assert words in self.output, self.output
+
+    def measures(self) -> None:
+        """Wait until it has told of a repetition after the first one; it tells of the latest, not of each."""
+        pattern = re.compile(r"repetition (?:[2-9]|\d\d)")
+        eventually(lambda: bool(pattern.search(self.output)) or self.process.poll() is not None, "progress", PATIENCE_S)
+        assert self.process.poll() is None, self.output
 
     def ends(self) -> int:
         """Wait for its end, and return its exit code."""

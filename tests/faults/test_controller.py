@@ -60,7 +60,7 @@ def test_a_lease_that_is_over_ends_the_measurement(
 ) -> None:
     small = small_run(pair, tmp_path, REPETITIONS)
     with small.begun() as controller:
-        controller.says("repetition 2:")
+        controller.measures()
         controller.kill()
     small.let_the_lease_pass()
     assert not small.are_shaped("bs")
@@ -88,7 +88,7 @@ def test_a_run_whose_controller_was_killed_is_taken_over(
 ) -> None:
     small = small_run(pair, tmp_path, LONG_REPETITIONS)
     with small.begun() as controller:
-        controller.says("repetition 2:")
+        controller.measures()
         controller.kill()
     driver = (small.at_base_station / "driver.pid").read_text("ascii")
     with small.resumed() as again:
@@ -141,7 +141,7 @@ def test_a_controller_that_slept_for_longer_than_the_lease_reports_it(
 ) -> None:
     small = small_run(pair, tmp_path, REPETITIONS)
     with small.begun() as controller:
-        controller.says("repetition 2:")
+        controller.measures()
         asleep = controller.family()
         for pid in asleep:
             os.kill(pid, signal.SIGSTOP)
@@ -173,7 +173,7 @@ def test_a_base_station_that_answers_again_is_followed_again(
 ) -> None:
     small = small_run(pair, tmp_path, LONG_REPETITIONS)
     with small.begun() as controller:
-        controller.says("repetition 2:")
+        controller.measures()
         hanging = sshds(pair, "bs")
         for pid in hanging:
             os.kill(pid, signal.SIGSTOP)
@@ -208,7 +208,7 @@ def test_a_base_station_that_is_away_for_longer_than_the_lease_loses_nothing(
     small = small_run(pair, tmp_path, REPETITIONS, SHORT_LEASE_S)
     cable = f"{pair.prefix}-m-10"
     with small.begun() as controller:
-        controller.says("repetition 2:")
+        controller.measures()
         subprocess.run(["ip", "link", "set", cable, "down"], check=True)
         try:
             small.let_the_lease_pass()
@@ -241,7 +241,7 @@ def test_a_repetition_in_which_an_emulator_was_killed_is_measured_again(
 ) -> None:
     small = small_run(pair, tmp_path, REPETITIONS)
     with small.begun() as controller:
-        controller.says("repetition 2:")
+        controller.measures()
         status = pair.folder / "nodes" / "bs" / "netem" / "data0-edge-1.status"
         emulator = json.loads(status.read_text("utf-8"))["pid"]
         os.kill(emulator, signal.SIGSTOP)
@@ -266,7 +266,7 @@ def test_a_repetition_in_which_an_emulator_was_killed_is_measured_again(
 def test_a_link_that_flapped_is_noticed(pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]) -> None:
     small = small_run(pair, tmp_path, REPETITIONS)
     with small.begun() as controller:
-        controller.says("repetition 2:")
+        controller.measures()
         port = f"{pair.prefix}-d-10"
         for state in ("down", "up"):
             command = ["ip", "-netns", f"{pair.prefix}-data", "link", "set", port, state]
@@ -291,7 +291,7 @@ def test_links_that_were_changed_by_hand_are_noticed(
 ) -> None:
     small = small_run(pair, tmp_path, REPETITIONS)
     with small.begun() as controller:
-        controller.says("repetition 2:")
+        controller.measures()
         listed = pair.ssh("bs", "tc", "filter", "show", "dev", "data0", "egress").stdout.splitlines()
         words = next(line.split() for line in listed if line.startswith("filter protocol ip pref 64"))
         pair.ssh("bs", "tc", "filter", "del", "dev", "data0", "egress", *words[1:5]).check_returncode()
