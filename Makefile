@@ -23,8 +23,9 @@ OF_RUN := $${RUN:+"$$RUN"}
 IN := --results "$$RESULTS"
 # An option only where its variable is set by the user: a run that is resumed keeps its own and refuses others.
 given = $(if $(filter file,$(origin $(1))),,$(2) "$$$(1)")
-# The end of a test run: the 15 slowest tests; pytest's -ra then names what was skipped, with reasons.
-LAST_LINES := --durations=15 --durations-min=0.1
+# The end of a test run: the 15 slowest tests; pytest's -ra then names what was skipped, with reasons. What hangs is named
+# with its traces before CI's own limit ends everything without a word.
+LAST_LINES := --durations=15 --durations-min=0.1 --timeout=1500
 # One process for the tests that judge links, another for the others beside it; three took as long and disturbed links.
 BESIDE := --numprocesses=2 --dist=loadgroup
 

@@ -192,7 +192,7 @@ def test_a_base_station_that_answers_again_is_followed_again(
     step="measure",
     on="local",
     seen="the base station clears its links by itself, and the driver stops; the controller connects again until the lease "
-    "is over, and then ends",
+    "has expired, and then ends",
     ends="with the lease; the run with the next start after the node is back",
     reads=[
         "bs: …: the driver goes on; connecting again",
