@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from app import function as function_module
 from app.errors import Cancelled, InputError
-from app.function import Request, run
+from app.function import Request, run, run_here
 from app.models import MODELS, NAMES
 from app.models.declaration import MAX_POINTS
 from app.models.perceptron import hidden_sizes
@@ -64,7 +64,7 @@ def test_the_same_request_has_the_same_reply_on_one_core_and_on_many(model: str,
     replies = []
     for cores in (1, 4):
         monkeypatch.setattr(search_module, "cores", lambda cores=cores: cores)
-        replies.append(run(request).reply)
+        replies.append(run_here(request).reply)
     assert replies[0] == replies[1]
 
 
@@ -153,7 +153,7 @@ def test_a_search_that_is_cancelled_gives_up_the_folds_that_are_left(model: str,
 
     monkeypatch.setattr(search_module, "fold_matrices", fold_matrices)
     with threads_that_end(), pytest.raises(Cancelled):
-        run(decode(model=model, x_dict=many, y_dict=labels, folds=20, repeats=100), cancelled.is_set)
+        run_here(decode(model=model, x_dict=many, y_dict=labels, folds=20, repeats=100), cancelled.is_set)
     assert 2 <= len(folds) < 20 * 100 / 2
 
 
