@@ -74,9 +74,7 @@ def preflight(context: Context) -> None:
             "some space, or name another folder with --results"
         )
     placed = context.placement
-    if proofs.planned(context.run):
-        if not proofs.measured(context.run):
-            plan.check(context.run.plan)
+    if proofs.planned(context.run):  # by a plan that `proofs.measured` has read, before this step
         return
     data = dataset.load(
         context.dataset, texts=dataset.TEXTS, seed=context.seed, deduplicate=context.experiment.deduplicate
