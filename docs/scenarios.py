@@ -139,15 +139,7 @@ def _cell(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the tables, or check them; return 1 where they are outdated."""
-    page = PAGE.read_text("utf-8")
-    expected = marks.replaced(page, NAME, keys())
-    if page == expected:
-        return 0
-    if "--check" in arguments:
-        print(f"{PAGE.name}: the tables of keys are outdated: run python -m docs.scenarios")
-        return 1
-    PAGE.write_text(expected, "utf-8")
-    return 0
+    return marks.update(PAGE, NAME, keys(), "python -m docs.scenarios", check="--check" in arguments)
 
 
 if __name__ == "__main__":
