@@ -7,12 +7,13 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from loopback import Function, Reply, Request, answer, function
+from processes import running
 from trial_nodes import inventory, only
 
 from collect import records
@@ -69,13 +70,7 @@ def pid_of(folder: Path) -> int:
 
 def session_of(leader: int) -> list[int]:
     """The processes that live in a session."""
-    processes = []
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError, ValueError):
-            state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-            if int(session) == leader and state != "Z":
-                processes.append(int(entry.name))
-    return processes
+    return [pid for pid, process in running().items() if process.session == leader]
 
 
 def trainer_of(folder: Path) -> int:

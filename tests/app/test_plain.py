@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import corpora
 import pytest
+from processes import running
 from replica import eventually
 
 from app.errors import Cancelled, InputError
@@ -18,22 +18,9 @@ pytestmark = pytest.mark.once
 X, Y = corpora.generated(texts=40, labels=2, seed=10)
 
 
-def processes() -> dict[int, tuple[int, int]]:
-    """Parent and process group of every process that runs."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent, number = entry.read_text().rpartition(")")[2].split()[:3]
-        except OSError:  # it ended meanwhile
-            continue
-        if state != "Z":
-            found[int(entry.parent.name)] = int(parent), int(number)
-    return found
-
-
 def group(leader: int) -> set[int]:
     """The living processes of a process group."""
-    return {pid for pid, (_, number) in processes().items() if number == leader}
+    return {pid for pid, process in running().items() if process.group == leader}
 
 
 @pytest.mark.parametrize(

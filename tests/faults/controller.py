@@ -89,17 +89,6 @@ class Controller:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def family(self) -> list[int]:
-        """Its process and all that came from it here, however they grouped themselves."""
-        parents = {}
-        for entry in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it has ended
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-        family = {self.process.pid}
-        while more := {pid for pid, parent in parents.items() if parent in family} - family:
-            family |= more
-        return sorted(family)
-
 
 @dataclass(frozen=True)
 class SmallRun:

@@ -7,16 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from controller import PATIENCE_S, ROOT, small_run
+from processes import command, family, with_words
 from replica import eventually
 from testbed import TrialLab, run, trial_lab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.lab(judges_links=False), pytest.mark.long]
 
@@ -115,11 +116,14 @@ def test_a_run_whose_controller_was_killed_in_deploy_goes_on_at_once(
     left_out = "verify_links,verify_links_again,analyse"
     with small.begun(left_out) as controller:
         controller.says("deploy function ...")
-        eventually(lambda: len(playing(small.inventory)) > 0, "a playbook")
+        eventually(lambda: len(with_words(b"ansible-playbook", str(small.inventory).encode())) > 0, "a playbook")
         controller.kill()
-        left = playing(small.inventory)
+        left = with_words(b"ansible-playbook", str(small.inventory).encode())
         with small.resumed(left_out) as again:
-            eventually(lambda: not left & playing(small.inventory), "the end of the playbook that was left behind")
+            eventually(
+                lambda: not left & with_words(b"ansible-playbook", str(small.inventory).encode()),
+                "the end of the playbook that was left behind",
+            )
             assert again.ends() == 0, again.output
     reads(again.output)
     small.is_complete(2)
@@ -142,7 +146,7 @@ def test_a_controller_that_slept_for_longer_than_the_lease_reports_it(
     small = small_run(pair, tmp_path, REPETITIONS)
     with small.begun() as controller:
         controller.measures()
-        asleep = controller.family()
+        asleep = family(controller.process.pid)
         for pid in asleep:
             os.kill(pid, signal.SIGSTOP)
         try:
@@ -302,23 +306,7 @@ def test_links_that_were_changed_by_hand_are_noticed(
     small.is_complete(REPETITIONS)
 
 
-def playing(inventory: Path) -> set[str]:
-    """The Ansible processes that have this inventory."""
-    return {
-        entry.parent.name
-        for entry in Path("/proc").glob("[0-9]*/cmdline")
-        if b"ansible-playbook" in (words := content(entry)) and str(inventory).encode() in words
-    }
-
-
-def content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:  # it has ended
-        return b""
-
-
 def sshds(lab: TrialLab, node: str) -> list[int]:
     """The sshd of a node and those of its connections."""
     inside = map(int, run(["ip", "netns", "pids", lab.namespace(node)]).stdout.split())
-    return [pid for pid in inside if b"sshd" in content(Path(f"/proc/{pid}/cmdline"))]
+    return [pid for pid in inside if b"sshd" in command(pid)]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from processes import family
 from replica import eventually
 from testbed import BIN, ROOT, TrialLab, changed, run, trial_lab
 
@@ -371,13 +372,7 @@ def kill(pids: Iterator[int] | list[int]) -> None:
 
 def kill_tree(root: int) -> None:
     """SIGKILL a process and all that came from it, however it grouped itself: the module runs in another session."""
-    tree, parents = {root}, {}
-    for line in run(["ps", "-eo", "pid,ppid"]).stdout.splitlines()[1:]:
-        pid, parent = map(int, line.split())
-        parents[pid] = parent
-    while grown := {pid for pid, parent in parents.items() if parent in tree} - tree:
-        tree |= grown
-    for pid in tree:
+    for pid in family(root):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 

@@ -8,16 +8,17 @@ import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from processes import children, running
 from replica import DEADLINE_S, Replica, eventually, send
 
 from experiments.base_station.exchange import fire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 MIB = 2**20
@@ -53,24 +54,10 @@ def warm_up():
 """
 
 
-def processes() -> dict[int, tuple[int, int]]:
-    """Parent and process group of every process that runs."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent, number = entry.read_text().rpartition(")")[2].split()[:3]
-        except OSError:  # it ended meanwhile
-            continue
-        if state != "Z":
-            found[int(entry.parent.name)] = int(parent), int(number)
-    return found
-
-
 def searching(replica: int) -> set[int]:
     """The processes of the groups that a replica's children lead."""
-    running = processes()
-    leaders = {pid for pid, (parent, _) in running.items() if parent == replica}
-    return {pid for pid, (_, group) in running.items() if group in leaders}
+    leaders = children(replica)
+    return {pid for pid, process in running().items() if process.group in leaders}
 
 
 @pytest.mark.fault(
@@ -104,12 +91,13 @@ def test_what_a_body_needs_beyond_the_memory_is_refused_and_the_replica_lives(re
 def test_a_plain_search_ends_with_a_replica_that_was_killed(reads: Callable[[str], None]) -> None:
     with Replica("app.function") as replica, ThreadPoolExecutor(1) as pool:
         replica.warm()
+        idle = searching(replica.process.pid)  # the process for searches that may never end
         body = json.dumps(request(model="rf", repeats=100, engine="plain")).encode()
         sent = pool.submit(fire, replica.url, "function", [body], congestion_control="cubic", timeout_s=DEADLINE_S)
-        eventually(lambda: len(searching(replica.process.pid)) > 2, "the search and its workers")
+        eventually(lambda: len(searching(replica.process.pid) - idle) > 2, "the search and its workers")
         searches = searching(replica.process.pid)
         replica.process.kill()
-        eventually(lambda: not searches & processes().keys(), "the end of the search and its workers")
+        eventually(lambda: not searches & running().keys(), "the end of the search and its workers")
         (exchange,) = sent.result()
         reads(str(exchange.error))
 

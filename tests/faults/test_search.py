@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import msgspec
 import pytest
+from processes import children, command, running
 from replica import Replica, eventually, head
 
 if TYPE_CHECKING:
@@ -41,23 +42,7 @@ def replica() -> Iterator[Replica]:
 
 def searches_of(parent: int) -> list[int]:
     """The processes in which a replica searches."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            lines, command = status.read_text(), (status.parent / "cmdline").read_text()
-        except OSError:  # it has ended
-            continue
-        if f"\nPPid:\t{parent}\n" in lines and "app.search.apart" in command:
-            found.append(int(status.parent.name))
-    return found
-
-
-def alive(process: int) -> bool:
-    """Whether a process is there, and not only for its parent to hear of its end."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    return [pid for pid in children(parent) if b"app.search.apart" in command(pid)]
 
 
 def cpu_ticks(process: int) -> int:
@@ -134,4 +119,4 @@ def test_a_search_ends_with_its_replica(replica: Replica) -> None:
     with client:
         replica.process.kill()
         replica.process.wait()
-        eventually(lambda: not alive(search), "the end of the search", within_s=60)
+        eventually(lambda: search not in running(), "the end of the search", within_s=60)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from listener import Heard
+from processes import with_words
 
 from nodes.answers import AnswerError
 from nodes.errors import PlaybookError, UnreachableError
 from nodes.playbooks import Playbooks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 HOSTS = """
 nodes:
@@ -180,31 +181,12 @@ def test_nothing_of_a_playbook_goes_on_when_its_controller_was_ended(
     words = [sys.executable, "-c", RUN, str(tmp_path), str(root), str(Path(__file__).parent)]
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as controller:
         wait_until((tmp_path / "playbooks" / "asleep").exists)
-        sleepers = asleep()
+        sleepers = with_words(b"987654")
         assert sleepers
         controller.send_signal(number)
-        wait_until(lambda: not sleepers & asleep())
+        wait_until(lambda: not sleepers & with_words(b"987654"))
         controller.wait(60)
-    wait_until(lambda: not list(playing(tmp_path)))
-
-
-def asleep() -> set[str]:
-    """The processes that the playbook waits for."""
-    return {path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline") if b"987654" in content(path)}
-
-
-def playing(folder: Path) -> Iterator[str]:
-    """The Ansible processes that have this folder's inventory."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        if str(folder / "hosts.yml").encode() in content(path):
-            yield path.parent.name
-
-
-def content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:  # it has ended
-        return b""
+    wait_until(lambda: not with_words(str(tmp_path / "hosts.yml").encode()))
 
 
 def wait_until(condition: Callable[[], object], within_s: float = 60) -> None:
