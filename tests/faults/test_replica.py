@@ -155,11 +155,15 @@ def test_a_lock_that_is_never_released_does_not_keep_a_replica_from_starting(
         os.close(handle)
 
 
+KERNELS = "/tmp/compiled"
+
+
 @contextmanager
 def little_shared_memory() -> Iterator[tuple[str, ...]]:
-    """A command before another that shows it a full /dev/shm, and /tmp and /var/tmp that cannot be written."""
+    """A command before another that shows it a full /dev/shm, and /tmp (with an image's kernels) and /var/tmp read-only."""
     mounts = (
-        "mount -t tmpfs -o size=256k none /dev/shm && mount -t tmpfs -o ro none /tmp && mount -t tmpfs -o ro none /var/tmp"
+        "mount -t tmpfs -o size=256k none /dev/shm && mount -t tmpfs none /tmp && mount -t tmpfs -o ro none /var/tmp"
+        f" && mkdir {KERNELS} && head -c 200k /dev/zero > {KERNELS}/kernel.nbc && mount -o remount,ro /tmp"
         " && (head -c 1M /dev/zero > /dev/shm/filler || true) && echo mounted && read wait"
     )
     command = ["unshare", "--mount", "sh", "-c", mounts]
@@ -182,11 +186,8 @@ def little_shared_memory() -> Iterator[tuple[str, ...]]:
     reads="python -m app: the compiled kernels of … (1 MiB) cannot be copied to /dev/shm (No space left on device), /tmp "
     "(Read-only file system), /var/tmp (Read-only file system): free some space there, or set TMPDIR to a folder with room",
 )
-def test_a_full_dev_shm_is_named_and_room_elsewhere_is_used(tmp_path: Path, reads: Callable[[str], None]) -> None:
-    shipped = tmp_path / "compiled"
-    shipped.mkdir()
-    (shipped / "kernel.nbc").write_bytes(b"x" * 200_000)
-    variables = {"FUNCTION_COMPILED": str(shipped), "TMPDIR": "/dev/shm"}
+def test_a_full_dev_shm_is_named_and_room_elsewhere_is_used(reads: Callable[[str], None]) -> None:
+    variables = {"FUNCTION_COMPILED": KERNELS, "TMPDIR": "/dev/shm"}
 
     def answers(within: tuple[str, ...]) -> bool:
         with Replica(within=within, variables=variables) as replica:
