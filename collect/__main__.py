@@ -8,11 +8,40 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from collect import folder, privileges
 from collect.exit_codes import KNOWN_ERROR
 from nodes.errors import FaasbedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+INTERRUPTED = 130
+
+
+def start(arguments: Sequence[str]) -> int:
+    """Do as `main`; where it is root who asks and no node is needed, another user does the work."""
+    options = _parser().parse_args(arguments)
+    with privileges.handing_over() as is_worker:
+        if is_worker or options.command == "pull" or not privileges.can_be_dropped():
+            return main(arguments)
+        try:
+            return privileges.work_without(arguments, _is_result(options))
+        except FaasbedError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return KNOWN_ERROR
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+
+def _is_result(options: argparse.Namespace) -> Callable[[Path], bool]:
+    """Return what tells whether a file is one that the subcommand writes."""
+    files = {options.json.absolute()} if getattr(options, "json", None) else set()
+    folders: set[Path] = set()
+    if options.command != "compare":
+        run = folder.find(options.results, options.run)
+        files |= {run.summary, run.report}
+        folders = {run.figures, (getattr(options, "to", None) or run.export).absolute()}
+    return lambda path: path in files or path.parent in folders
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,4 +97,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start(sys.argv[1:]))

@@ -9,7 +9,9 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +22,7 @@ import msgspec
 from nodes.errors import FaasbedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # A folder of inventories/, and nothing that could be a path.
 INVENTORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -37,6 +39,8 @@ PLAN_BYTES = 1 << 30
 ENTRIES = 100_000
 # How deep JSON is nested: Ansible's facts, in the manifest, are the deepest.
 DEPTH = 24
+# Who puts what is written into its place, where it is not this process.
+_HAND_OVER: ContextVar[Callable[[Path, BinaryIO], None] | None] = ContextVar("hand over", default=None)
 
 
 class FolderError(FaasbedError):
@@ -269,17 +273,41 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         FolderError: the disk is full or the file cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
+    hand_over = _HAND_OVER.get()
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # A link that stands in its place is not followed.
-            partial.unlink(missing_ok=True)
-            with partial.open("xb") as file:
+        if hand_over is None:
+            with replaced(path) as file:
                 yield file
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        else:
+            with tempfile.TemporaryFile() as file:
+                yield file
+                file.flush()
+                hand_over(path, file)
+
+
+@contextmanager
+def handed_over(hand_over: Callable[[Path, BinaryIO], None]) -> Iterator[None]:
+    """Have every file that is written put into its place by somebody else, who gets its path and its content."""
+    token = _HAND_OVER.set(hand_over)
+    try:
+        yield
+    finally:
+        _HAND_OVER.reset(token)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[BinaryIO]:
+    """Do as `replacing`, in this process; raises OSError."""
+    partial = path.with_name(path.name + ".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # A link that stands in its place is not followed.
+        partial.unlink(missing_ok=True)
+        with partial.open("xb") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, data: Any) -> None:
