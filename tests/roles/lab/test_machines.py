@@ -109,6 +109,12 @@ def test_machines_stand_with_a_kernel_of_their_own_and_a_second_run_changes_noth
     assert re.match(r"(kvm|tcg): .+", described["accelerator"])
     pids = set(qemus(machines).values())
     assert len(pids) == len(NODES)
+    for pid in pids:
+        status = Path(f"/proc/{pid}/status").read_text("utf-8")
+        rights = dict(re.findall(r"^(Uid|Gid|CapEff|NoNewPrivs|Seccomp):\t(.+)$", status, re.MULTILINE))
+        user = "\t".join(["65533"] * 4)
+        filtered = "2"  # linux/seccomp.h: SECCOMP_MODE_FILTER
+        assert rights == {"Uid": user, "Gid": user, "CapEff": "0" * 16, "NoNewPrivs": "1", "Seccomp": filtered}
     sockets = run(["nsenter", f"--net=/run/netns/{machines.prefix}-data", "ss", "-Hlntup"]).stdout
     assert sockets + "".join(line for line in run(["ss", "-Hlntup"]).stdout.splitlines() if "qemu" in line) == ""
 

@@ -43,6 +43,10 @@ TOOLS = (QEMU, "ip", "nsenter", "qemu-img", "ssh", "ssh-keygen", "taskset")
 # How far a kernel without a disk comes by itself, when its CPU works; a good one takes about a second.
 PROBE_MARK = b"VFS: "
 PROBE_WITHIN_S = 10.0
+# When QEMU has opened the machine's files and interfaces it is this user, whom nothing on the machine belongs to, and can
+# call only what it needs of the kernel: a guest that breaks out of the emulation has not broken into the machine. Deny
+# `spawn` or `elevateprivileges` too, and QEMU ends as it puts itself into the background and changes to that user.
+CONFINED = ("-sandbox", "on,obsolete=deny,resourcecontrol=deny", "-runas", "65533:65533")
 PRIORITY = -10  # before what else this machine does: a link is as punctual as the CPU that serves its timer
 TRANSLATED_MIB = 128  # what TCG keeps of translated code, and QEMU itself, beside a machine's memory
 TAP_FD = 90  # always the same number: a running machine's command line is compared with the one it would get now
@@ -89,6 +93,7 @@ class Machines:
         kernel += " mitigations=off tsc=reliable" if accelerator == "tcg" else ""
         return [
             *(QEMU, "-name", lab.namespace(node), "-daemonize", "-nodefaults", "-no-user-config", "-display", "none"),
+            *CONFINED,
             *accelerated(accelerator),
             *("-smp", str(size.cores), "-m", str(size.memory_mib)),
             *("-kernel", str(self.image / "vmlinuz"), "-initrd", str(self.image / "initrd.img"), "-append", kernel),
