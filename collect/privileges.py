@@ -83,7 +83,7 @@ def work_without(arguments: Sequence[str], is_result: Callable[[Path], bool]) ->
 def serve(worker: socket.socket, is_result: Callable[[Path], bool]) -> None:
     """Put what the worker hands over into its place, until the worker ends. It is not trusted.
 
-    A message is a path, with a descriptor of the content; the answer is an error number as text, 0 where it was written.
+    A message is a path, with a descriptor of the content; the answer is an error number as text, 0 for a written file.
     """
     while True:
         name, descriptors, _, _ = socket.recv_fds(worker, PATH_BYTES, 1)
