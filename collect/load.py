@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from collect.analysis.repetitions import LinksOff
 from collect.folder import FolderError, read_bytes
 
 if TYPE_CHECKING:
@@ -16,12 +18,18 @@ if TYPE_CHECKING:
 
 # More nodes than a testbed of one controller has.
 NODES = 1_000
+# By how much the clock of a node may differ from the base station's.
+CLOCKS_S = 1.0
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One second of a machine: seconds since 1970 on its clock, shares of all its cores' time, MiB, MHz."""
+    """One second of a machine: seconds since 1970 on its clock, shares of all its cores' time, MiB, MHz.
+
+    ``links_problem`` is why the links that leave the node are not in force, ``None`` where they are; most samples do
+    not tell.
+    """
 
     at_s: Amount
     cpu_percent: Percent
@@ -29,6 +37,7 @@ class Sample(msgspec.Struct, frozen=True):
     memory_used_mib: Amount
     memory_mib: Amount
     frequency_mhz: Amount | None = None
+    links_problem: Annotated[str, msgspec.Meta(max_length=1000)] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -67,6 +76,30 @@ def read(folder: RunFolder, notes: list[str]) -> tuple[Load, ...]:
         for boot, names in machines.items()
         if (samples := _samples(folder.load / names[0], notes))
     )
+
+
+def links_off(folder: RunFolder) -> tuple[LinksOff, ...]:
+    """Return when the links that leave a node were not in force, as each node found, node by node.
+
+    Nobody looked between two samples that tell: links that were off in one were off since the one before, and until the
+    one after. Files that cannot be read are noted by `read`.
+    """
+    found = []
+    for path in sorted(folder.load.glob("*/machine.json"))[:NODES]:
+        node = path.parent
+        told = [sample for sample in _samples(node, []) if sample.links_problem is not msgspec.UNSET]
+        last_good_s = -inf
+        problem = None
+        for sample in told:
+            if sample.links_problem is not None:
+                problem = problem or str(sample.links_problem)
+                continue
+            if problem is not None:
+                found.append(LinksOff(node.name, last_good_s - CLOCKS_S, sample.at_s + CLOCKS_S, problem))
+            last_good_s, problem = sample.at_s, None
+        if problem is not None:
+            found.append(LinksOff(node.name, last_good_s - CLOCKS_S, inf, problem))
+    return tuple(found)
 
 
 def _samples(node: Path, notes: list[str]) -> tuple[Sample, ...]:

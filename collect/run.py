@@ -219,7 +219,7 @@ def _measurements(folder: RunFolder, manifest: dict[str, Any], notes: list[str])
     lines = chain.from_iterable(origin.observe(path, records.scan(path)) for path in files)
     try:
         with without_garbage_collection():
-            measurements = gather(lines)
+            measurements = gather(lines, load_of_nodes.links_off(folder))
     except records.NewerSchemaError as error:
         raise CollectError(f"{error}: read the run with the faasbed that measured it, or a newer one") from error
     except records.RecordError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -115,10 +116,20 @@ class _Attempt:
         return Requests(tuple(self.requests[number] for number in sorted(self.requests)))
 
 
-def gather(records: Iterable[Record]) -> Measurements:
+@dataclass(frozen=True, slots=True)
+class LinksOff:
+    """A time, in seconds since 1970, in which the links that leave a node were not in force, and why."""
+
+    node: str
+    from_s: float
+    until_s: float
+    problem: str
+
+
+def gather(records: Iterable[Record], links_off: Sequence[LinksOff] = ()) -> Measurements:
     """Sort the records of a run into data points and failures; of each repetition the newest attempt counts.
 
-    A repetition whose records are not complete, or cannot be true, is a failure.
+    A repetition whose records are not complete, or cannot be true, or that met links that were off, is a failure.
     """
     attempts = _attempts(records)
     most = _most_requests(attempts)
@@ -129,7 +140,7 @@ def gather(records: Iterable[Record]) -> Measurements:
         keys = list(of_repetition)
         for key in keys:
             attempt = attempts.pop(key)
-            judged = _judged(key, attempt, most[key.scenario])
+            judged = _judged(key, attempt, most[key.scenario], links_off)
             if isinstance(judged, str):
                 names = (key.scenario, key.base_station, key.repetition, key.attempt, key.warmup)
                 at = _started_at(attempt.in_order)
@@ -213,7 +224,16 @@ def _started_at(requests: Iterable[RequestRecord]) -> str:
     return min((request.started_at for request in requests), default="")
 
 
-def _judged(key: Key, attempt: _Attempt, most_requests: int) -> Repetition | str:
+def _met(links_off: Iterable[LinksOff], started_at: str, response_s: float) -> LinksOff | None:
+    """Return the first of the times that a repetition shares, if any; one that tells no time shares all."""
+    try:
+        start_s = datetime.fromisoformat(started_at).timestamp()
+    except ValueError:
+        return next(iter(links_off), None)
+    return next((off for off in links_off if off.from_s <= start_s + response_s and start_s <= off.until_s), None)
+
+
+def _judged(key: Key, attempt: _Attempt, most_requests: int, links_off: Sequence[LinksOff] = ()) -> Repetition | str:
     """Return the repetition that an attempt is, or why it is none."""
     rows = attempt.in_order
     requests = list(rows)
@@ -229,13 +249,17 @@ def _judged(key: Key, attempt: _Attempt, most_requests: int) -> Repetition | str
     contradiction = attempt.twice or consistency.problem(model, requests, expected)
     if contradiction:
         return f"its records cannot be true: {contradiction}"
+    response_s = model.response_time_ms / 1000
+    off = _met(links_off, _started_at(requests), response_s)
+    if off is not None:
+        return f"the links that leave {off.node} were not in force: {off.problem}"
     return Repetition(
         scenario=key.scenario,
         base_station=key.base_station,
         repetition=key.repetition,
         block=model.block,
         attempt=key.attempt,
-        response_s=model.response_time_ms / 1000,
+        response_s=response_s,
         accuracy=model.accuracy_test,
         fit_s=None if model.fit_ms is None else model.fit_ms / 1000,
         requests=rows,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING
 
 import pytest
-from generated_run import RUN, all_records, request, second, write_load, write_run
+from generated_run import RUN, all_records, model, request, second, write_load, write_run
 
-from collect import load
+from collect import load, run
 from collect.__main__ import main
 from collect.folder import RunFolder
 from collect.report import figures
@@ -17,6 +19,8 @@ from collect.report.figures import timeline
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from collect.records import Record
 
 # Of the generated records' first repetition, in seconds since 1970.
 BEGUN_S = 1795492800.0
@@ -94,3 +98,35 @@ def test_without_samples_the_report_says_so(tmp_path: Path, monkeypatch: pytest.
     folder = write_run(tmp_path, all_records(repetitions=6))
     assert main(["report", RUN, "--results", str(tmp_path)]) == 0
     assert "The load of the nodes is not on record." in (folder / "report.html").read_text("utf-8")
+
+
+def off(folder: Path, *problems: str | None) -> list[tuple[float, float, str]]:
+    """When a node's links were off, for what it told at 100, 130, 160 … seconds; seconds in between do not tell."""
+    samples = [second(100 + 30 * n, links_problem=problem) for n, problem in enumerate(problems)]
+    write_load(folder, "edge-1", "b1", [*samples, second(115), second(1000)])
+    write_load(folder, "edge-2", "b1", [second(100, links_problem=None)])
+    found = load.links_off(RunFolder(folder))
+    assert {one.node for one in found} <= {"edge-1"}
+    return [(one.from_s, one.until_s, one.problem) for one in found]
+
+
+def test_links_were_off_from_when_they_were_last_seen_good_until_they_were_next(tmp_path: Path) -> None:
+    assert off(tmp_path) == []
+    assert off(tmp_path, None, None) == []
+    assert off(tmp_path, None, "gone", "killed", None, None) == [(99, 191, "gone")]
+    assert off(tmp_path, "gone", None, "killed") == [(-inf, 131, "gone"), (129, inf, "killed")]
+
+
+def test_a_repetition_over_links_that_a_node_found_off_is_a_failure(tmp_path: Path) -> None:
+    begun_s = {number: BEGUN_S + 100 * number for number in range(1, 5)}
+    drawn: list[Record] = []
+    for number, at_s in begun_s.items():
+        begun_at = datetime.fromtimestamp(at_s, UTC).isoformat()
+        drawn += request(repetition=number, started_at=begun_at), model(repetition=number)
+    folder = write_run(tmp_path, drawn)
+    told = {begun_s[1] + 50: None, begun_s[2]: "gone", begun_s[2] + 50: None}
+    write_load(folder, "edge-1", "b1", [second(at_s, links_problem=problem) for at_s, problem in told.items()])
+    measured = run.load(RunFolder(folder)).measurements
+    assert [one.repetition for one in measured.finished] == [1, 3, 4]
+    (failure,) = (one for one in measured.failures if not one.warmup)
+    assert (failure.repetition, failure.error) == (2, "the links that leave edge-1 were not in force: gone")

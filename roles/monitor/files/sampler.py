@@ -1,18 +1,26 @@
 """Writes once a second how busy this node is: a line of JSON each. Standard library only, and little of it.
 
-Usage: sampler.py FILE SECONDS. It prints a line when it begins, and ends by itself after so many seconds, and when its
-file is gone.
+Usage: sampler.py FILE SECONDS [INTERFACE FOLDER]. It prints a line when it begins, and ends by itself after so many
+seconds, and when its file is gone. With an interface, each thirtieth line says whether the links that leave the node there
+are in force, as the program says that roles/netem left in the folder.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 INTERVAL_S = 1.0
+# The program takes a tenth of a second of CPU time.
+LINKS_EVERY = 30
+ANSWER_S = 60.0
+ENDING = {signal.SIGTERM}
 # Fields of the first line of /proc/stat, proc_stat(5). What follows steal, the time of guests, is a part of user.
 IDLE, IOWAIT, STEAL = 3, 4, 7
 
@@ -38,13 +46,27 @@ def frequency_mhz(paths: list[Path]) -> float | None:
     return total_khz / len(paths) / 1000 if paths else None
 
 
-def line(before: list[int], after: list[int], paths: list[Path]) -> str:
+def links_problem(interface: str, folder: str) -> str | None:
+    """Return why the links that leave this node are not in force, or None."""
+    command = [sys.executable, "-B", "-m", "ansible.module_utils.netem.in_force", interface, folder]
+    environment = {**os.environ, "PYTHONPATH": f"{folder}/code"}
+    try:
+        done = subprocess.run(
+            [*command, f"{folder}/emulator.py"], env=environment, capture_output=True, timeout=ANSWER_S, check=False
+        )
+        problem: str | None = json.loads(done.stdout)["problem"]
+    except (OSError, ValueError, KeyError, subprocess.TimeoutExpired):
+        return "it is unknown whether they are: the program that tells gave no answer"
+    return problem
+
+
+def line(before: list[int], after: list[int], paths: list[Path]) -> dict[str, float | str | None]:
     """Return one sample: shares of the time of all cores between two readings, memory and frequency now."""
     spent = [new - old for new, old in zip(after, before, strict=True)]
     total = sum(spent) or 1
     used, whole = memory_mib()
     frequency = frequency_mhz(paths)
-    sample = {
+    return {
         "at_s": round(time.time(), 3),
         "cpu_percent": round(100 * (total - spent[IDLE] - spent[IOWAIT] - spent[STEAL]) / total, 1),
         "steal_percent": round(100 * spent[STEAL] / total, 1),
@@ -52,12 +74,13 @@ def line(before: list[int], after: list[int], paths: list[Path]) -> str:
         "memory_mib": round(whole, 1),
         "frequency_mhz": None if frequency is None else round(frequency, 1),
     }
-    return json.dumps(sample)
 
 
 def main() -> None:
     """Sample until the time is over."""
-    target, seconds = Path(sys.argv[1]), float(sys.argv[2])
+    target, seconds, links = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
+    # From the last sample that tells of the links to the end nobody would know of them: the end is a sample, too.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     os.nice(19)  # it must not take CPU time from what it watches
     paths = sorted(Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
     due_s = time.monotonic()
@@ -65,11 +88,17 @@ def main() -> None:
     with target.open("a", encoding="ascii", buffering=1) as file:
         before = cpu_ticks()
         print("sampling", flush=True)
-        while due_s < end_s:
+        is_last = False
+        for number in itertools.count():
+            if due_s >= end_s or is_last:
+                return
             due_s += INTERVAL_S
-            time.sleep(max(0.0, due_s - time.monotonic()))
+            is_last = signal.sigtimedwait(ENDING, max(0.0, due_s - time.monotonic())) is not None
             after = cpu_ticks()
-            file.write(line(before, after, paths) + "\n")
+            sample = line(before, after, paths)
+            if links and (is_last or number % LINKS_EVERY == 0):
+                sample["links_problem"] = links_problem(*links)
+            file.write(json.dumps(sample) + "\n")
             before = after
             if os.fstat(file.fileno()).st_nlink == 0:  # removed: nobody will read it
                 return

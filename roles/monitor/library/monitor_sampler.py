@@ -15,7 +15,8 @@ DOCUMENTATION = r"""
 module: monitor_sampler
 short_description: Sample the load of a node once a second
 description:
-  - Starts a program, detached, that writes CPU time, CPU steal, memory and frequency of the node once a second.
+  - Starts a program, detached, that writes CPU time, CPU steal, memory and frequency of the node once a second, and
+    every half minute whether the links that leave the node are in force.
   - Each start writes a file of its own, so that none is ever overwritten.
 options:
   state:
@@ -25,6 +26,11 @@ options:
     default: started
   folder: {description: Where its files lie., type: path, required: true}
   program: {description: Text of the sampler., type: str}
+  links:
+    description: Data interface of a node that links leave, and the folder that roles/netem keeps on it.
+    type: list
+    elements: str
+    default: []
   max_s: {description: Seconds after which it ends by itself., type: int, default: 86400}
 author: [faasbed]
 """
@@ -52,6 +58,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["started", "stopped", "absent"], "default": "started"},
             "folder": {"type": "path", "required": True},
             "program": {"type": "str"},
+            "links": {"type": "list", "elements": "str", "default": []},
             "max_s": {"type": "int", "default": 86400},
         },
         required_if=[("state", "started", ("program",))],
@@ -65,7 +72,7 @@ def main() -> None:
         changed = not pids if state == "started" else is_left
         if changed and not module.check_mode:
             if state == "started":
-                start(folder, options["program"], options["max_s"])
+                start(folder, options["program"], options["max_s"], options["links"])
             else:
                 end(pids, "samplers")
                 if state == "absent" and folder.exists():

@@ -34,7 +34,7 @@ def wait_for(condition: Callable[[], Any]) -> None:
         time.sleep(0.05)
 
 
-def lines(path: Path) -> list[dict[str, float]]:
+def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("ascii").splitlines()]
 
 
@@ -54,7 +54,7 @@ def test_what_was_spent_between_two_readings_is_what_counts(monkeypatch: pytest.
     exec(compile(PROGRAM.read_text("utf-8"), str(PROGRAM), "exec"), scope)  # noqa: S102 - a program, no module
     monkeypatch.setitem(scope, "memory_mib", lambda: (256.04, 1024.0))
     # user, nice, system, idle, iowait, irq, softirq, steal
-    sample = json.loads(scope["line"]([100, 0, 50, 1000, 10, 0, 0, 5], [130, 10, 60, 1040, 15, 0, 0, 10], []))
+    sample = scope["line"]([100, 0, 50, 1000, 10, 0, 0, 5], [130, 10, 60, 1040, 15, 0, 0, 10], [])
     assert (sample["cpu_percent"], sample["steal_percent"]) == (50.0, 5.0)
     assert (sample["memory_used_mib"], sample["memory_mib"], sample["frequency_mhz"]) == (256.0, 1024.0, None)
 
@@ -101,6 +101,33 @@ def test_a_start_is_found_at_once_and_one_that_fails_is_an_error(folder: Path) -
         begun.wait(DEADLINE_S)
     with pytest.raises(OSError, match="the sampler ended immediately with exit code 3"):
         sampler.start(folder, "raise SystemExit(3)", 3600)
+
+
+def test_a_node_tells_of_its_links_at_the_beginning_and_at_the_end(folder: Path, tmp_path: Path) -> None:
+    code = tmp_path / "netem" / "code" / "ansible" / "module_utils" / "netem"
+    code.mkdir(parents=True)
+    for package in (code, code.parent, code.parent.parent):
+        (package / "__init__.py").touch()
+    answer = tmp_path / "answer"
+    (code / "in_force.py").write_text(
+        f"import sys\nprint(open({str(answer)!r}).read().replace('ARGUMENTS', sys.argv[1]))"
+    )
+    answer.write_text('{"links": "a1", "problem": null}')
+    begun = sampler.start(folder, PROGRAM.read_text("utf-8"), 3600, ["data0", str(tmp_path / "netem")])
+    (samples,) = folder.glob("*.jsonl")
+    wait_for(lambda: len(samples.read_text("ascii").splitlines()) > 1)
+    answer.write_text('{"links": "a1", "problem": "tc of ARGUMENTS is empty"}')
+    end([begun.pid])
+    begun.wait(DEADLINE_S)
+    told = [sample.get("links_problem", "untold") for sample in lines(samples)]
+    assert (told[0], told[-1]) == (None, "tc of data0 is empty")
+    assert set(told[1:-1]) == {"untold"}
+    answer.unlink()
+    begun = sampler.start(folder, PROGRAM.read_text("utf-8"), 3600, ["data0", str(tmp_path / "netem")])
+    end([begun.pid])
+    begun.wait(DEADLINE_S)
+    newest = max(folder.glob("*.jsonl"))
+    assert lines(newest)[-1]["links_problem"] == "it is unknown whether they are: the program that tells gave no answer"
 
 
 @pytest.mark.lab(judges_links=False)

@@ -8,8 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ansible.module_utils.node import files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PROGRAM, PID = "sampler.py", "pid"
 # Which machine's load it is: nodes that are namespaces or containers share one.
@@ -33,13 +37,14 @@ def running(folder: Path) -> list[int]:
     return found
 
 
-def start(folder: Path, program: str, max_s: int) -> subprocess.Popen[bytes]:
+def start(folder: Path, program: str, max_s: int, links: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     """Start a sampler that outlives this process.
 
     Args:
         folder: where it writes, a file of its own.
         program: its text.
         max_s: seconds after which it ends by itself.
+        links: where links leave the node, its data interface and the folder that roles/netem keeps there.
 
     Returns:
         The process; it has begun.
@@ -53,7 +58,7 @@ def start(folder: Path, program: str, max_s: int) -> subprocess.Popen[bytes]:
     target = folder / f"{time.time_ns() // 1_000_000}.jsonl"
     target.touch()
     sampler = subprocess.Popen(
-        [sys.executable, str(folder / PROGRAM), str(target), str(max_s)],
+        [sys.executable, str(folder / PROGRAM), str(target), str(max_s), *links],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
