@@ -93,9 +93,17 @@ class TrialLab:
 
     def playbook(self, path: Path | str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a playbook of the project, or of a test, against this lab's inventory, as a user would."""
-        command = [str(BIN / "ansible-playbook"), "-i", str(self.inventory), str(path), *arguments]
         deadline_s = DEADLINE_S if self.kind == "local" else SLOW_DEADLINE_S
-        return run(command, cwd=ROOT, env={**os.environ, "ANSIBLE_NOCOLOR": "1"}, deadline_s=deadline_s)
+        return run(
+            self.command(path, *arguments),
+            cwd=ROOT,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+            deadline_s=deadline_s,
+        )
+
+    def command(self, path: Path | str, *arguments: str) -> list[str]:
+        """What runs a playbook against this lab's inventory, in the project's root."""
+        return [str(BIN / "ansible-playbook"), "-i", str(self.inventory), str(path), *arguments]
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.playbook("playbooks/lab.yml", *arguments)

@@ -14,6 +14,7 @@ import httpx
 import other_function
 import pytest
 import zstandard
+from small_request import texts
 
 from app.serving import compiled, refusal
 from app.serving.main import create_app
@@ -127,17 +128,6 @@ def test_the_page_for_people_needs_no_other_host(classifier: FastAPI):
     assert "x_dict" in page
     assert "src=" not in page
     assert "http-equiv" not in page
-
-
-def texts(count: int) -> dict[str, Any]:
-    """A small request that can be served."""
-    return {
-        "x_dict": {
-            str(i): f"{'goal match team' if i % 2 else 'vote party law'} number{i % 5} word" for i in range(count)
-        },
-        "y_dict": {str(i): "sport" if i % 2 else "politics" for i in range(count)},
-        "model": "mnb",
-    }
 
 
 GOOD = texts(40)

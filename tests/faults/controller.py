@@ -109,6 +109,13 @@ class SmallRun:
         """A controller that goes on with it, by the command that a user is told."""
         return self._controller(left_out, "--run", next(self.results.iterdir()).name)
 
+    def goes_on(self, repetitions: int) -> Controller:
+        """Go on with it to its end, which is good and leaves each repetition once; the controller that did so."""
+        with self.resumed() as controller:
+            assert controller.ends() == 0, controller.output
+        self.is_complete(repetitions)
+        return controller
+
     @contextmanager
     def _controller(self, left_out: str, *arguments: str) -> Iterator[Controller]:
         """As a program of its own; it ends with the test."""

@@ -224,7 +224,7 @@ def test_the_next_start_completes_what_a_sharing_node_began(
     adopt(folder)
     variables = ("-e", f"k3s_artifacts_dir={folder}")
     before = started(cluster)
-    command = [str(BIN / "ansible-playbook"), "-i", str(cluster.lab.inventory), "playbooks/cluster.yml", *variables]
+    command = cluster.lab.command("playbooks/cluster.yml", *variables)
     environment = {**os.environ, "ANSIBLE_NOCOLOR": "1"}
     end_of_share = "kill -KILL $(pgrep -f '[s]hare.py ADDRESS SECONDS WORD')"
     try:
@@ -254,7 +254,7 @@ def test_the_next_start_completes_what_a_sharing_node_began(
 )
 def test_a_restart_that_a_killed_controller_owes_is_made_up_for(cluster: Cluster) -> None:
     setting = ("-e", json.dumps({"k3s_agent_config": {"kubelet-arg": ["max-pods=97"]}}))
-    command = [str(BIN / "ansible-playbook"), "-i", str(cluster.lab.inventory), "playbooks/cluster.yml", *setting]
+    command = cluster.lab.command("playbooks/cluster.yml", *setting)
     is_written = "grep -q max-pods=97 /etc/rancher/k3s/config.yaml"
     try:
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True) as provision:
@@ -281,7 +281,7 @@ def test_a_restart_that_a_killed_controller_owes_is_made_up_for(cluster: Cluster
 def test_an_import_of_images_that_was_killed_is_done_again(cluster: Cluster) -> None:
     node, unit = "edge-2", "faasbed-k3s"
     changed(cluster.remove("--limit", node))
-    command = [str(BIN / "ansible-playbook"), "-i", str(cluster.lab.inventory), "playbooks/cluster.yml"]
+    command = cluster.lab.command("playbooks/cluster.yml")
     now = cluster.lab.ssh(node, "date +%s").stdout.strip()
     importing = f"journalctl --unit {unit} --since @{now} --no-pager | grep -q 'Importing images from'"
     try:

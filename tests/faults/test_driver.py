@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from loopback import Reply, Request
+from loopback import Function, Reply, Request
 from measured import (
     CUBIC,
     REPETITIONS,
@@ -71,6 +71,17 @@ def grow_no_further(pid: int, room_bytes: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
 
 
+def kill_before_the_second_model(folder: Path, served: Function) -> None:
+    """Start a driver, and kill it when the second repetition's requests are on record and its model is not."""
+    served.hold_from(2)
+    told("start", folder)
+    served.wait_for(4)
+    os.kill(trainer_of(folder), signal.SIGSTOP)
+    served.release()
+    eventually(lambda: len(requests(folder)) == 4, "the second repetition's requests on record")
+    os.killpg(pid_of(folder), signal.SIGKILL)
+
+
 @CUBIC
 @pytest.mark.fault(
     what="the driver is killed (-9) in a repetition",
@@ -113,13 +124,7 @@ def test_a_driver_that_was_killed_goes_on_and_measures_nothing_twice(
 )
 def test_replies_on_record_are_not_asked_for_again(tmp_path: Path, reads: Callable[[str], None]) -> None:
     with planned(tmp_path) as served:
-        served.hold_from(2)
-        told("start", tmp_path)
-        served.wait_for(4)
-        os.kill(trainer_of(tmp_path), signal.SIGSTOP)
-        served.release()
-        eventually(lambda: len(requests(tmp_path)) == 4, "the second repetition's requests on record")
-        os.killpg(pid_of(tmp_path), signal.SIGKILL)
+        kill_before_the_second_model(tmp_path, served)
         assert [model.repetition for model in models(tmp_path)] == [0]
         reads(followed(tmp_path)["error"])
         told("start", tmp_path)
@@ -170,13 +175,7 @@ def test_records_that_were_torn_by_a_crash_are_completed(
 )
 def test_zeros_that_a_power_cut_left_are_passed_over(tmp_path: Path, reads: Callable[[str], None]) -> None:
     with planned(tmp_path) as served:
-        served.hold_from(2)
-        told("start", tmp_path)
-        served.wait_for(4)
-        os.kill(trainer_of(tmp_path), signal.SIGSTOP)
-        served.release()
-        eventually(lambda: len(requests(tmp_path)) == 4, "the second repetition's requests on record")
-        os.killpg(pid_of(tmp_path), signal.SIGKILL)
+        kill_before_the_second_model(tmp_path, served)
         kept = samples(tmp_path).read_bytes() + bytes(4096)  # the file system has its length, and not what was in it
         samples(tmp_path).write_bytes(kept)
         told("start", tmp_path)

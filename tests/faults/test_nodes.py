@@ -17,7 +17,7 @@ import pytest
 import yaml
 from processes import family
 from replica import eventually
-from testbed import BIN, ROOT, TrialLab, changed, run, trial_lab
+from testbed import ROOT, TrialLab, changed, run, trial_lab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +93,7 @@ def test_a_lab_whose_making_was_killed_is_made_again_or_removed(
     empty: TrialLab, progress: str, *, is_made_again: bool
 ) -> None:
     making = subprocess.Popen(
-        [str(BIN / "ansible-playbook"), "-i", str(empty.inventory), "playbooks/lab.yml"],
+        empty.command("playbooks/lab.yml"),
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

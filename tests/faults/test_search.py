@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from processes import children, command, running
 from replica import Replica, eventually, head
+from small_request import texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,11 +27,7 @@ ENDLESS: dict[str, Any] = {
     "model": "svc",
     "grid": {"C": [1e10], "kernel": ["linear"]},
 }
-SMALL: dict[str, Any] = {
-    "x_dict": {str(n): f"{'moon' if n % 2 else 'earth'} word{n % 5}" for n in range(40)},
-    "y_dict": {str(n): "ab"[n % 2] for n in range(40)},
-    "model": "svc",
-}
+SMALL = texts(40) | {"model": "svc"}
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 from bad_inputs import as_bytes, changed
+from small_request import texts
 
 from app.serving.main import create_app
 from app.serving.served import load
@@ -18,17 +19,6 @@ from app.serving.settings import Settings
 from surfaces import Opened
 
 LIMIT = 2_000_000
-
-
-def texts(count: int) -> dict[str, Any]:
-    """Return a small request that can be served."""
-    return {
-        "x_dict": {
-            str(i): f"{'goal match team' if i % 2 else 'vote party law'} number{i % 5} word" for i in range(count)
-        },
-        "y_dict": {str(i): "sport" if i % 2 else "politics" for i in range(count)},
-        "model": "mnb",
-    }
 
 
 GOOD = texts(40)

@@ -182,7 +182,7 @@ def test_a_locked_root_account_is_no_obstacle(empty: TrialLab, tmp_path: Path) -
     made = run(
         [
             *("unshare", "--mount", "sh", "-c", f'mount --bind {tmp_path}/shadow /etc/shadow && exec "$@"', "sh"),
-            *(str(BIN / "ansible-playbook"), "-i", str(empty.inventory), "playbooks/lab.yml"),
+            *empty.command("playbooks/lab.yml"),
         ],
         cwd=ROOT,
     )
@@ -327,7 +327,7 @@ def test_without_root_one_sentence_says_so(empty: TrialLab) -> None:
     refused = run(
         [
             # A user namespace without a map: nobody to the program, though the files can be read.
-            *("unshare", "--user", str(BIN / "ansible-playbook"), "-i", str(empty.inventory), "playbooks/lab.yml"),
+            *("unshare", "--user", *empty.command("playbooks/lab.yml")),
         ],
         cwd=ROOT,
     )
