@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,17 @@ ROOT = Path(__file__).resolve().parent.parent
 NEWS = ROOT.parent / "shared" / "data" / "news-315.json"
 # How nice tests are to those beside them whose links are judged by what a millisecond shows.
 NICENESS_BESIDE_LINKS = 10
+
+
+def pytest_configure() -> None:
+    """Have what tests start end by the signals that end it for a user.
+
+    A shell's background job, and what nohup starts, ignores some; programs inherit that, and would outlive their tests. A
+    handler is not inherited.
+    """
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, lambda *_: None)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -303,11 +303,7 @@ class Machine:
 
     def setup(self) -> subprocess.Popen[bytes]:
         with (self.folder.parent / "setup.log").open("wb") as log:
-            return subprocess.Popen(
-                self.command("sh", f"{ROOT}/setup.sh"), stdout=log, stderr=log, process_group=0,
-                # A shell cannot trap what is ignored where it is started, as Ctrl-C is in the background.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-            )  # fmt: skip
+            return subprocess.Popen(self.command("sh", f"{ROOT}/setup.sh"), stdout=log, stderr=log, process_group=0)
 
     def installing(self) -> subprocess.Popen[bytes]:
         """A setup that is at the configuration of the package."""

@@ -180,12 +180,15 @@ def test_nothing_of_a_playbook_goes_on_when_its_controller_was_ended(
     assert playbooks
     words = [sys.executable, "-c", RUN, str(tmp_path), str(root), str(Path(__file__).parent)]
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as controller:
-        wait_until((tmp_path / "playbooks" / "asleep").exists)
-        sleepers = with_words(b"987654")
-        assert sleepers
-        controller.send_signal(number)
-        wait_until(lambda: not sleepers & with_words(b"987654"))
-        controller.wait(60)
+        try:
+            wait_until((tmp_path / "playbooks" / "asleep").exists)
+            sleepers = with_words(b"987654")
+            assert sleepers
+            controller.send_signal(number)
+            wait_until(lambda: not sleepers & with_words(b"987654"))
+            controller.wait(60)
+        finally:
+            controller.kill()
     wait_until(lambda: not with_words(str(tmp_path / "hosts.yml").encode()))
 
 
