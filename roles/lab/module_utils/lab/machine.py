@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -27,7 +28,7 @@ NAMESPACES = Path("/run/netns")
 
 @dataclass(frozen=True)
 class Process:
-    """A process: the network namespace it is in, and which folder (device, inode) it sees at the nodes' state_dir."""
+    """A process: its network namespace, and which folder (device, inode) is mounted for it at the nodes' state_dir."""
 
     pid: int
     network: int
@@ -145,13 +146,20 @@ def processes(state_dir: Path) -> list[Process]:
             if (network, mounts) == own:
                 continue
             if mounts not in seen_by_mounts:
-                seen_by_mounts[mounts] = identity(Path(f"{entry}/root{state_dir}"))
+                seen = identity(Path(f"{entry}/root{state_dir}"))
+                seen_by_mounts[mounts] = seen if _mounts(entry, state_dir) else None
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended meanwhile
         except PermissionError:
             continue  # it has more rights than this process, so it cannot be one that this lab started
         apart.append(Process(pid, network, seen_by_mounts[mounts]))
     return apart
+
+
+def _mounts(entry: Path, folder: Path) -> bool:
+    """Return whether something is mounted there: who merely sees another root, as a container does, has other folders."""
+    escaped = re.sub(r"[\s\\]", lambda one: f"\\{ord(one[0]):03o}", str(folder))
+    return any(line.split(" ")[4] == escaped for line in (entry / "mountinfo").read_text("utf-8").splitlines())
 
 
 def identity(path: Path) -> tuple[int, int] | None:

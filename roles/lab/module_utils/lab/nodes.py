@@ -89,7 +89,7 @@ def mount_point_removal(state_dir: Path, homes: Iterable[Path]) -> Iterator[Chan
     """The empty folder on which each node mounted its own; it stays while another lab's nodes use it."""
     if not state_dir.is_dir() or any(state_dir.iterdir()):
         return
-    harmless = {None, machine.identity(state_dir), *(machine.identity(home) for home in homes)}
+    harmless = {None, *map(machine.identity, homes)}
     if all(process.state in harmless for process in machine.processes(state_dir)):
         yield Change(f"remove {state_dir}", state_dir.rmdir)
 
