@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -89,7 +90,9 @@ SLEEPING = """
   gather_facts: false
   tasks:
     - name: Sleep
-      ansible.builtin.shell: {cmd: "touch {{ playbook_dir }}/asleep && sleep 987654"}
+      ansible.builtin.command: {argv: ["{{ ansible_playbook_python }}", -c, "{{ sleeper }}", "{{ playbook_dir }}/asleep"]}
+      vars:
+        sleeper: import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(987654)
 """
 RUN = """
 import sys
@@ -181,11 +184,11 @@ def test_nothing_of_a_playbook_goes_on_when_its_controller_was_ended(
     words = [sys.executable, "-c", RUN, str(tmp_path), str(root), str(Path(__file__).parent)]
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as controller:
         try:
-            wait_until((tmp_path / "playbooks" / "asleep").exists)
-            sleepers = with_words(b"987654")
-            assert sleepers
+            asleep = tmp_path / "playbooks" / "asleep"
+            wait_until(asleep.exists)
+            assert with_words(os.fsencode(asleep))
             controller.send_signal(number)
-            wait_until(lambda: not sleepers & with_words(b"987654"))
+            wait_until(lambda: not with_words(os.fsencode(asleep)))
             controller.wait(60)
         finally:
             controller.kill()
