@@ -74,7 +74,7 @@ def altered(draw: st.DrawFn, seed: Any) -> Any:
         if draw(st.integers(0, 4)) == 0:
             del inner[last]
         else:
-            inner[last] = draw(JSON)
+            inner[last] = copy.deepcopy(draw(JSON))  # later ones are made within it
     return value
 
 
