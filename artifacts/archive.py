@@ -49,7 +49,7 @@ def complete(folder: Folder, architecture: str, say: Callable[[str], None]) -> N
     images.check_programs()
     cosign = signatures.program()
     if not cosign:
-        say(f"{name}: signatures are not verified: the program cosign is not installed")
+        say(f"{name}: signatures and provenance are not verified: the program cosign is not installed")
     store, partial = folder.path / f"{name}.blobs", folder.path / f"{name}.partial"
     for number, image in enumerate(named, 1):
         say(f"{name}: image {number} of {len(named)}, {image}")

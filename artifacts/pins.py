@@ -21,7 +21,7 @@ SITE = "site's pins"
 LISTED = "release list"
 HTTPS = "HTTPS"
 DIGESTS = "image digests"
-SIGNED = "image digests and signatures"
+SIGNED = "image digests, signatures and provenance"
 
 PROJECT = Path(__file__).resolve().parent / "checksums.yml"
 KEY = "artifacts_sha256"

@@ -1,4 +1,4 @@
-"""Signatures of Knative's images, verified by cosign where that program is installed."""
+"""Signatures and provenance of Knative's images, verified by cosign where that program is installed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from artifacts.errors import ArtifactError
 REPOSITORIES = "gcr.io/knative-releases/"
 IDENTITY = "signer@knative-releases.iam.gserviceaccount.com"
 ISSUER = "https://accounts.google.com"
+# What each image has to have, with the arguments that ask for it. Provenance tells from which commit it was built.
+PROOFS = {"signature": ("verify",), "SLSA provenance": ("verify-attestation", "--type", "slsaprovenance02")}
 
 
 def program() -> str | None:
@@ -24,7 +26,7 @@ def is_signed(image: str) -> bool:
 
 
 def verify(cosign: str, image: str) -> None:
-    """Verify that Knative's releases have signed an image.
+    """Verify that Knative's releases have signed an image, and what they say of how it was built.
 
     Args:
         cosign: the program.
@@ -34,10 +36,11 @@ def verify(cosign: str, image: str) -> None:
         ArtifactError: they have not, or cosign cannot tell.
     """
     identity = ("--certificate-identity", IDENTITY, "--certificate-oidc-issuer", ISSUER)
-    ended = subprocess.run([cosign, "verify", *identity, image], capture_output=True, check=False)
-    if ended.returncode:
-        lines = ended.stderr.decode(errors="replace").strip().splitlines() or [f"status {ended.returncode}"]
-        raise ArtifactError(
-            f"no valid signature of Knative on {image}: {lines[-1].strip().rstrip('.')}; do not use it, or, if this "
-            "machine reaches only a mirror of gcr.io, remove cosign from PATH"
-        )
+    for proof, asks in PROOFS.items():
+        ended = subprocess.run([cosign, *asks, *identity, image], capture_output=True, check=False)
+        if ended.returncode:
+            lines = ended.stderr.decode(errors="replace").strip().splitlines() or [f"status {ended.returncode}"]
+            raise ArtifactError(
+                f"no valid {proof} of Knative on {image}: {lines[-1].strip().rstrip('.')}; do not use it, or, if this "
+                "machine reaches only a mirror of gcr.io, remove cosign from PATH"
+            )

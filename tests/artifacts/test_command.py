@@ -81,7 +81,10 @@ def test_all_is_downloaded_and_verified_and_a_second_run_asks_for_nothing(
         **dict.fromkeys(release.MANIFESTS, "verified (pinned)"),
         "knative-images-amd64.tar.zst": "verified (image digests)",
     }
-    assert "knative-images-amd64.tar.zst: signatures are not verified: the program cosign is not installed" in output
+    assert (
+        "knative-images-amd64.tar.zst: signatures and provenance are not verified: the program cosign is not installed"
+        in output
+    )
     asked = len(released.requests)
     assert run("download", folder) == 0
     assert len(released.requests) == asked
@@ -344,7 +347,7 @@ def cosign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.parent.mkdir()
     program.write_text(
         '#!/bin/sh\ncd "$(dirname "$0")"\necho "$@" >> asked\nfor image in "$@"; do :; done\n'
-        'case $image in *"$(cat refused)"*) echo "Error: no signatures found" >&2; exit 10 ;; esac\n',
+        'case "$1 $image" in *$(cat refused)*) echo "Error: no signatures found" >&2; exit 10 ;; esac\n',
         "utf-8",
     )
     program.chmod(0o755)
@@ -358,26 +361,27 @@ def test_signatures_are_verified_where_cosign_is_installed(
 ) -> None:
     assert run("download", folder) == 0
     lines = (cosign / "asked").read_text("utf-8").splitlines()
-    assert [line.split()[-1].partition("@sha256:")[0] for line in lines] == [
-        "gcr.io/knative-releases/serving/activator",
-        "gcr.io/knative-releases/serving/queue",
+    identity = (
+        "--certificate-identity signer@knative-releases.iam.gserviceaccount.com "
+        "--certificate-oidc-issuer https://accounts.google.com"
+    )
+    assert [line.partition("@sha256:")[0] for line in lines] == [
+        f"{asks} {identity} gcr.io/knative-releases/serving/{image}"
+        for image in ("activator", "queue")
+        for asks in ("verify", "verify-attestation --type slsaprovenance02")
     ]
-    for line in lines:
-        assert line.startswith(
-            "verify --certificate-identity signer@knative-releases.iam.gserviceaccount.com "
-            "--certificate-oidc-issuer https://accounts.google.com gcr.io/"
-        )
-    assert "signatures are not verified" not in capsys.readouterr().out
-    assert recorded(folder)["knative-images-amd64.tar.zst"]["verified"] == "image digests and signatures"
+    assert "signatures and provenance are not verified" not in capsys.readouterr().out
+    assert recorded(folder)["knative-images-amd64.tar.zst"]["verified"] == "image digests, signatures and provenance"
 
 
-def test_an_image_without_a_signature_is_refused(
-    released: Site, folder: Path, cosign: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("asked", "proof"), [("verify", "signature"), ("verify-attestation", "SLSA provenance")])
+def test_an_image_without_a_signature_or_provenance_is_refused(
+    asked: str, proof: str, released: Site, folder: Path, cosign: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (cosign / "refused").write_text("serving/queue@", "utf-8")
+    (cosign / "refused").write_text(f"{asked} gcr.io/knative-releases/serving/queue@", "utf-8")
     assert run("download", folder) == 1
     error = capsys.readouterr().err
-    assert "no valid signature of Knative on gcr.io/knative-releases/serving/queue@sha256:" in error
+    assert f"no valid {proof} of Knative on gcr.io/knative-releases/serving/queue@sha256:" in error
     assert "Error: no signatures found" in error
     assert not (folder / "knative-images-amd64.tar.zst").exists()
 
