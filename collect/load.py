@@ -66,7 +66,7 @@ def read(folder: RunFolder, notes: list[str]) -> tuple[Load, ...]:
     for path in sorted(folder.load.glob("*/machine.json"))[:NODES]:
         try:
             machine = msgspec.json.decode(read_bytes(path), type=Machine)
-        except (FolderError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (FolderError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             notes.append(f"load/{path.parent.name} is damaged and was ignored: {error}.")
             continue
         machines.setdefault(machine.boot, []).append(path.parent.name)
@@ -110,6 +110,6 @@ def _samples(node: Path, notes: list[str]) -> tuple[Sample, ...]:
         try:
             whole, _, _ = read_bytes(path).rpartition(b"\n")
             samples += [decoder.decode(line) for line in whole.splitlines()]
-        except (FolderError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (FolderError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             notes.append(f"load/{node.name}/{path.name} is damaged and was ignored: {error}.")
     return tuple(sorted(samples, key=lambda sample: sample.at_s))

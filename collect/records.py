@@ -238,7 +238,7 @@ def _refuse_schema(body: bytes) -> None:
     """Refuse a line by its schema, where that is what is wrong with it."""
     try:
         schema = _HEAD.decode(body).schema
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
     if type(schema) is int and schema > SCHEMA_VERSION:
         raise NewerSchemaError(f"schema {schema} is newer than this faasbed, which reads up to schema {SCHEMA_VERSION}")

@@ -19,6 +19,7 @@ from collect.errors import CollectError
 from collect.expect import Expect
 from collect.folder import SAMPLES, FolderError, RunFolder, is_shallow, read_bytes
 from collect.links import LinkReport
+from nodes.errors import place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -163,7 +164,7 @@ def expected(run: Run) -> Expect | None:
         return Expect.model_validate(thresholds)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(["expect", *map(str, first["loc"])])
+        where = place(["expect", *first["loc"]])
         raise CollectError(f"{run.folder.manifest}: {where}: {first['msg']}; restore the file") from error
 
 
@@ -269,7 +270,7 @@ def _json(path: Path, adapter: TypeAdapter[T], notes: list[str]) -> T | None:
         notes.append(f"{name} was ignored: {error}.")
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = place(first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
         notes.append(f"{name} is damaged and was ignored: {where + ': ' if where else ''}{reason}.")
     return None

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# How much of a key is told; those that somebody meant are shorter.
+PART_CHARACTERS = 100
+
 
 def printable(sentence: str) -> str:
     """Return a sentence without what a terminal obeys: it may hold what a node or a service answered."""
@@ -11,6 +19,11 @@ def printable(sentence: str) -> str:
 def printable_lines(text: str) -> str:
     """Return a text of several lines without what a terminal obeys."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def place(parts: Iterable[object]) -> str:
+    """Return where in a document something is: keys and numbers with dots between them, as a terminal may get them."""
+    return ".".join(printable(str(part)[:PART_CHARACTERS]) for part in parts)
 
 
 class FaasbedError(Exception):

@@ -64,6 +64,9 @@ def read(path: Path) -> bytes:
                 content = _limited(file, path)
     except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as error:
         raise DatasetError(f"{path}: cannot be unpacked: {_sentence(error)}; is the file whole?") from error
+    # A password, a compression or a version that Python does not have, a name that is not in its character set.
+    except (RuntimeError, NotImplementedError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: cannot be unpacked: {_sentence(error)}; unpack it yourself") from error
     except OSError as error:
         raise DatasetError(f"dataset {path}: cannot be read: {error.strerror or error}") from error
     _refuse_others(path, content)
@@ -83,11 +86,8 @@ def _only_file(file: IO[bytes], path: Path) -> bytes:
             raise DatasetError(
                 f"{path}: the archive holds {len(names)} files; expected exactly one: unpack it, and name the file"
             )
-        try:
-            with archive.open(names[0]) as packed:
-                return _limited(packed, path)
-        except (RuntimeError, NotImplementedError) as error:  # a password, or a compression that Python does not have
-            raise DatasetError(f"{path}: cannot be unpacked: {_sentence(error)}; unpack it yourself") from error
+        with archive.open(names[0]) as packed:
+            return _limited(packed, path)
 
 
 def _limited(file: IO[bytes] | gzip.GzipFile, path: Path) -> bytes:

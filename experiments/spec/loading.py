@@ -13,6 +13,7 @@ from experiments.errors import SpecError
 from experiments.spec import document
 from experiments.spec.experiment import Experiment, Scenario
 from experiments.workloads.workload import SettingsError
+from nodes.errors import place
 
 # Keys that stand beside those of a scenario where a file holds only one.
 OF_EXPERIMENT = ("repetitions", "warmups", "block_repetitions", "deduplicate", "expect")
@@ -109,7 +110,7 @@ def _validate(model: type[M], data: dict[str, Any], path: Path) -> M:
 def _sentences(error: ValidationError, path: Path) -> list[str]:
     sentences = []
     for problem in error.errors()[:2]:
-        where = ".".join(map(str, problem["loc"]))
+        where = place(problem["loc"])
         match problem["type"]:
             case "extra_forbidden":
                 what = "unknown key; check its spelling"
