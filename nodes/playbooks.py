@@ -32,6 +32,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TIMES = "Where the time went"
 # The key of a module's result that tells how far it is, in the results of its retries too.
 PROGRESS = "progress"
+# What Ansible says of a command that failed, and how much of what the command printed stands in an error instead.
+NON_ZERO = "non-zero return code"
+PRINTED_CHARACTERS = 600
 # Ansible's own task before each role: it fails with a message of its own and says nothing otherwise.
 ARGUMENT_CHECK = "ansible.builtin.validate_argument_spec"
 # What opens an expression, a statement or a comment of a template.
@@ -248,14 +251,22 @@ def _stoppable() -> Iterator[Callable[[], bool]]:
 def _sentence(data: dict[str, Any]) -> str:
     """Return a failure in one line: the host, the task and its message, or its first failed item's."""
     result = data.get("res") or {}
-    message = result.get("msg") or result.get("stderr") or result.get("stdout") or "no reason given"
+    items = [entry for entry in result.get("results", []) if isinstance(entry, dict) and entry.get("failed")]
+    words = " ".join(((items and _message(items[0])) or _message(result) or "no reason given").split())
+    return f"{data.get('host', '')}: {data.get('task', '')}: {_of_host_key(words) or _of_silence(words) or words}"
+
+
+def _message(result: dict[str, Any]) -> str:
+    """Return a task's message; of a program that failed what it printed, which Ansible calls a non-zero return code."""
+    message = result.get("msg") or ""
     if isinstance(message, list):
         message = "; ".join(map(str, message))
-    items = [entry.get("msg") for entry in result.get("results", []) if isinstance(entry, dict) and entry.get("failed")]
-    if items and items[0]:
-        message = items[0]
-    words = " ".join(str(message).split())
-    return f"{data.get('host', '')}: {data.get('task', '')}: {_of_host_key(words) or _of_silence(words) or words}"
+    printed = str(result.get("stderr") or result.get("stdout") or "").strip()[-PRINTED_CHARACTERS:]
+    if message == NON_ZERO and printed:
+        command = result.get("cmd") or []
+        program = Path(str(command[0])).name if isinstance(command, list) and command else "the command"
+        return f"{program} failed with exit code {result.get('rc')}: {printed}"
+    return str(message) or printed
 
 
 def _of_host_key(words: str) -> str | None:
