@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from platformdirs import user_log_path
 
 from collect import folder
-from experiments import gate, placement, proofs, resume, spec, steps
+from experiments import gate, obstacles, placement, proofs, resume, spec, steps
 from experiments.errors import ExpectationError, FaasbedError
 from experiments.progress import Reporter
 from nodes import inventory as inventories
@@ -66,8 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     what = argparse.ArgumentParser(add_help=False)
     what.add_argument("--scenario", default="paper", metavar="NAME", help="edge, cloud, paper or a .yaml file (paper)")
     parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="{provision,verify,experiment,reset,variables}")
+    commands = parser.add_subparsers(required=True, metavar="{preflight,provision,verify,experiment,reset,variables}")
 
+    preflight = commands.add_parser(
+        "preflight", parents=[nodes, what], help="say what stands in the way on all nodes; change nothing"
+    )
+    preflight.set_defaults(command=_preflight)
     provision = commands.add_parser("provision", parents=[nodes, what], help="make the nodes and deploy the function")
     provision.set_defaults(command=_provision)
     verify = commands.add_parser("verify", parents=[nodes, what], help="shape the links, measure them, clear them")
@@ -100,6 +104,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     variables.set_defaults(command=_variables)
     return parser
+
+
+def _preflight(options: argparse.Namespace) -> None:
+    reporter = Reporter(verbose=options.verbose)
+    with locked(options.inventory):
+        inventory = read_inventory(options.inventory)
+        playbooks = _logged(options, reporter, "preflight")
+        with reporter.step("preflight"):
+            rows = obstacles.obstacles(spec.load(options.scenario), inventory, playbooks)
+    for line in obstacles.table(rows, inventory.hosts("nodes")):
+        reporter.say(line)
+    if rows:
+        raise obstacles.PreflightError(
+            f"{len(rows)} obstacle{'s' * (len(rows) > 1)} on inventory {options.inventory}: see the table; nothing was changed"
+        )
 
 
 def _provision(options: argparse.Namespace) -> None:

@@ -23,11 +23,13 @@ class Answers(Mapping[str, dict[str, Any]]):
         playbook: its name.
         by_key: the value by key and host.
         changed: how many tasks changed something, over all hosts.
+        unreachable: the hosts that did not answer where the playbook goes on without them, and why.
     """
 
     playbook: str
     by_key: Mapping[str, Any] = field(default_factory=dict)
     changed: int = 0
+    unreachable: Mapping[str, PlaybookError] = field(default_factory=dict)
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         """Return each host's value.

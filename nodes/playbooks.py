@@ -115,7 +115,8 @@ class Playbooks:
             raise KeyboardInterrupt
         if outcome.status != "successful":
             raise job.error or PlaybookError(output.splitlines()[-1] if output else f"{playbook}: {outcome.status}")
-        return Answers(playbook, job.answers, job.changed)
+        unreachable = {host: error for host, error in job.errors.items() if isinstance(error, UnreachableError)}
+        return Answers(playbook, job.answers, job.changed, unreachable)
 
     def _keep(self, playbook: str, artifacts: Path) -> None:
         if self._log is None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.function.listeners import strangers, taken
+from ansible.module_utils.node.listeners import strangers, taken
 
 DOCUMENTATION = r"""
 module: function_ports

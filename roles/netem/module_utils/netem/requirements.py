@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.process import which
 
 from .tc import exists
 
@@ -33,7 +33,7 @@ def check_node(interface: str) -> None:
             f"shaping links needs {' and '.join(missing)} on the node, which this root does not have: give the container "
             "these capabilities (podman run --cap-add)."
         )
-    if shutil.which("tc") is None:
+    if which("tc") is None:
         raise NodeError("there is no tc on the node: install iproute2.")
     if not exists(interface):
         raise NodeError(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from ansible.module_utils.node.errors import NodeError
-from ansible.module_utils.node.process import attempt, run
+from ansible.module_utils.node.process import attempt, run, search_path, which
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +39,7 @@ def tc_batch(
     lines = "".join(f"{' '.join(command)}\n" for command in commands)
     done = attempt(
         *(["unshare", "--net"] if scratch else []), "tc", "-batch", "-",
-        text=lines, environment={**os.environ, "LC_ALL": "C", **({"TC_LIB_DIR": tables} if tables else {})},
+        text=lines, environment={**os.environ, "LC_ALL": "C", "PATH": search_path(), **({"TC_LIB_DIR": tables} if tables else {})},
     )  # fmt: skip
     if done.returncode == 0:
         return None, done.stdout
@@ -110,7 +109,7 @@ def in_scratch(*arguments: str) -> str | None:
 
 def lacks_netem() -> str | None:
     """Return why this kernel cannot do `sch_netem`, or None when it can (its module is loaded by asking for it)."""
-    if shutil.which("modprobe"):
+    if which("modprobe"):
         attempt("modprobe", "--quiet", "sch_netem")
     return in_scratch("qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms", "0.1ms", "distribution", "normal")
 

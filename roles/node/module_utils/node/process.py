@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import time
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
 NOT_STARTED = 127  # what a shell returns for a program that it cannot start
+# Where administration's programs are; the PATH of a login user, and of root by sudo or su, may lack them.
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 END_TIMEOUT_S = 5.0
 
 
@@ -35,6 +38,17 @@ class ProcessError(NodeError):
         super().__init__(f"`{' '.join(self.command)}` failed: {message or f'exit code {returncode}'}")
 
 
+def search_path() -> str:
+    """Return this process's PATH with the folders of administration's programs, which it may lack."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join([*folders, *(folder for folder in SBIN if folder not in folders)])
+
+
+def which(program: str) -> str | None:
+    """Return the path of a program, or None where the node has none."""
+    return shutil.which(program, path=search_path())
+
+
 def attempt(
     *command: str,
     text: str = "",
@@ -47,7 +61,8 @@ def attempt(
     Args:
         command: program and arguments.
         text: its standard input.
-        environment: all of its environment variables; None passes on this process's, with messages in English.
+        environment: all of its environment variables; None passes on this process's, with messages in English and with
+            the folders of administration's programs in PATH.
         folder: its working directory; None is this process's.
         pass_fds: open files that it inherits under the same numbers.
 
@@ -63,7 +78,7 @@ def attempt(
             errors="replace",
             check=False,
             cwd=folder,
-            env={**os.environ, "LC_ALL": "C"} if environment is None else dict(environment),
+            env={**os.environ, "LC_ALL": "C", "PATH": search_path()} if environment is None else dict(environment),
             pass_fds=tuple(pass_fds),
         )
     except OSError as error:

@@ -1,0 +1,68 @@
+"""What stands in the way of an experiment on an inventory's nodes: everything at once, before anything is touched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from experiments import placement
+from experiments.errors import SpecError
+from nodes.errors import FaasbedError, InventoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from experiments.spec import Experiment
+    from nodes.inventory import Inventory
+    from nodes.playbooks import Playbooks
+
+# Who a row is about where it is about no single node.
+ALL = "inventory"
+
+
+class PreflightError(FaasbedError):
+    """Something stands in the way; the table names it."""
+
+    exit_code = 1
+
+
+def obstacles(experiment: Experiment, inventory: Inventory, playbooks: Playbooks) -> list[tuple[str, str]]:
+    """Return what stands in the way: a node, or the whole inventory, and a sentence. Nothing is changed."""
+    rows: list[tuple[str, str]] = []
+    variables = {}
+    for host in inventory.hosts("nodes"):
+        rows += [(host, sentence) for sentence in _missing(inventory, host)]
+    if not rows:  # without all addresses it would only say so again
+        try:
+            variables = placement.place(experiment, inventory).variables()
+        except (SpecError, InventoryError) as error:
+            rows.append((ALL, str(error)))
+    answers = playbooks.run("preflight", **variables)
+    rows += [(host, sentence) for host, sentences in answers["obstacles"].items() for sentence in sentences]
+    rows += [(host, str(error).removeprefix(f"{host}: ")) for host, error in answers.unreachable.items()]
+    for blocked in answers["blocked"].values():
+        rows += list(blocked.items())
+    known = list(inventory.hosts("nodes"))
+    return sorted(dict.fromkeys(rows), key=lambda row: known.index(row[0]) if row[0] in known else -1)
+
+
+def table(rows: Iterable[tuple[str, str]], hosts: Iterable[str]) -> list[str]:
+    """Return the rows as lines, with a line for each node in whose way nothing stands."""
+    rows = list(rows)
+    told = {host for host, _ in rows}
+    lines = [*rows, *((host, "ok") for host in hosts if host not in told)]
+    width = max((len(host) for host, _ in lines), default=0)
+    return [f"  {host:<{width}}  {sentence}" for host, sentence in lines]
+
+
+def _missing(inventory: Inventory, host: str) -> list[str]:
+    """Return which of the variables that every node needs a host lacks."""
+    sentences = []
+    try:
+        inventory.address(host)
+    except InventoryError as error:
+        sentences.append(str(error).removeprefix(f"inventory {inventory.name}: host {host}: "))
+    if not inventory.variables.get(host, {}).get("data_interface"):
+        sentences.append(
+            "it has no data_interface; set it to the interface that has data_address (`ip -brief address` on the node)"
+        )
+    return sentences

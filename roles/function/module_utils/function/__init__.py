@@ -1,1 +1,0 @@
-"""The function on a node: who listens where."""
