@@ -42,7 +42,7 @@ def follow(playbooks: Playbooks, reporter: Reporter, variables: Mapping[str, Any
         asked_s = time.monotonic()
         try:
             if not is_renewed:
-                playbooks.run("renew")
+                playbooks.run("renew", **variables)
                 renewed_s, is_renewed = asked_s, True
             if absence:
                 reporter.say(f"  connected again after {time.monotonic() - absence.since_s:.0f} s")

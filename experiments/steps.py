@@ -148,7 +148,7 @@ def deploy_function(context: Context) -> None:
 
 def measure(context: Context) -> None:
     """Start the driver on the base station and follow it to its end."""
-    context.playbooks.run("renew")
+    context.playbooks.run("renew", **context.variables())
     context.playbooks.run("measure-start", **context.variables())
     lease_s = follow.lease_s(context.inventory)
     follow.follow(context.playbooks, context.reporter, context.variables(), lease_s)
@@ -245,7 +245,7 @@ def _is_measuring(context: Context) -> bool:
     if not any(status["state"] in ("starting", "running") for status in states.values()):
         return False
     try:
-        context.playbooks.run("renew")
+        context.playbooks.run("renew", **context.variables())
     except UnreachableError:
         raise
     except PlaybookError as error:

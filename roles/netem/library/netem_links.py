@@ -28,7 +28,8 @@ options:
   state:
     description:
       - C(probed) checks links and node and returns which backend it would take.
-      - C(present) applies, C(renewed) renews the lease, C(absent) undoes everything.
+      - C(present) applies, C(renewed) renews the lease and returns as C(drift) why C(links) of this node are not in force,
+        C(absent) undoes everything.
     type: str
     choices: [probed, present, renewed, absent]
     default: present
@@ -101,7 +102,9 @@ def act(module: AnsibleModule) -> dict[str, object]:
         if not module.check_mode:
             lease.renew_again()
         seen = in_force(options["interface"], folder, options["emulator"])
-        return {"changed": False, "links": [], "drift": seen["problem"] if seen["links"] else lease.lapsed()}
+        expected = any(link.get("source") == options["node"] for link in options["links"])
+        drift = seen["problem"] if seen["links"] or expected else lease.lapsed()
+        return {"changed": False, "links": [], "drift": drift}
     addresses = listed(options["addresses"])
     links = read_links(options["links"], list(addresses))
     mine = [link for link in links if link.source == options["node"]]

@@ -87,6 +87,7 @@ RETURN = r"""
 streams: {description: "Mbit/s of one TCP connection by target, and by the formula.", type: dict, returned: streamed}
 links: {description: "An entry of the report for each link of this node, and each family by which it is probed.", type: list, returned: judged}
 sentences: {description: The same in one line each., type: list, returned: judged}
+advice: {description: What to do about them., type: list, returned: judged}
 problems: {description: The sentences of the links that are off., type: list, returned: judged}
 """
 
@@ -123,6 +124,14 @@ class Node:
             target: {family: measure(*pair, port, probes, interval_ms).probes for family, pair in families.items()}
             for target, families in self.ends.items()
         }
+        for target, families in paths.items():
+            for family, probes in families.items():
+                if not probes.answered:
+                    raise NodeError(
+                        f"{self.options['node']} -> {target}: none of {probes.sent} probes was answered by "
+                        f"{self.ends[target][family][1]} on {self.options['port']}/udp, before any link was shaped: a "
+                        "firewall drops them, or they take another way. See make preflight, which names ports and routes."
+                    )
         self.baseline.with_measured(paths).write(self.folder)
 
     def stream(self) -> dict[str, dict[str, float | None]]:
@@ -163,6 +172,7 @@ class Node:
             self.baseline.probes(link.target, family),
             self.baseline.path_ms(link.target) if self.options["compensated"] else None,
             Tcp(**streamed) if streamed else None,
+            self.options["stream_s"],
         )
 
     def verdicts(self) -> list[Verdict]:
@@ -208,6 +218,7 @@ def act(options: dict[str, Any]) -> dict[str, Any]:
         "links": [verdict.entry() for verdict in verdicts],
         "sentences": [str(verdict) for verdict in verdicts],
         "problems": [str(verdict) for verdict in verdicts if not verdict.ok],
+        "advice": list(dict.fromkeys(verdict.advice for verdict in verdicts if verdict.advice)),
     }
 
 

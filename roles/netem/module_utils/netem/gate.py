@@ -56,6 +56,11 @@ if TYPE_CHECKING:
 # 0.3 % on two idle cores and 2 % beside four busy loops.
 LATE_SHARE_MAX = 0.05
 STALLED_SHARE_MAX = 0.02
+# The least that one TCP connection has to carry: a hundredth of the formula, 0.1 Mbit/s where that is more. It is judged
+# only where its time was enough for so many round trips.
+TCP_FLOOR_MBIT = 0.1
+TCP_FLOOR_SHARE = 0.01
+TCP_ROUND_TRIPS = 20
 STOLEN_SHARE_TOLD = 0.01  # of CPU time: from here on it is a reason that users want to know
 
 
@@ -66,6 +71,7 @@ def judge(
     baseline: Probes | None,
     compensated_ms: float | None = None,
     tcp: Tcp | None = None,
+    stream_s: float = 0.0,
 ) -> Verdict:
     """Hold what was measured on a link against what was asked for.
 
@@ -77,7 +83,9 @@ def judge(
             control where that was not answered.
         compensated_ms: what the path takes by itself, where that is a part of the links' delays; None where it comes on
             top of them.
-        tcp: what one TCP connection got, which is not judged.
+        tcp: what one TCP connection got. Its rate is what congestion control makes of the link and is not judged, but one
+            that carries next to nothing over a link that probes pass is off: large packets are lost.
+        stream_s: for how long it sent.
     """
     one_way = measured.probes.shared_clock
     path = _path(measured, baseline, compensated_ms)
@@ -90,6 +98,7 @@ def judge(
         links = [link] if one_way or back is None else [link, back]
         judged = _judge_delays(links, measured, delays_ms, path, counts)
         problems, seen, disturbed, stalled = judged
+        problems = [*problems, *_stuck(tcp, measured, stream_s)]
     return Verdict(
         link=link,
         family=measured.family,
@@ -103,6 +112,14 @@ def judge(
         problems=tuple(problems),
         disturbed=disturbed,
     )
+
+
+def _stuck(tcp: Tcp | None, measured: Measurement, stream_s: float) -> list[str]:
+    """Return that TCP carries next to nothing, where it had time for some round trips."""
+    if tcp is None or statistics.median(measured.probes.round_trip_ns) / 1e9 > stream_s / TCP_ROUND_TRIPS:
+        return []
+    floor_mbit = min(TCP_FLOOR_MBIT, TCP_FLOOR_SHARE * (tcp.formula_mbit or math.inf))
+    return [f"TCP carried {tcp.mbit:.2g} Mbit/s, at least {floor_mbit:.2g} expected"] if tcp.mbit < floor_mbit else []
 
 
 class _Judged(NamedTuple):

@@ -20,7 +20,7 @@ from .tc import dump, exists, flaps
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-SCHEMA = 2  # of the state file: what another version left is cleared and made again
+SCHEMA = 3  # of the state file: what another version left is cleared and made again
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 LINKS_MAX = 499  # the filters' preferences and the classes' numbers leave room for so many
 
@@ -304,6 +304,8 @@ def _first_difference(applied: str, seen: str) -> str | None:
     new = next((line for line in now if line not in before), None)
     differences = [f"`{' '.join(gone.split())}` is gone"] if gone else []
     differences += [f"`{' '.join(new.split())}` is new"] if new else []
+    if (changed := [line.split() for line in (gone or "", new or "") if line.startswith("mtu ")]) and len(changed) == 2:
+        return f"the MTU of {changed[0][2]} changed from {changed[0][1]} to {changed[1][1]} since the links were applied"
     return f"tc lists something else than was applied: {' and '.join(differences) or 'the order of its lines'}"
 
 

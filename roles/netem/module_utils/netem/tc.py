@@ -90,7 +90,8 @@ def dump(interface: str) -> str:
     # HTB shows how much it let through unshaped even where no statistics were asked for.
     shown = re.sub(r" direct_packets_stat \d+", "", tc("qdisc", "show", "dev", interface))
     handed = [f"gso_max_segs {segments(name)} {name}\n" for name in (interface, *overlays(interface))]
-    parts = [*handed, shown, tc("class", "show", "dev", interface)]
+    # An emulator's interfaces have the MTU that this one had: larger frames would be lost there.
+    parts = [*handed, f"mtu {mtu(interface)} {interface}\n", shown, tc("class", "show", "dev", interface)]
     parts.append(tc("filter", "show", "dev", interface))
     if any(qdisc.kind == "clsact" for qdisc in qdiscs(interface)):
         parts.append(tc("filter", "show", "dev", interface, "egress"))
@@ -118,6 +119,11 @@ def segments(interface: str) -> int:
     """Return how many TCP segments a sender may hand to this interface as one packet."""
     shown = json.loads(run("ip", "-details", "-json", "link", "show", "dev", interface))
     return int(shown[0]["gso_max_segs"])
+
+
+def mtu(interface: str) -> int:
+    """Return the largest packet that an interface sends, in bytes."""
+    return int(json.loads(run("ip", "-json", "link", "show", "dev", interface))[0]["mtu"])
 
 
 def set_segments(interface: str, count: int) -> None:

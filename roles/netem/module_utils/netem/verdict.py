@@ -130,6 +130,30 @@ class Verdict:
         """Whether the link is what was asked for."""
         return not self.problems
 
+    @property
+    def advice(self) -> str | None:
+        """What to do about a link that is off, or None."""
+        source, target = self.link.source, self.link.target
+        if self.ok:
+            return None
+        if not self.probes.received:
+            return (
+                f"no probe of {source} reached {target}: see make preflight, which names ports that a firewall closes and "
+                "routes that take another way"
+            )
+        if self.disturbed:
+            return f"{source} got too little CPU time to judge its links: end what else runs on it, then verify again"
+        if any(problem.startswith("TCP ") for problem in self.problems):
+            return (
+                f"large packets from {source} to {target} are lost: give the data interfaces and what is between them one "
+                "MTU, then apply the links again (playbooks/links.yml)"
+            )
+        return (
+            f"something else delays or drops packets from {source} to {target}: apply the links again "
+            "(playbooks/links.yml), and where that does not help look for other qdiscs (tc qdisc), a tunnel or Wi-Fi on the "
+            "way"
+        )
+
     def after(self, before: list[str]) -> Verdict:
         """Return the verdict with the sentences of the measurements before it."""
         return replace(self, measured_before=tuple(before))
