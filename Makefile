@@ -11,9 +11,10 @@ ARCH ?=
 PINS ?=
 ROLE ?=
 VERBOSE ?=
+ASK_BECOME_PASS ?=
 
 PYTHON := .venv/bin/python
-TASKS := $(if $(filter-out 0,$(VERBOSE)),--verbose)
+TASKS := $(if $(filter-out 0,$(VERBOSE)),--verbose) $(if $(filter-out 0,$(ASK_BECOME_PASS)),--ask-become-pass)
 # Recipes read variables from the environment, as $$NAME: make would put the value into the command, for the shell to
 # evaluate. What comes from the environment is not evaluated at all.
 export INVENTORY SCENARIO REPETITIONS DATASET SEED RESULTS RUN RUNS ARCH PINS
@@ -34,7 +35,7 @@ BESIDE := --numprocesses=2 --dist=loadgroup
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: INVENTORY=$$INVENTORY SCENARIO=$$SCENARIO REPETITIONS=$${REPETITIONS:-20} DATASET=$$DATASET SEED=$$SEED RESULTS=$$RESULTS RUN=<run id> RUNS=<run ids, blanks between them> ARCH=<amd64, arm64 or all> PINS=<file with SHA-256 of artifacts of your own> ROLE=<folder of tests/roles or tests> VERBOSE=<1: print every Ansible task>"
+	@echo "Variables: INVENTORY=$$INVENTORY SCENARIO=$$SCENARIO REPETITIONS=$${REPETITIONS:-20} DATASET=$$DATASET SEED=$$SEED RESULTS=$$RESULTS RUN=<run id> RUNS=<run ids, blanks between them> ARCH=<amd64, arm64 or all> PINS=<file with SHA-256 of artifacts of your own> ROLE=<folder of tests/roles or tests> VERBOSE=<1: print every Ansible task> ASK_BECOME_PASS=<1: ask once for the nodes' sudo password>"
 
 setup: ## install what is missing: .venv, Debian packages
 	@sh setup.sh testbed "$$INVENTORY"

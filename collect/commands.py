@@ -13,6 +13,7 @@ from collect.errors import CollectError
 from collect.exit_codes import REFUSED, UNMET
 from collect.report import figures, page, table
 from collect.report import runs as runs_table
+from nodes import become
 from nodes.errors import printable
 
 if TYPE_CHECKING:
@@ -56,10 +57,11 @@ class Tasks:
 def pull_records(options: argparse.Namespace) -> int:
     """Fetch the raw records of a run from its base stations."""
     target = folder.find(options.results, options.run)
+    password = become.ask() if options.ask_become_pass or become.is_asked_for() else None
     console = _console()
     with _status(console, f"fetching the records of {target.id}") as status:
         tasks = Tasks(console, status, verbose=options.verbose)
-        pull.pull(target, target.inventory(options.inventory) or INVENTORY, tasks)
+        pull.pull(target, target.inventory(options.inventory) or INVENTORY, tasks, password=password)
     _print(console, f"the records of {target.id} are in {target.raw}")
     return 0
 

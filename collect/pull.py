@@ -13,16 +13,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from collect.folder import RunFolder
+    from nodes.become import Password
 
 
-def pull(run: RunFolder, inventory: str, listener: Listener, root: Path = ROOT) -> None:
-    """Fetch the records of a run into its ``raw/``.
+def pull(
+    run: RunFolder, inventory: str, listener: Listener, root: Path = ROOT, password: Password | None = None
+) -> None:
+    """Fetch the records of a run into its ``raw/``; with the password the nodes' user becomes root.
 
     Raises:
         InventoryError: there is no such inventory.
         CollectError: a task failed or a base station did not answer.
     """
-    playbooks = Playbooks(path_of(inventory), listener, run.log, root)
+    playbooks = Playbooks(path_of(inventory), listener, run.log, root, password)
     try:
         playbooks.run("collect", collect_run=run.id, collect_into=str(run.raw))
     except PlaybookError as error:

@@ -18,6 +18,7 @@ from collect import folder
 from experiments import gate, obstacles, placement, proofs, resume, spec, steps
 from experiments.errors import ExpectationError, FaasbedError
 from experiments.progress import Reporter
+from nodes import become
 from nodes import inventory as inventories
 from nodes.errors import UnreachableError
 from nodes.lock import locked
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from nodes.inventory import Inventory
 
 INTERRUPTED = 130
+ASK = "ask once for the password with which the nodes' user becomes root by sudo"
 # What a new run is begun with where nothing else is asked for.
 INVENTORY, SCENARIO, DATASET, SEED = "local", "paper", "synthetic", 1
 
@@ -36,6 +38,7 @@ INVENTORY, SCENARIO, DATASET, SEED = "local", "paper", "synthetic", 1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; a known error is a line or two on standard error and an exit code that is not 0."""
     options = _parser().parse_args(arguments)
+    options.password = become.ask() if options.ask_become_pass or become.is_asked_for() else None
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
         signal.signal(signal.SIGHUP, _interrupt)
@@ -61,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a folder of inventories/, or a path (local)",
     )
+    nodes.add_argument("--ask-become-pass", action="store_true", help=ASK)
     nodes.add_argument("--verbose", action="store_true", help="print the name of each Ansible task")
     nodes.add_argument("--debug", action="store_true", help="show the traceback of an error")
     what = argparse.ArgumentParser(add_help=False)
@@ -82,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     experiment.add_argument(
         "--inventory", type=inventories.name_of, metavar="NAME", help="a folder of inventories/, or a path (local)"
     )
+    experiment.add_argument("--ask-become-pass", action="store_true", help=ASK)
     experiment.add_argument("--verbose", action="store_true", help="print the name of each Ansible task")
     experiment.add_argument("--debug", action="store_true", help="show the traceback of an error")
     experiment.add_argument("--scenario", metavar="NAME", help="edge, cloud, paper or a .yaml file (paper)")
@@ -169,7 +174,7 @@ def _experiment(options: argparse.Namespace) -> None:
         elif proofs.planned(run):
             experiment = resume.extend(run, begun, placed, options.repetitions)
         reporter.say(f"run {run.id} (log: {run.log})")
-        playbooks = Playbooks(inventories.path_of(options.inventory), reporter, run.log)
+        playbooks = Playbooks(inventories.path_of(options.inventory), reporter, run.log, password=options.password)
         context = steps.Context(run, experiment, inventory, playbooks, reporter, options.dataset or DATASET, seed)
         try:
             steps.carry_out(context)
@@ -220,7 +225,7 @@ def _logged(options: argparse.Namespace, reporter: Reporter, command: str) -> Pl
     log = user_log_path("faasbed") / inventories.slug(options.inventory) / command
     shutil.rmtree(log, ignore_errors=True)
     reporter.say(f"log: {log}")
-    return Playbooks(inventories.path_of(options.inventory), reporter, log)
+    return Playbooks(inventories.path_of(options.inventory), reporter, log, password=options.password)
 
 
 def _seed(text: str) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from experiments import placement
 from experiments.errors import SpecError
 from nodes.errors import FaasbedError, InventoryError
+from nodes.playbooks import reworded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +38,7 @@ def obstacles(experiment: Experiment, inventory: Inventory, playbooks: Playbooks
         except (SpecError, InventoryError) as error:
             rows.append((ALL, str(error)))
     answers = playbooks.run("preflight", **variables)
-    rows += [(host, sentence) for host, sentences in answers["obstacles"].items() for sentence in sentences]
+    rows += [(host, reworded(words)) for host, sentences in answers["obstacles"].items() for words in sentences]
     rows += [(host, str(error).removeprefix(f"{host}: ")) for host, error in answers.unreachable.items()]
     for blocked in answers["blocked"].values():
         rows += list(blocked.items())

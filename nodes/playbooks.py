@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import ansible_runner
 
-from nodes import guard
+from nodes import become, guard
 from nodes import inventory as inventories
 from nodes.answers import Answers
 from nodes.errors import InventoryError, PlaybookError, UnreachableError
@@ -25,6 +25,7 @@ from nodes.errors import InventoryError, PlaybookError, UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from nodes.become import Password
     from nodes.inventory import Inventory
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,16 +63,25 @@ class Playbooks:
         listener: hears of every task and of progress.
         log: where each playbook's output and job events are kept, or ``None``.
         root: the folder that holds ``playbooks/`` and ``ansible.cfg``.
+        password: with which the nodes' user becomes root, or ``None``.
 
     Attributes:
         times: which tasks of the last playbook took longest, in lines; empty when it was quick.
     """
 
-    def __init__(self, inventory: Path, listener: Listener, log: Path | None = None, root: Path = ROOT) -> None:
+    def __init__(
+        self,
+        inventory: Path,
+        listener: Listener,
+        log: Path | None = None,
+        root: Path = ROOT,
+        password: Password | None = None,
+    ) -> None:
         self._inventory = inventory.resolve()
         self._listener = listener
         self._log = log
         self._root = root
+        self._password = password
         self.times = ""
 
     def run(self, playbook: str, **variables: Any) -> Answers:
@@ -88,6 +98,7 @@ class Playbooks:
             _guarded(private),
             _programs(),
             _stoppable() as stopped,
+            self._become(Path(private)) as environment,
         ):
             outcome = ansible_runner.run(
                 private_data_dir=private,
@@ -102,6 +113,10 @@ class Playbooks:
                     "ANSIBLE_NOCOLOR": "1",
                     # ansible-runner sets it to false, and ssh then trusts every key, whatever the inventory says.
                     "ANSIBLE_HOST_KEY_CHECKING": "true",
+                    # Ansible's own question would be seen by nobody, and waited for.
+                    become.ASKED_BY: "false",
+                    "ANSIBLE_ASK_PASS": "false",
+                    **environment,
                 },
                 quiet=True,
                 ident="job",
@@ -117,6 +132,15 @@ class Playbooks:
             raise job.error or PlaybookError(output.splitlines()[-1] if output else f"{playbook}: {outcome.status}")
         unreachable = {host: error for host, error in job.errors.items() if isinstance(error, UnreachableError)}
         return Answers(playbook, job.answers, job.changed, unreachable)
+
+    @contextmanager
+    def _become(self, folder: Path) -> Iterator[dict[str, str]]:
+        """Yield the environment variables by which Ansible finds the password, if there is one."""
+        if self._password is None:
+            yield {}
+            return
+        with self._password.served(folder) as pipe:
+            yield {"ANSIBLE_BECOME_PASSWORD_FILE": str(pipe)}
 
     def _keep(self, playbook: str, artifacts: Path) -> None:
         if self._log is None:
@@ -254,7 +278,12 @@ def _sentence(data: dict[str, Any]) -> str:
     result = data.get("res") or {}
     items = [entry for entry in result.get("results", []) if isinstance(entry, dict) and entry.get("failed")]
     words = " ".join(((items and _message(items[0])) or _message(result) or "no reason given").split())
-    return f"{data.get('host', '')}: {data.get('task', '')}: {_of_host_key(words) or _of_silence(words) or words}"
+    return f"{data.get('host', '')}: {data.get('task', '')}: {reworded(words)}"
+
+
+def reworded(words: str) -> str:
+    """Return what ssh or sudo says in many words, or only to people who know them, in a sentence; all else as it is."""
+    return _of_host_key(words) or _of_silence(words) or _of_sudo(words) or words
 
 
 def _message(result: dict[str, Any]) -> str:
@@ -289,3 +318,15 @@ def _of_silence(words: str) -> str | None:
     if told is None:
         return None
     return f"the node does not answer over SSH ({told[1].strip(' :') or 'the connection was lost'})"
+
+
+def _of_sudo(words: str) -> str | None:
+    """Return in a sentence that the user may not become root; else None."""
+    if "Missing sudo password" in words:
+        return (
+            "sudo asks the node's user for a password: run it again with ASK_BECOME_PASS=1 (--ask-become-pass), which asks "
+            "you once"
+        )
+    if "Incorrect sudo password" in words:
+        return "sudo does not take this password for the node's user: run it again with ASK_BECOME_PASS=1, and another one"
+    return None

@@ -45,27 +45,29 @@ def main() -> int:
         default=[],
         help="the command that tells whether the links of this node are in force, as a JSON list of words",
     )
+    parser.add_argument("--source", help="this node's address on the data network, from which requests are sent")
     arguments = parser.parse_args()
     folder: Path = arguments.folder.resolve()
     try:
         match arguments.command:
             case "start":
-                _start(folder, arguments.base_station, arguments.links)
+                _start(folder, arguments.base_station, arguments.links, arguments.source)
             case "run":
-                _run(folder, arguments.base_station, Links(arguments.links))
+                _run(folder, arguments.base_station, Links(arguments.links), arguments.source)
             case "follow":
                 _follow(folder, arguments.wait_s)
             case "stop":
                 print(json.dumps({"changed": process.stop(folder)}))
             case _:
-                print(json.dumps(spread(plan.read(folder / "plan.json"), data.read(folder / "dataset.json"))))
+                planned, texts = plan.read(folder / "plan.json"), data.read(folder / "dataset.json")
+                print(json.dumps(spread(planned, texts, arguments.source)))
     except (DriverError, WorkloadError, OSError, ValueError) as error:
         print(f"{folder}: {_sentence(error)}", file=sys.stderr)
         return 1
     return 0
 
 
-def _start(folder: Path, base_station: str, links: list[str]) -> None:
+def _start(folder: Path, base_station: str, links: list[str], source: str | None) -> None:
     # A driver that has written how it ended is about to end, and measures nothing more.
     changed = process.running(folder) is None or (
         not status.read(folder).is_alive
@@ -73,17 +75,17 @@ def _start(folder: Path, base_station: str, links: list[str]) -> None:
     )
     if changed:
         status.write(folder, status.Status("starting"))
-        process.start(folder, base_station, links)
+        process.start(folder, base_station, links, source)
     print(json.dumps({"changed": changed}))
 
 
-def _run(folder: Path, base_station: str, links: Links) -> None:
+def _run(folder: Path, base_station: str, links: Links, source: str | None) -> None:
     with process.alone(folder):
         current = status.Status("running")
         try:
             (folder / "raw").mkdir(exist_ok=True)
             while True:
-                driver = _driver(folder, base_station, links)
+                driver = _driver(folder, base_station, links, source)
                 current = replace(current, finished=driver.finished, total=driver.total)
                 status.write(folder, current)
 
@@ -103,10 +105,10 @@ def _run(folder: Path, base_station: str, links: Links) -> None:
         status.write(folder, replace(current, state="done"))
 
 
-def _driver(folder: Path, base_station: str, links: Links) -> Driver:
+def _driver(folder: Path, base_station: str, links: Links, source: str | None) -> Driver:
     planned = plan.read(folder / "plan.json")
     plan.check_dataset(planned, folder / "dataset.json")
-    return Driver(planned, folder / "dataset.json", folder / "raw" / "samples.jsonl", base_station, links)
+    return Driver(planned, folder / "dataset.json", folder / "raw" / "samples.jsonl", base_station, links, source)
 
 
 def _follow(folder: Path, wait_s: float) -> None:

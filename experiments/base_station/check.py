@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from experiments.workloads.data import Dataset
 
 
-def spread(plan: Plan, texts: Dataset) -> dict[str, dict[str, str]]:
+def spread(plan: Plan, texts: Dataset, source: str | None = None) -> dict[str, dict[str, str]]:
     """Send each scenario as many parallel requests as a repetition has; return the node of each replica that answered.
 
     A workload whose requests are short may take several rounds until each replica has answered one. A function that
-    does not name its replica in its replies has no entry for it.
+    does not name its replica in its replies has no entry for it. ``source`` is the address from which to send.
 
     Raises:
         DriverError: a request failed, TCP is not as planned, or requests were served elsewhere than they should be.
     """
-    return {name: _spread(name, scenario, texts) for name, scenario in plan.scenarios.items()}
+    return {name: _spread(name, scenario, texts, source) for name, scenario in plan.scenarios.items()}
 
 
-def _spread(name: str, scenario: ScenarioPlan, texts: Dataset) -> dict[str, str]:
+def _spread(name: str, scenario: ScenarioPlan, texts: Dataset, source: str | None) -> dict[str, str]:
     workload = workloads.make(scenario.workload, scenario.settings, texts)
     bodies = [workload.probe()] * scenario.parallel
     expected = sorted(scenario.nodes[: scenario.parallel])
@@ -38,6 +38,7 @@ def _spread(name: str, scenario: ScenarioPlan, texts: Dataset) -> dict[str, str]
             bodies,
             congestion_control=scenario.congestion_control,
             timeout_s=scenario.timeout_s,
+            source=source,
         ):
             if exchange.error:
                 raise DriverError(f"scenario {name}: {exchange.error}")

@@ -36,8 +36,17 @@ class Driver:
         ValueError: they hold something else.
     """
 
-    def __init__(self, plan: Plan, dataset: Path, samples: Path, base_station: str, links: Links | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        dataset: Path,
+        samples: Path,
+        base_station: str,
+        links: Links | None = None,
+        source: str | None = None,
+    ) -> None:
         self._plan = plan
+        self._source = source
         self._links = links or Links()
         self._dataset = dataset
         self._base_station = base_station
@@ -95,6 +104,7 @@ class Driver:
             scenario=self._plan.scenarios[entry.scenario],
             workload=self._workloads[entry.scenario],
             cut=self._plan.cut(entry.scenario, entry.repetition, self._base_station),
+            source=self._source,
         )
 
     def _measure(self, repetition: Repetition) -> tuple[list[RequestRecord], str | None]:

@@ -43,14 +43,25 @@ class Exchange:
     error: str | None = None
 
 
-def fire(url: str, host: str, bodies: list[bytes], *, congestion_control: str, timeout_s: float) -> list[Exchange]:
-    """Send the bodies together, each on a new connection, and return what came of them in their order."""
+def fire(
+    url: str, host: str, bodies: list[bytes], *, congestion_control: str, timeout_s: float, source: str | None = None
+) -> list[Exchange]:
+    """Send the bodies together, each on a new connection, and return what came of them in their order.
+
+    Args:
+        url: where to.
+        host: the Host header.
+        bodies: one a request.
+        congestion_control: of the connections.
+        timeout_s: of a whole exchange.
+        source: this node's address from which to send, by which the links back to it are told; None for any.
+    """
     missing = _missing(congestion_control)
     if missing is not None:
         return [Exchange(error=f"{url} was not asked: {missing}") for _ in bodies]
     exchanges = [Exchange() for _ in bodies]
     barrier = threading.Barrier(len(bodies))
-    with _client(congestion_control, timeout_s) as client:
+    with _client(congestion_control, timeout_s, source) as client:
         threads = [
             threading.Thread(target=_send, args=(client, url, host, body, exchange, barrier, timeout_s))
             for body, exchange in zip(bodies, exchanges, strict=True)
@@ -72,10 +83,11 @@ def _missing(congestion_control: str) -> str | None:
     return None
 
 
-def _client(congestion_control: str, timeout_s: float) -> httpx.Client:
+def _client(congestion_control: str, timeout_s: float, source: str | None) -> httpx.Client:
     option = (socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion_control.encode())
     transport = httpx.HTTPTransport(
         socket_options=[option, (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        local_address=source,
         limits=httpx.Limits(max_keepalive_connections=0),
     )
     timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))

@@ -35,7 +35,10 @@ NUMBER = re.compile(rf'({FLOAT})|"({FLOAT})"', re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """A repetition as planned: ``cut`` is its data, ``seed`` the run's, ``plan`` the plan's hash."""
+    """A repetition as planned: ``cut`` is its data, ``seed`` the run's, ``plan`` the plan's hash.
+
+    ``source`` is the base station's address from which requests are sent, ``None`` for any.
+    """
 
     run: str
     plan: str
@@ -45,6 +48,7 @@ class Repetition:
     scenario: ScenarioPlan
     workload: Workload[Any]
     cut: Cut
+    source: str | None = None
 
     def bodies(self) -> list[bytes]:
         """Return the bodies of its requests."""
@@ -69,6 +73,7 @@ class Repetition:
             bodies,
             congestion_control=self.scenario.congestion_control,
             timeout_s=self.scenario.timeout_s,
+            source=self.source,
         )
         requests = []
         for number, (exchange, body) in enumerate(zip(exchanges, bodies, strict=True)):
