@@ -12,6 +12,7 @@ PINS ?=
 ROLE ?=
 VERBOSE ?=
 ASK_BECOME_PASS ?=
+ALLOW_MISSING ?=
 
 PYTHON := .venv/bin/python
 TASKS := $(if $(filter-out 0,$(VERBOSE)),--verbose) $(if $(filter-out 0,$(ASK_BECOME_PASS)),--ask-become-pass)
@@ -35,7 +36,7 @@ BESIDE := --numprocesses=2 --dist=loadgroup
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: INVENTORY=$$INVENTORY SCENARIO=$$SCENARIO REPETITIONS=$${REPETITIONS:-20} DATASET=$$DATASET SEED=$$SEED RESULTS=$$RESULTS RUN=<run id> RUNS=<run ids, blanks between them> ARCH=<amd64, arm64 or all> PINS=<file with SHA-256 of artifacts of your own> ROLE=<folder of tests/roles or tests> VERBOSE=<1: print every Ansible task> ASK_BECOME_PASS=<1: ask once for the nodes' sudo password>"
+	@echo "Variables: INVENTORY=$$INVENTORY SCENARIO=$$SCENARIO REPETITIONS=$${REPETITIONS:-20} DATASET=$$DATASET SEED=$$SEED RESULTS=$$RESULTS RUN=<run id> RUNS=<run ids, blanks between them> ARCH=<amd64, arm64 or all> PINS=<file with SHA-256 of artifacts of your own> ROLE=<folder of tests/roles or tests> VERBOSE=<1: print every Ansible task> ASK_BECOME_PASS=<1: ask once for the nodes' sudo password> ALLOW_MISSING=<1: provision the nodes that answer>"
 
 setup: ## install what is missing: .venv, Debian packages
 	@sh setup.sh testbed "$$INVENTORY"
@@ -44,7 +45,7 @@ preflight: setup ## say what stands in the way on all nodes, as one table; chang
 	@$(PYTHON) -m experiments preflight $(NODES) $(WHAT)
 
 provision: setup ## make the nodes and deploy the function
-	@$(PYTHON) -m experiments provision $(NODES) $(WHAT)
+	@$(PYTHON) -m experiments provision $(NODES) $(WHAT) $(if $(filter-out 0,$(ALLOW_MISSING)),--allow-missing)
 
 verify: setup ## shape the links, measure them, clear them
 	@$(PYTHON) -m experiments verify $(NODES) $(WHAT)

@@ -77,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     preflight.set_defaults(command=_preflight)
     provision = commands.add_parser("provision", parents=[nodes, what], help="make the nodes and deploy the function")
+    provision.add_argument(
+        "--allow-missing", action="store_true", help="provision the nodes that answer, where others do not"
+    )
     provision.set_defaults(command=_provision)
     verify = commands.add_parser("verify", parents=[nodes, what], help="shape the links, measure them, clear them")
     verify.add_argument("--results", type=Path, metavar="DIR", help="also write the verification to DIR/links.json")
@@ -131,8 +134,15 @@ def _provision(options: argparse.Namespace) -> None:
     with _nodes(options) as inventory:
         placed = placement.place(spec.load(options.scenario), inventory)
         playbooks = _logged(options, reporter, "provision")
-        with reporter.step("provision"):
-            answers = playbooks.run("site", **placed.variables())
+        try:
+            with reporter.step("provision"):
+                answers = playbooks.run("site", **placed.variables(), allow_missing=options.allow_missing)
+        except UnreachableError as error:
+            if options.allow_missing:
+                raise UnreachableError(f"{error}; the nodes that answer are provisioned") from error
+            raise UnreachableError(
+                f"{error}; nothing was done on the other nodes. ALLOW_MISSING=1 (--allow-missing) provisions those"
+            ) from error
     if playbooks.times:
         reporter.say(playbooks.times)
     reporter.say(f"{options.inventory} is provisioned: changed={answers.changed}")

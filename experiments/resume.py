@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -114,9 +115,14 @@ def as_yaml(experiment: Experiment) -> str:
 
 def command(run: RunFolder, results: str, inventory: str) -> str:
     """Return the command that resumes a run, as it can be typed: what is not the default is named."""
-    where = f" RESULTS={shlex.quote(results)}" if results != "results" else ""
     on = f" INVENTORY={shlex.quote(inventory)}" if "/" in inventory else ""
-    return f"make experiment RUN={run.id}{where}{on}"
+    return f"make experiment RUN={run.id}{where(results)}{on}"
+
+
+def where(results: str) -> str:
+    """Return make's variable for the folder of the runs, unless it is the default one below the working directory."""
+    is_default = Path(results).resolve() == Path("results").resolve()
+    return "" if is_default else f" RESULTS={shlex.quote(results)}"
 
 
 def _is_same(asked: Experiment, begun: Experiment) -> bool:

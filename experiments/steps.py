@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from collect import exit_codes
 from collect.folder import write_json
-from experiments import follow, gate, manifest, placement, plan, proofs
+from experiments import follow, gate, manifest, placement, plan, proofs, resume
 from experiments.data import dataset
 from experiments.errors import ExpectationError, RunError
 from experiments.leakage import leakage
@@ -118,10 +118,13 @@ def provision(context: Context) -> None:
         if context.placement.platform.is_cluster:
             context.run.update_manifest(artifacts=answers["artifacts"]["localhost"])
     lab = manifest.lab(context.inventory)
-    warnings = [lab["warning"]] if lab.get("warning") else []
-    context.run.update_manifest(lab=lab, warnings=warnings)
-    for warning in warnings:
-        context.reporter.say(f"  warning: {warning}")
+    # The lab's own stands in its description: it is true of a lab that was made before, too.
+    own = [lab["warning"]] if lab.get("warning") else []
+    told = context.playbooks.warnings
+    for warning in own:
+        if not any(warning in one for one in told):
+            context.reporter.say(f"  warning: {warning}")
+    context.run.update_manifest(lab=lab, warnings=[*own, *(one for one in told if not any(one.endswith(w) for w in own))])
 
 
 def shape_links(context: Context) -> None:
@@ -180,7 +183,7 @@ def analyse(context: Context) -> None:
     if done.returncode:
         raise RunError(
             f"the report of {context.run.id} was not written (exit code {done.returncode}); what was measured is kept, "
-            f"write it again: make report RUN={context.run.id}"
+            f"write it again: make report RUN={context.run.id}{resume.where(str(context.run.path.parent))}"
         )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INVENTORIES = Path(__file__).resolve().parent.parent / "inventories"
+# The variables that Python reads; all others are Ansible's.
+READ = ("data_address", "data_interface", "function_platform", "lab_dir", "lab_kind", "netem_lease_s")
 # A host's name is part of files' names and of records.
 HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
 # Of what Ansible prints of a file that it cannot read, once for each kind that it may be: what is wrong with it.
@@ -67,6 +70,19 @@ class Inventory:
             )
         return str(address)
 
+    def templates(self) -> dict[str, list[str]]:
+        """Return which of the variables that Python reads are templates, by host."""
+        found = {
+            host: [name for name in READ if isinstance(value := own.get(name), str) and "{{" in value]
+            for host, own in self.variables.items()
+        }
+        return {host: names for host, names in found.items() if names}
+
+    def with_values(self, values: Mapping[str, Mapping[str, Any]]) -> Inventory:
+        """Return the inventory with other values of some hosts' variables."""
+        variables = {host: {**own, **values.get(host, {})} for host, own in self.variables.items()}
+        return replace(self, variables=variables)
+
     def settings(self, name: str, *, role: str, group: str) -> dict[str, Any]:
         """Return a role's variable for each host of a group: the inventory's value, else the role's default."""
         default = role_default(role, name)
@@ -83,8 +99,11 @@ def name_of(name_or_path: str) -> str:
 
 
 def slug(name: str) -> str:
-    """Return an inventory's name as part of a file's name."""
-    return name.strip("/.").replace("/", "-")
+    """Return an inventory's name as part of a file's name; of a path with its hash, as a-b/c and a/b-c are two."""
+    if "/" not in name:
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
+    return f"{Path(name).name[:100]}-{digest}"
 
 
 def path_of(name: str) -> Path:

@@ -33,6 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TIMES = "Where the time went"
 # The key of a module's result that tells how far it is, in the results of its retries too.
 PROGRESS = "progress"
+# Ansible refuses a locale that is not UTF-8, as LC_ALL=C and one that is not installed are.
+UTF_8 = {"LC_ALL": "C.UTF-8"}
 # What Ansible says of a command that failed, and how much of what the command printed stands in an error instead.
 NON_ZERO = "non-zero return code"
 PRINTED_CHARACTERS = 600
@@ -67,6 +69,7 @@ class Playbooks:
 
     Attributes:
         times: which tasks of the last playbook took longest, in lines; empty when it was quick.
+        warnings: those of the modules so far, each once.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Playbooks:
         self._root = root
         self._password = password
         self.times = ""
+        self.warnings: list[str] = []
 
     def run(self, playbook: str, **variables: Any) -> Answers:
         """Run a playbook of ``playbooks/`` with extra variables, which are data, and return what its roles answered.
@@ -110,6 +114,7 @@ class Playbooks:
                 cancel_callback=stopped,
                 envvars={
                     "ANSIBLE_CONFIG": str(self._root / "ansible.cfg"),
+                    **UTF_8,
                     "ANSIBLE_NOCOLOR": "1",
                     # ansible-runner sets it to false, and ssh then trusts every key, whatever the inventory says.
                     "ANSIBLE_HOST_KEY_CHECKING": "true",
@@ -123,6 +128,7 @@ class Playbooks:
             )
             if stopped():  # ansible-runner ends one process group, Ansible's workers lead their own
                 guard.end_playbook(private)
+            self.warnings += [one for one in job.warnings if one not in self.warnings]
             self._keep(playbook, Path(private) / "artifacts" / "job")
             output = (Path(private) / "artifacts" / "job" / "stdout").read_text(errors="replace").strip()
         self.times = output[output.index(TIMES) :] if TIMES in output else ""
@@ -162,6 +168,7 @@ class _Job:
     answers: dict[str, Any] = field(default_factory=dict)
     changed: int = 0
     errors: dict[str, PlaybookError] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def error(self) -> PlaybookError | None:
@@ -171,6 +178,8 @@ class _Job:
     def hear(self, event: dict[str, Any]) -> bool:
         """Take in one event; ``False``: ansible-runner need not keep it."""
         data = event.get("event_data", {})
+        if event["event"] in ("runner_on_ok", "runner_on_failed"):
+            self._warn(data)
         match event["event"]:
             case "playbook_on_task_start" if data.get("task_action") != ARGUMENT_CHECK:
                 self.listener.task(data.get("task", ""))
@@ -184,6 +193,14 @@ class _Job:
                 self.answers = data.get("artifact_data") or {}
                 self.changed = sum(data.get("changed", {}).values())
         return False
+
+    def _warn(self, data: dict[str, Any]) -> None:
+        """Say a module's warnings, each once."""
+        for words in (data.get("res") or {}).get("warnings") or ():
+            warning = f"{data.get('host', '')}: {' '.join(str(words).split())}"
+            if warning not in self.warnings:
+                self.warnings.append(warning)
+                self.listener.say(f"  warning: {warning}")
 
     def _progress(self, data: dict[str, Any]) -> None:
         progress = (data.get("res") or {}).get(PROGRESS)
@@ -208,6 +225,7 @@ def read_inventory(name: str) -> Inventory:
             # A file with an error in it is otherwise an inventory without nodes.
             envvars={
                 "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+                **UTF_8,
                 "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
             },
         )
@@ -216,7 +234,34 @@ def read_inventory(name: str) -> Inventory:
             f"inventory {name}: {path} cannot be read: {inventories.reason(str(errors or listing))}; compare "
             "inventories/edge/hosts.yml"
         )
-    return inventories.parse(name, listing)
+    inventory = inventories.parse(name, listing)
+    templates = inventory.templates()
+    return inventory.with_values(_evaluated(path, templates)) if templates else inventory
+
+
+def _evaluated(path: Path, templates: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
+    """Return the values of variables that are templates, by host, as Ansible sees them.
+
+    Raises:
+        InventoryError: one cannot be evaluated.
+    """
+    try:
+        return dict(Playbooks(path, _Silent()).run("values", values_of=templates)["values"])
+    except PlaybookError as error:
+        raise InventoryError(f"inventory {path}: {error}") from error
+
+
+class _Silent:
+    """A listener that tells nobody."""
+
+    def say(self, sentence: str) -> None:
+        """Hear a sentence for the user."""
+
+    def task(self, name: str) -> None:
+        """Hear that a task begins."""
+
+    def progress(self, host: str, progress: dict[str, Any]) -> None:
+        """Hear how far a host is."""
 
 
 def _as_data(value: Any) -> Any:

@@ -16,6 +16,7 @@ class Recorded(Playbooks):
 
     def __init__(self, error: PlaybookError | None = None, **answers: Any) -> None:
         self.names: list[str] = []
+        self.warnings: list[str] = []
         self.variables: list[dict[str, Any]] = []
         self._error = error
         self._answers = answers

@@ -6,6 +6,7 @@ Nothing here touches the machine.
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, ip_interface, ip_network
@@ -17,6 +18,10 @@ from ansible.module_utils.node.errors import NodeError
 MTU = 1500
 MANAGEMENT_INTERFACE = "mgmt0"
 DATA_INTERFACE = "data0"
+
+
+# A socket's path has 107 bytes at most (unix(7)); ssh's is <lab_dir>/cp/<10 characters>.<16 characters>.
+LONGEST_FOLDER = 107 - len("/cp/") - 10 - 17
 
 
 class LabError(NodeError):
@@ -221,6 +226,11 @@ def make_lab(parameters: dict[str, Any], cores: list[int], *, default_route: boo
     if folder.is_relative_to(state_dir) or state_dir.is_relative_to(folder):
         raise LabError(
             f"lab_dir={folder} and faasbed_state_dir={state_dir} contain one another: choose separate folders."
+        )
+    if len(os.fsencode(folder)) > LONGEST_FOLDER:
+        raise LabError(
+            f"lab_dir={folder} has {len(os.fsencode(folder))} characters, {LONGEST_FOLDER} at most allowed: ssh keeps sockets in it, "
+            "whose paths may not be longer. Choose a shorter one."
         )
     pinned = spread_cores(parameters["compute"], list(management_addresses), cores)
     return Lab(

@@ -30,6 +30,7 @@ UNSHAPED = "1:1"  # a match without an action lets a frame pass; the class means
 START_SECONDS = 10.0
 END_SECONDS = 5.0
 EMULATORS = "emulator processes"
+LOG_LINES = 5
 COUNT_SECONDS = 1.0
 
 
@@ -124,8 +125,10 @@ class Emulator:
         deadline = time.monotonic() + START_SECONDS
         while (seen := self.counters(shaped)).get("pid") != process.pid or seen["values"] != text:
             if process.poll() is not None or time.monotonic() > deadline:
-                last = (log.read_text().strip() or "it printed nothing").splitlines()[-1]
-                raise NodeError(f"{shaped.link.path}: the emulator did not start: {last} (whole log: {log}).")
+                # Clearing the links removes the log: what it says goes with the error.
+                lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+                last = " / ".join(lines[-LOG_LINES:]) or "it printed nothing"
+                raise NodeError(f"{shaped.link.path}: the emulator did not start: {last}.")
             time.sleep(0.01)
         redirection = ["action", "mirred", "egress", "redirect", "dev", shaped.link.tap]
         tc_batch(self.filters.add(shaped, redirection))
