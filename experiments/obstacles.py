@@ -37,7 +37,7 @@ def obstacles(experiment: Experiment, inventory: Inventory, playbooks: Playbooks
             variables = placement.place(experiment, inventory).variables()
         except (SpecError, InventoryError) as error:
             rows.append((ALL, str(error)))
-    answers = playbooks.run("preflight", **variables)
+    answers = playbooks.run("obstacles", **variables)
     rows += [(host, reworded(words)) for host, sentences in answers["obstacles"].items() for words in sentences]
     rows += [(host, str(error).removeprefix(f"{host}: ")) for host, error in answers.unreachable.items()]
     for blocked in answers["blocked"].values():
@@ -61,7 +61,7 @@ def _missing(inventory: Inventory, host: str) -> list[str]:
     try:
         inventory.address(host)
     except InventoryError as error:
-        sentences.append(str(error).removeprefix(f"inventory {inventory.name}: host {host}: "))
+        sentences.append(str(error).removeprefix(f"inventory {inventory.name}: "))
     if not inventory.variables.get(host, {}).get("data_interface"):
         sentences.append(
             "it has no data_interface; set it to the interface that has data_address (`ip -brief address` on the node)"

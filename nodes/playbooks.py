@@ -135,7 +135,7 @@ class Playbooks:
         if stopped():
             raise KeyboardInterrupt
         if outcome.status != "successful":
-            raise job.error or PlaybookError(output.splitlines()[-1] if output else f"{playbook}: {outcome.status}")
+            raise job.error or PlaybookError(_last_error(output) or f"{playbook}: {outcome.status}")
         unreachable = {host: error for host, error in job.errors.items() if isinstance(error, UnreachableError)}
         return Answers(playbook, job.answers, job.changed, unreachable)
 
@@ -316,6 +316,13 @@ def _stoppable() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _last_error(output: str) -> str:
+    """Return what Ansible says of an error that is no task's: its last line marked as one, else its last line."""
+    lines = output.splitlines()
+    marked = [line.partition("[ERROR]: ")[2] for line in lines if line.startswith("[ERROR]: ")]
+    return marked[-1] if marked else lines[-1] if lines else ""
 
 
 def _sentence(data: dict[str, Any]) -> str:

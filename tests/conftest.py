@@ -11,13 +11,14 @@ import pytest
 from cluster import cluster
 from hypothesis import settings
 from image import function_image
+from own_nodes import own
 from releases import released, site
 from steal import disturbed
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["cluster", "function_image", "released", "site"]
+__all__ = ["cluster", "function_image", "own", "released", "site"]
 # How long an example takes says nothing about whether it holds; machines are noisy.
 settings.register_profile("faasbed", deadline=None)
 settings.load_profile("faasbed")

@@ -108,7 +108,7 @@ class OwnNodes:
     def done(self, node: str, script: str) -> str:
         """What a script prints that has to work."""
         finished = self.shell(node, script)
-        assert finished.returncode == 0, finished.stderr
+        assert finished.returncode == 0, f"{script}: {finished.stdout} {finished.stderr}"
         return finished.stdout
 
     def inventory(self, name: str = "own", hosts: dict[str, dict[str, Any]] | None = None, **variables: Any) -> Path:

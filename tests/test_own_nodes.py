@@ -1,0 +1,225 @@
+"""Nodes as people have them: what stands in the way is said before anything is touched, and the rest works."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from own_nodes import ASKED, PASSWORD
+from testbed import ROOT, run
+
+from collect import records
+from collect.records import RequestRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from own_nodes import OwnNodes
+
+pytestmark = pytest.mark.lab(judges_links=False)
+ONLY_SSH = """
+nft add table inet own
+nft 'add chain inet own input { type filter hook input priority 0; policy drop; }'
+nft add rule inet own input iif lo accept
+nft add rule inet own input ct state established accept
+nft add rule inet own input meta l4proto ipv6-icmp accept
+nft add rule inet own input tcp dport 2222 accept
+"""
+ONLY_SSH_BY_IPTABLES = """
+iptables -A INPUT -i lo -j ACCEPT
+iptables -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT
+iptables -A INPUT -p tcp --dport 2222 -j ACCEPT
+iptables -P INPUT DROP
+"""
+
+
+@contextmanager
+def broken(own: OwnNodes, node: str, script: str, mend: str) -> Iterator[None]:
+    own.done(node, script)
+    try:
+        yield
+    finally:
+        own.done(node, mend)
+
+
+def rows(own: OwnNodes, inventory: Path, *arguments: str, **environment: str) -> tuple[int, dict[str, list[str]]]:
+    """The exit code of a preflight, and the sentences of its table by node."""
+    done = own.experiments("preflight", inventory, "--scenario", "cloud", *arguments, **environment)
+    table: dict[str, list[str]] = {}
+    for line in done.stdout.partition("\npreflight: ")[2].splitlines()[1:]:
+        host, _, sentence = line.strip().partition(" ")
+        table.setdefault(host, []).append(sentence.strip())
+    assert table, done.stdout + done.stderr
+    return done.returncode, table
+
+
+def test_nothing_in_the_way_is_said_and_nothing_is_changed(own: OwnNodes) -> None:
+    look = "find /var/lib/faasbed -type f; nft list ruleset; ip -brief address; ss -Hlntu | sort"
+    before = {node: own.shell(node, look).stdout for node in own.machines}
+    # As `ip -brief address` prints the name, by templates, in a folder with a blank, under a locale that is not UTF-8.
+    inventory = own.inventory(
+        "a né w", data_interface="data0@if4", netem_lease_s="{{ 2 * 3600 }}",
+        hosts={"bs": {"data_address": "{{ ansible_host | replace('198.18', '198.19') }}"}},
+    )  # fmt: skip
+    assert rows(own, inventory, LC_ALL="C") == (0, {"bs": ["ok"], "cloud-1": ["ok"]})
+    assert {node: own.shell(node, look).stdout for node in own.machines} == before
+
+
+def test_all_that_stands_in_the_way_of_a_node_is_one_table_and_a_node_that_is_off_a_row_of_it(own: OwnNodes) -> None:
+    hold = "python3 -c 'import fcntl, time; f = open(\"/var/lib/dpkg/lock-frontend\", \"w\"); fcntl.lockf(f, fcntl.LOCK_EX); print(1, flush=True); time.sleep(600)'"
+    off = {"cloud-1": {"ansible_host": own.lab.management_address(90)}}
+    with (
+        broken(own, "bs", "ip link set data0 down", "ip link set data0 up"),
+        broken(own, "bs", f"setsid {hold} </dev/null >/tmp/lock 2>&1 & until [ -s /tmp/lock ]; do :; done", "pkill -f 'lock-fronten[d]'"),
+    ):
+        code, table = rows(own, own.inventory("broken", off, faasbed_python=""), "--scenario", "cloud")
+    assert code == 1
+    assert "its data interface data0 is down: set it up (ip link set data0 up)" in table["bs"]
+    assert any(re.match(r"process \d+ \(\S*python3 .*\) installs packages on it", one) for one in table["bs"])
+    assert any(re.match(r"pip reaches no package index from it \(.+\): .*runtime_wheels_dir", one) for one in table["bs"])
+    assert [re.sub(r"\(.*\)", "()", one) for one in table["cloud-1"]] == ["Look for what stands in the way on the node: the node does not answer over SSH ()"]
+
+
+def test_an_inventory_that_is_wrong_about_the_data_network_is_named(own: OwnNodes) -> None:
+    hosts: dict[str, dict[str, Any]] = {"bs": {"data_interface": "mgmt0"}, "cloud-1": {"data_address": None}}
+    code, table = rows(own, own.inventory("wrong", hosts))
+    assert code == 1
+    address = own.lab.data_address(0)
+    assert table["bs"] == [f"its data_address {address} is on data0, but data_interface is mgmt0: correct one of them in the inventory"]
+    assert table["cloud-1"] == ["host cloud-1 has no variable data_address; set it in its hosts.yml or group_vars"]
+    there = {"bs": {"data_interface": "mgmt0", "data_address": own.lab.management_address(0)}}
+    _, table = rows(own, own.inventory("other-way", there))
+    assert any(re.match(r"it reaches cloud-1 \(.+\) by data0, but data_interface is mgmt0", one) for one in table["bs"])
+
+
+@pytest.mark.parametrize(
+    ("firewall", "script", "mend"),
+    [
+        ("nftables", ONLY_SSH, "nft delete table inet own"),
+        ("iptables", ONLY_SSH_BY_IPTABLES, "iptables -P INPUT ACCEPT; iptables -F INPUT"),
+    ],
+    ids=["nftables", "iptables"],
+)
+def test_ports_that_a_firewall_closes_are_named_and_opened_until_they_are_closed(
+    own: OwnNodes, firewall: str, script: str, mend: str
+) -> None:
+    with broken(own, "cloud-1", script, mend):
+        rules = filtered(own)
+        code, table = rows(own, own.inventory("closed"))
+        assert code == 1
+        assert table["bs"] == ["ok"]
+        (sentence,) = table["cloud-1"]
+        assert "bs cannot reach 31999/udp, 31999/tcp, 32000/udp, 31080/tcp, 32080/tcp of" in sentence
+        assert f"({firewall}: accept them in the input chain), or set open_ports: true" in sentence
+        opened = own.inventory("opened", open_ports=True)
+        links = [{"source": "bs", "target": "cloud-1", "delay_ms": 20}]
+        variables = ["-e", json.dumps({"netem_links": links, "netem_baseline_probes": 20})]
+        refused = run([*playbook_command(own.folder / "closed", "links"), *variables], cwd=ROOT)
+        assert "none of 20 probes was answered by" in refused.stdout
+        shaped = run([*playbook_command(opened, "links"), *variables], cwd=ROOT)
+        assert shaped.returncode == 0, shaped.stdout
+        assert filtered(own) != rules
+        cleared = run(playbook_command(opened, "clear"), cwd=ROOT)
+        assert cleared.returncode == 0, cleared.stdout
+        assert filtered(own) == rules
+
+
+def filtered(own: OwnNodes) -> str:
+    """The rules of a node's firewall, without what they count."""
+    shown = own.done("cloud-1", "nft list ruleset; iptables-save -t filter | grep -v '^[#:]'")
+    return re.sub(r"packets \d+ bytes \d+", "", shown)
+
+
+def playbook_command(inventory: Path, name: str) -> list[str]:
+    return [sys.executable.replace("python", "ansible-playbook"), "-i", str(inventory), f"playbooks/{name}.yml"]
+
+
+def test_a_sudo_password_is_asked_for_once_and_kept_nowhere(own: OwnNodes) -> None:
+    inventory = own.inventory("asked", ansible_user=ASKED)
+    code, table = rows(own, inventory)
+    assert code == 1
+    assert all("run it again with ASK_BECOME_PASS=1" in row for sentences in table.values() for row in sentences)
+    words = [sys.executable, "-m", "experiments", "preflight", "--inventory", str(inventory), "--ask-become-pass"]
+    state = {"XDG_STATE_HOME": str(own.folder / "state"), "XDG_CACHE_HOME": str(own.folder / "cache")}
+    asked = subprocess.Popen(
+        [*words, "--scenario", "cloud"], cwd=ROOT, env=os.environ | state, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    output, _ = asked.communicate(PASSWORD + "\n", timeout=120)
+    assert asked.returncode == 0, output
+    kept = [path for path in (own.folder / "state").rglob("*") if path.is_file() and PASSWORD in path.read_text(errors="replace")]
+    assert kept == []
+
+
+def test_a_node_that_is_off_ends_a_provision_before_it_begins(own: OwnNodes) -> None:
+    inventory = own.inventory("off", {"bs": {"ansible_host": own.lab.management_address(90)}})
+    done = own.experiments("provision", inventory, "--scenario", "cloud")
+    assert done.returncode == 1
+    assert "error: bs: Answer Ansible: the node does not answer over SSH" in done.stderr
+    assert "nothing was done on the other nodes. ALLOW_MISSING=1 (--allow-missing) provisions those" in done.stderr
+    assert own.shell("cloud-1", "find /var/lib/faasbed -type f 2>/dev/null").stdout == ""
+
+
+WORDS = """
+name: words
+title: Words are counted
+links: [{between: all, delay_ms: 25}]
+function: {nodes: [cloud], replicas: 1, module: app.word_count}
+requests: {parallel: 1}
+workload: {name: http, share: [texts]}
+warmups: 0
+repetitions: 2
+"""
+
+
+def test_a_run_behind_sudo_and_a_firewall_over_ipv6_only_by_the_second_address(own: OwnNodes, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "your-own-function.md").read_text(encoding="utf-8")
+    (module,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    project = tmp_path / "prójet mine"
+    for package in ("app", "collect", "experiments"):
+        shutil.copytree(ROOT / package, project / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (project / "app" / "word_count.py").write_text(module, encoding="utf-8")
+    (project / "words.yaml").write_text(WORDS, encoding="utf-8")
+    hosts = {node: {"data_address": f"fd00:faa5::{place}"} for place, node in enumerate(own.machines, 10)}
+    inventory = own.inventory(
+        "my nodés", hosts, open_ports=True, runtime_root=str(project), data_interface="data0@if4", netem_probes=300,
+        netem_lease_s="{{ 2 * 3600 }}", netem_responders_live_s=300,
+    )  # fmt: skip
+    addresses = "ip -brief address show dev data0"
+    before = own.done("bs", addresses)
+    with ExitStack() as stack:
+        for place, node in enumerate(own.machines, 10):
+            stack.enter_context(broken(own, node, ONLY_SSH, "nft delete table inet own"))
+            add = f"ip -6 address add fd00:faa5::{place}/64 dev data0 nodad; ip -4 address flush dev data0"
+            back = f"ip -6 address flush dev data0; ip address add {own.lab.data_address(place - 10)}/24 dev data0"
+            stack.enter_context(broken(own, node, add, back))
+        # What leaves from any address leaves from another one.
+        other = "ip -6 address add fd00:faa5::99/64 dev data0 nodad; ip -6 route replace fd00:faa5::/64 dev data0 src fd00:faa5::99"
+        own.done("bs", other)
+        assert "src fd00:faa5::99" in own.done("bs", "ip route get fd00:faa5::11")
+        rules = filtered(own)
+        options = ["--scenario", str(project / "words.yaml"), "--results", str(tmp_path / "résults of mine")]
+        done = own.experiments("experiment", inventory, *options, LC_ALL="C")
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+        supervisor = own.done("cloud-1", "ps -eo user,args | grep '[s]upervisord -c /var/lib/faasbed/'")
+        assert supervisor.startswith("root ")
+        removed = own.experiments("reset", inventory)
+        assert removed.returncode == 0, removed.stderr
+        assert filtered(own) == rules
+        for node in own.machines:
+            assert own.done(node, "find /var/lib/faasbed -type f") == ""
+    assert own.done("bs", addresses) == before
+    (folder,) = (tmp_path / "résults of mine").iterdir()
+    requests = [one for one in records.read(folder / "raw" / "samples.jsonl") if isinstance(one, RequestRecord)]
+    assert [request.error for request in requests] == [None, None]
+    # There and back over the links: a connection from another address would have come back unshaped.
+    connects_ms = [((one.connected_ns or 0) - (one.sent_ns or 0)) / 1e6 for one in requests]
+    assert all(50 <= connect_ms < 150 for connect_ms in connects_ms), connects_ms
