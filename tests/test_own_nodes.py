@@ -209,13 +209,13 @@ def test_a_run_behind_sudo_and_a_firewall_over_ipv6_only_by_the_second_address(o
         options = ["--scenario", str(project / "words.yaml"), "--results", str(tmp_path / "résults of mine")]
         done = own.experiments("experiment", inventory, *options, LC_ALL="C")
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-        supervisor = own.done("cloud-1", "ps -eo user,args | grep '[s]upervisord -c /var/lib/faasbed/'")
+        supervisor = own.done("cloud-1", "ps -wweo user,args | grep '[s]upervisord -c /var/lib/faasbed/'")
         assert supervisor.startswith("root ")
         removed = own.experiments("reset", inventory)
         assert removed.returncode == 0, removed.stderr
         assert filtered(own) == rules
         for node in own.machines:
-            assert own.done(node, "find /var/lib/faasbed -type f") == ""
+            assert own.shell(node, "find /var/lib/faasbed -type f").stdout == ""
     assert own.done("bs", addresses) == before
     (folder,) = (tmp_path / "résults of mine").iterdir()
     requests = [one for one in records.read(folder / "raw" / "samples.jsonl") if isinstance(one, RequestRecord)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nodes.errors import InventoryError
-from nodes.inventory import parse, path_of
+from nodes.inventory import parse, path_of, slug
 from nodes.playbooks import read_inventory
 
 if TYPE_CHECKING:
@@ -69,3 +69,9 @@ def test_what_ansible_cannot_read_is_one_sentence(tmp_path: Path) -> None:
     assert f"inventory {tmp_path}/hosts.yml: " in str(caught.value)
     assert "cannot be read" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_two_inventories_of_one_name_have_two_locks_and_logs() -> None:
+    names = {slug("/srv/a/nodes"), slug("/srv/b/nodes"), slug("/srv-a/nodes"), slug("nodes")}
+    assert len(names) == 4
+    assert all("/" not in name and "nodes" in name for name in names)

@@ -85,6 +85,29 @@ module.exit_json(changed=False, progress={"finished": count})
 """
 
 
+WARNING = """
+- hosts: nodes
+  gather_facts: false
+  tasks:
+    - name: Try something
+      warn: {}
+    - name: Try it again
+      warn: {}
+"""
+WARN = """
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule(argument_spec={})
+module.warn("this is slow")
+module.exit_json(changed=False)
+"""
+FAILED_COMMAND = """
+- hosts: one
+  gather_facts: false
+  tasks:
+    - name: Start it
+      ansible.builtin.command: {argv: [sh, -c, "echo no room left >&2; exit 3"]}
+"""
+BROKEN = "- {hosts: one, gather_facts: false, tasks: [{ansible.builtin.include_tasks: broken_tasks.yml}]}\n"
 SLEEPING = """
 - hosts: one
   gather_facts: false
@@ -116,8 +139,10 @@ def playbooks(tmp_path: Path, heard: Heard) -> Playbooks:
     folder = tmp_path / "playbooks"
     (folder / "library").mkdir(parents=True)
     (folder / "library" / "count.py").write_text(COUNT)
+    (folder / "library" / "warn.py").write_text(WARN)
     for name, text in (
         ("answering", ANSWERING), ("failing", FAILING), ("unreachable", UNREACHABLE), ("counting", COUNTING), ("sleeping", SLEEPING), ("rescued", RESCUED),
+        ("warning", WARNING), ("failed_command", FAILED_COMMAND), ("broken", BROKEN), ("broken_tasks", "- {hosts: one}"),
     ):  # fmt: skip
         (folder / f"{name}.yml").write_text(text)
     return Playbooks(tmp_path / "hosts.yml", heard, tmp_path / "log", tmp_path)
@@ -200,3 +225,21 @@ def wait_until(condition: Callable[[], object], within_s: float = 60) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_what_modules_warn_of_is_said_once_and_kept(playbooks: Playbooks, heard: Heard) -> None:
+    playbooks.run("warning")
+    assert sorted(playbooks.warnings) == ["one: this is slow", "two: this is slow"]
+    assert [sentence for sentence in heard.sentences if "warning" in sentence] == [
+        f"  warning: {warning}" for warning in playbooks.warnings
+    ]
+
+
+def test_a_command_that_fails_is_quoted(playbooks: Playbooks) -> None:
+    with pytest.raises(PlaybookError, match=r"^one: Start it: sh failed with exit code 3: no room left$"):
+        playbooks.run("failed_command")
+
+
+def test_an_error_that_is_no_tasks_is_ansibles_own_sentence(playbooks: Playbooks) -> None:
+    with pytest.raises(PlaybookError, match=r"^[^^]*resolve module/action .hosts.[^^]*$"):
+        playbooks.run("broken")

@@ -99,6 +99,7 @@ def test_the_description_says_where_each_node_is() -> None:
         ),
         ({"data_addresses": {"bs": "somewhere"}}, "data_address of bs is 'somewhere', not an IPv4 address"),
         ({"data_addresses": {"bs": "198.19.0.9", "edge-1": "198.19.0.9"}}, "edge-1 is 198.19.0.9, which belongs to bs"),
+        ({"folder": "/" + 82 * "x"}, "has 83 characters, 76 at most allowed: ssh keeps sockets in it"),
         ({"state_dir": "/var/lib/faasbed-lab/nodes/bs"}, "contain one another: choose separate folders"),
     ],
 )

@@ -43,6 +43,10 @@ def flap(wires: Wires) -> None:
         wires.run("wires", "ip", "link", "set", "p-a", state)
 
 
+def shrink(wires: Wires) -> None:
+    wires.run("a", "ip", "link", "set", "data0", "mtu", "1400")
+
+
 def lose_a_filter(wires: Wires) -> None:
     wires.run("a", "tc", "filter", "del", "dev", "data0", "egress", "protocol", "ip", "pref", "64002")
 
@@ -62,12 +66,13 @@ def lose_everything(wires: Wires) -> None:
     [
         (restart, "the node restarted after its links were applied, and they are gone"),
         (flap, "data0 lost or found its carrier 2 times since the links were applied"),
+        (shrink, "the MTU of data0 changed from 1500 to 1400 since the links were applied"),
         (lose_a_filter, "tc lists something else than was applied: `filter protocol ip pref 64002"),
         (gain_a_filter, "` is new"),
         (lose_everything, "the links were removed from data0 by something other than this role"),
         (lambda wires: record(wires, schema=1), "another version of this role applied the links"),
     ],
-    ids=["restart", "flap", "filter gone", "filter new", "removed", "other version"],
+    ids=["restart", "flap", "mtu", "filter gone", "filter new", "removed", "other version"],
 )
 def test_a_node_that_differs_from_what_was_applied_is_named_and_mended(
     wires: Wires, happens: Callable[[Wires], None], words: str
@@ -99,3 +104,15 @@ def test_an_interface_that_is_gone_is_named(wires: Wires):
     assert wires.links("a", "absent")["changed"]
     assert call("ip", "netns", "pids", f"{wires.prefix}-a") == "", "its emulators end with the links"
     assert list((wires.folder / "a").iterdir()) == []
+
+
+def test_a_node_that_has_lost_all_it_knew_does_not_pass_a_renewal(wires: Wires):
+    """A container that was started again has neither links nor files, and its machine's boot id."""
+    assert wires.links("a", "renewed")["drift"] is None, "a node without links of its own has none to renew"
+    assert wires.links("a", "renewed", LINKS)["drift"] == "no links are in force on data0"
+
+
+def test_probes_that_nobody_answers_before_a_link_is_shaped_are_an_error(wires: Wires):
+    (wires.folder / "a").mkdir(exist_ok=True)
+    with pytest.raises(ModuleFailedError, match=r"a -> b: none of 5 probes was answered by \S+ on 31999/udp"):
+        wires.probes("a", "baseline", [LINKS[0]], probes=5)

@@ -16,6 +16,7 @@ from ansible.module_utils.netem.delay import Delay
 from ansible.module_utils.netem.link import Link
 from ansible.module_utils.netem.measurement import Measurement, Probes
 from ansible.module_utils.netem.tables import DISTRIBUTIONS, SCALE, table
+from ansible.module_utils.netem.verdict import Tcp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -432,3 +433,30 @@ def test_the_pictures_target_of_a_link_that_keeps_order_is_what_order_costs():
     drawn = gate.drawn([ordered], 0, 0, 2)
     expected = ordered.delay.expectation(1000, 2)
     assert float(np.median(drawn)) == pytest.approx(expected.median_ms, abs=2 * expected.median_half_ms)
+
+
+@pytest.mark.parametrize(
+    ("mbit", "formula_mbit", "stream_s", "words"),
+    [
+        (0.0, 9.6, 2, "TCP carried 0 Mbit/s, at least 0.096 expected"),
+        (0.0, None, 2, "TCP carried 0 Mbit/s, at least 0.1 expected"),
+        (0.2, 9.6, 2, None),
+        (0.0, 9.6, 0.5, None),  # too short for so many round trips
+    ],
+)
+def test_tcp_that_carries_next_to_nothing_over_a_link_that_probes_pass_is_off(
+    mbit: float, formula_mbit: float | None, stream_s: float, words: str | None
+):
+    passed = measured(probes(15, 3))
+    judged = gate.judge(but(CLOUD, loss_percent=0), None, passed, BASELINE, tcp=Tcp(mbit, formula_mbit), stream_s=stream_s)
+    assert judged.problems == ((words,) if words else ())
+    assert ("give the data interfaces and what is between them one MTU" in (judged.advice or "")) == bool(words)
+
+
+def test_each_verdict_has_its_own_advice():
+    assert verdict(EDGE, probes(1.25, 0.25)).advice is None
+    dead = gate.judge(EDGE, None, measured([], 1000), BASELINE)
+    assert "no probe of bs reached edge-1: see make preflight" in (dead.advice or "")
+    starving = verdict(EDGE, probes(1.25, 0.25), starved=("its emulator had no room for 3 frames",))
+    assert "bs got too little CPU time" in (starving.advice or "")
+    assert "something else delays or drops packets" in (verdict(EDGE, probes(5, 0.25)).advice or "")
