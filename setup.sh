@@ -69,6 +69,8 @@ fi
 if [ "$purpose" = dev ]; then
   need chromium
   need linux.uml
+  need nft
+  need sudo
 fi
 packages=$(printf '%s\n' $packages | sort -u | tr '\n' ' ')
 

@@ -83,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     pull = commands.add_parser("pull", parents=[shared], help="fetch the raw records from the base stations")
     pull.add_argument("--inventory", metavar="NAME", help="the nodes of the run (the one in its manifest, else local)")
     pull.add_argument(
-        "--ask-become-pass", action="store_true", help="ask once for the password with which the nodes' user becomes root"
+        "--ask-become-pass",
+        action="store_true",
+        help="ask once for the password with which the nodes' user becomes root",
     )
     pull.add_argument("--verbose", action="store_true", help="print the name of each Ansible task")
     commands.add_parser("analyse", parents=[shared, numbers], help="print the table, write analysis/summary.json")

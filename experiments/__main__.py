@@ -125,7 +125,8 @@ def _preflight(options: argparse.Namespace) -> None:
         reporter.say(line)
     if rows:
         raise obstacles.PreflightError(
-            f"{len(rows)} obstacle{'s' * (len(rows) > 1)} on inventory {options.inventory}: see the table; nothing was changed"
+            f"{len(rows)} obstacle{'s' * (len(rows) > 1)} on inventory {options.inventory}: see the table; nothing was "
+            "changed"
         )
 
 

@@ -119,12 +119,20 @@ def provision(context: Context) -> None:
             context.run.update_manifest(artifacts=answers["artifacts"]["localhost"])
     lab = manifest.lab(context.inventory)
     # The lab's own stands in its description: it is true of a lab that was made before, too.
-    own = [lab["warning"]] if lab.get("warning") else []
-    told = context.playbooks.warnings
+    plain = lab.get("warning")
+    others = [one for one in context.playbooks.warnings if not (plain and one.endswith(plain))]
+    own = [_with_first(plain, context)] if plain else []
     for warning in own:
-        if not any(warning in one for one in told):
+        if warning != plain or len(others) == len(context.playbooks.warnings):  # not said yet
             context.reporter.say(f"  warning: {warning}")
-    context.run.update_manifest(lab=lab, warnings=[*own, *(one for one in told if not any(one.endswith(w) for w in own))])
+    context.run.update_manifest(lab=lab, warnings=[*own, *others])
+
+
+def _with_first(warning: str, context: Context) -> str:
+    """Return the warning of too few cores with what the platform runs on its first node beside the replicas."""
+    beside = context.placement.platform.beside_first
+    first = (context.inventory.hosts("k3s_servers") or context.inventory.hosts("compute"))[0]
+    return f"{warning} {first} also runs {beside}." if beside else warning
 
 
 def shape_links(context: Context) -> None:

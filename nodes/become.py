@@ -1,4 +1,4 @@
-"""The password with which the nodes' user becomes root: asked for once, kept in memory, never in a file or an argument."""
+"""The password with which the nodes' user becomes root: asked for once, never in a file, an argument or a log."""
 
 from __future__ import annotations
 

@@ -376,9 +376,11 @@ def _of_sudo(words: str) -> str | None:
     """Return in a sentence that the user may not become root; else None."""
     if "Missing sudo password" in words:
         return (
-            "sudo asks the node's user for a password: run it again with ASK_BECOME_PASS=1 (--ask-become-pass), which asks "
-            "you once"
+            "sudo asks the node's user for a password: run it again with ASK_BECOME_PASS=1 (--ask-become-pass), which "
+            "asks you once"
         )
     if "Incorrect sudo password" in words:
-        return "sudo does not take this password for the node's user: run it again with ASK_BECOME_PASS=1, and another one"
+        return (
+            "sudo does not take this password for the node's user: run it again with ASK_BECOME_PASS=1, and another one"
+        )
     return None

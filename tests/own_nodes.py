@@ -81,7 +81,17 @@ class OwnNodes:
         place.mkdir(parents=True, exist_ok=True)
         password = run(["openssl", "passwd", "-6", "-salt", "faasbed", PASSWORD]).stdout.strip()
         keys = [str(self.lab.folder / "authorized_keys"), str(self.lab.folder / "sshd" / node / "host_key")]
-        enter = ["ip", "netns", "exec", self.lab.namespace(node), "unshare", "--mount", "--uts", "--propagation", "private"]
+        enter = [
+            "ip",
+            "netns",
+            "exec",
+            self.lab.namespace(node),
+            "unshare",
+            "--mount",
+            "--uts",
+            "--propagation",
+            "private",
+        ]
         with (self.folder / f"{node}.log").open("wb") as log:
             self.machines[node] = subprocess.Popen(
                 [*enter, "sh", "-euc", START, "sh", node, str(place), password, *keys],

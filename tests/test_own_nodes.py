@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 from own_nodes import ASKED, PASSWORD
 from testbed import ROOT, run
 
@@ -75,18 +74,27 @@ def test_nothing_in_the_way_is_said_and_nothing_is_changed(own: OwnNodes) -> Non
 
 
 def test_all_that_stands_in_the_way_of_a_node_is_one_table_and_a_node_that_is_off_a_row_of_it(own: OwnNodes) -> None:
-    hold = "python3 -c 'import fcntl, time; f = open(\"/var/lib/dpkg/lock-frontend\", \"w\"); fcntl.lockf(f, fcntl.LOCK_EX); print(1, flush=True); time.sleep(600)'"
+    hold = 'python3 -c \'import fcntl, time; f = open("/var/lib/dpkg/lock-frontend", "w"); fcntl.lockf(f, fcntl.LOCK_EX); print(1, flush=True); time.sleep(600)\''
     off = {"cloud-1": {"ansible_host": own.lab.management_address(90)}}
     with (
         broken(own, "bs", "ip link set data0 down", "ip link set data0 up"),
-        broken(own, "bs", f"setsid {hold} </dev/null >/tmp/lock 2>&1 & until [ -s /tmp/lock ]; do :; done", "pkill -f 'lock-fronten[d]'"),
+        broken(
+            own,
+            "bs",
+            f"setsid {hold} </dev/null >/tmp/lock 2>&1 & until [ -s /tmp/lock ]; do :; done",
+            "pkill -f 'lock-fronten[d]'",
+        ),
     ):
         code, table = rows(own, own.inventory("broken", off, faasbed_python=""), "--scenario", "cloud")
     assert code == 1
     assert "its data interface data0 is down: set it up (ip link set data0 up)" in table["bs"]
     assert any(re.match(r"process \d+ \(\S*python3 .*\) installs packages on it", one) for one in table["bs"])
-    assert any(re.match(r"pip reaches no package index from it \(.+\): .*runtime_wheels_dir", one) for one in table["bs"])
-    assert [re.sub(r"\(.*\)", "()", one) for one in table["cloud-1"]] == ["Look for what stands in the way on the node: the node does not answer over SSH ()"]
+    assert any(
+        re.match(r"pip reaches no package index from it \(.+\): .*runtime_wheels_dir", one) for one in table["bs"]
+    )
+    assert [re.sub(r"\(.*\)", "()", one) for one in table["cloud-1"]] == [
+        "Look for what stands in the way on the node: the node does not answer over SSH ()"
+    ]
 
 
 def test_an_inventory_that_is_wrong_about_the_data_network_is_named(own: OwnNodes) -> None:
@@ -94,7 +102,9 @@ def test_an_inventory_that_is_wrong_about_the_data_network_is_named(own: OwnNode
     code, table = rows(own, own.inventory("wrong", hosts))
     assert code == 1
     address = own.lab.data_address(0)
-    assert table["bs"] == [f"its data_address {address} is on data0, but data_interface is mgmt0: correct one of them in the inventory"]
+    assert table["bs"] == [
+        f"its data_address {address} is on data0, but data_interface is mgmt0: correct one of them in the inventory"
+    ]
     assert table["cloud-1"] == ["host cloud-1 has no variable data_address; set it in its hosts.yml or group_vars"]
     there = {"bs": {"data_interface": "mgmt0", "data_address": own.lab.management_address(0)}}
     _, table = rows(own, own.inventory("other-way", there))
@@ -155,7 +165,11 @@ def test_a_sudo_password_is_asked_for_once_and_kept_nowhere(own: OwnNodes) -> No
     )  # fmt: skip
     output, _ = asked.communicate(PASSWORD + "\n", timeout=120)
     assert asked.returncode == 0, output
-    kept = [path for path in (own.folder / "state").rglob("*") if path.is_file() and PASSWORD in path.read_text(errors="replace")]
+    kept = [
+        path
+        for path in (own.folder / "state").rglob("*")
+        if path.is_file() and PASSWORD in path.read_text(errors="replace")
+    ]
     assert kept == []
 
 

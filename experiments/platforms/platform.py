@@ -25,6 +25,8 @@ class Platform:
     is_made: ClassVar[bool] = False
     # Whether it is a Kubernetes cluster, which the manifest describes.
     is_cluster: ClassVar[bool] = False
+    # What else the first compute node runs, which is busy while replicas compute; None where that is nothing.
+    beside_first: ClassVar[str | None] = None
     # How long a service has to be idle until its replicas have ended; None where they never end.
     ends_replicas_after_s: ClassVar[float | None] = None
     # Whether each service has its own TCP congestion control, or all of them have one.

@@ -10,8 +10,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.node.listeners import strangers, taken
 from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.listeners import strangers, taken
 from ansible.module_utils.node.process import run
 
 DOCUMENTATION = r"""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.node.change import carry_out, outcome
 from ansible.module_utils.node.errors import NodeError
@@ -58,7 +60,7 @@ def read(words: list[str]) -> list[Port]:
     return ports
 
 
-def blocked(options: dict) -> dict[str, str]:
+def blocked(options: dict[str, Any]) -> dict[str, str]:
     """Return a sentence for each node whose ports do not answer."""
     sentences = {}
     for host, peer in options["peers"].items():
@@ -96,7 +98,11 @@ def main() -> None:
     """Run as Ansible's module."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["listening", "reached", "silent", "opened", "closed"], "required": True},
+            "state": {
+                "type": "str",
+                "choices": ["listening", "reached", "silent", "opened", "closed"],
+                "required": True,
+            },
             "node": {"type": "str", "default": "this node"},
             "address": {"type": "str", "default": ""},
             "ports": {"type": "list", "elements": "str", "default": []},

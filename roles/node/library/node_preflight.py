@@ -61,7 +61,12 @@ def userland() -> Iterator[str]:
             f"its kernel is of 64 bits ({platform.machine()}), its programs are of 32: there are no packages for that; "
             "install a system of 64 bits"
         )
-    for program, package in (("ip", "iproute2"), ("tc", "iproute2"), ("taskset", "util-linux"), ("setpriv", "util-linux")):
+    for program, package in (
+        ("ip", "iproute2"),
+        ("tc", "iproute2"),
+        ("taskset", "util-linux"),
+        ("setpriv", "util-linux"),
+    ):
         if which(program) is None:
             yield f"there is no {program} on it: install {package}"
 

@@ -448,7 +448,9 @@ def test_tcp_that_carries_next_to_nothing_over_a_link_that_probes_pass_is_off(
     mbit: float, formula_mbit: float | None, stream_s: float, words: str | None
 ):
     passed = measured(probes(15, 3))
-    judged = gate.judge(but(CLOUD, loss_percent=0), None, passed, BASELINE, tcp=Tcp(mbit, formula_mbit), stream_s=stream_s)
+    judged = gate.judge(
+        but(CLOUD, loss_percent=0), None, passed, BASELINE, tcp=Tcp(mbit, formula_mbit), stream_s=stream_s
+    )
     assert judged.problems == ((words,) if words else ())
     assert ("give the data interfaces and what is between them one MTU" in (judged.advice or "")) == bool(words)
 

@@ -305,7 +305,9 @@ def _first_difference(applied: str, seen: str) -> str | None:
     differences = [f"`{' '.join(gone.split())}` is gone"] if gone else []
     differences += [f"`{' '.join(new.split())}` is new"] if new else []
     if (changed := [line.split() for line in (gone or "", new or "") if line.startswith("mtu ")]) and len(changed) == 2:
-        return f"the MTU of {changed[0][2]} changed from {changed[0][1]} to {changed[1][1]} since the links were applied"
+        return (
+            f"the MTU of {changed[0][2]} changed from {changed[0][1]} to {changed[1][1]} since the links were applied"
+        )
     return f"tc lists something else than was applied: {' and '.join(differences) or 'the order of its lines'}"
 
 

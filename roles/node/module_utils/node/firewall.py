@@ -73,11 +73,11 @@ def open_changes(owner: str, ports: Iterable[Port], sources: Iterable[str]) -> I
             yield from _iptables_changes(program, own, rules)
     for chain in _nft_chains():
         there = {tuple(rule["words"]): rule["handle"] for rule in chain.own(owner)}
-        needed = {_nft_words(port, source) for port, source in wanted if chain.takes(source)} if chain.refuses else set()
+        needed = (
+            {_nft_words(port, source) for port, source in wanted if chain.takes(source)} if chain.refuses else set()
+        )
         for words in sorted(needed - there.keys()):
-            yield Change(
-                f"let {' '.join(words)} through {chain}", partial(chain.insert, words, owner)
-            )
+            yield Change(f"let {' '.join(words)} through {chain}", partial(chain.insert, words, owner))
         for words, handle in there.items():
             if words not in needed:
                 yield Change(f"no longer let {' '.join(words)} through {chain}", partial(chain.delete, handle))
@@ -91,10 +91,16 @@ def close_changes(owner: str) -> Iterator[Change]:
 def _iptables_changes(program: str, own: list[list[str]], rules: list[list[str]]) -> Iterator[Change]:
     for rule in rules:
         if rule not in own:
-            yield Change(f"open {rule[_AT]}/{rule[_PROTOCOL_AT]} to {rule[1]} by {program}", partial(run, program, "-w", "-I", "INPUT", *rule))
+            yield Change(
+                f"open {rule[_AT]}/{rule[_PROTOCOL_AT]} to {rule[1]} by {program}",
+                partial(run, program, "-w", "-I", "INPUT", *rule),
+            )
     for rule in own:
         if rule not in rules:
-            yield Change(f"close {rule[_AT]}/{rule[_PROTOCOL_AT]} to {rule[1]} by {program}", partial(run, program, "-w", "-D", "INPUT", *rule))
+            yield Change(
+                f"close {rule[_AT]}/{rule[_PROTOCOL_AT]} to {rule[1]} by {program}",
+                partial(run, program, "-w", "-D", "INPUT", *rule),
+            )
 
 
 _PROTOCOL_AT, _AT = 3, 7
@@ -125,7 +131,11 @@ def _filters(program: str) -> bool:
 
 
 def _own_rules(program: str, owner: str) -> list[list[str]]:
-    return [words[2:] for words in _input_rules(program) if words[:1] == ["-A"] and any(_is_of(owner, word) for word in words)]
+    return [
+        words[2:]
+        for words in _input_rules(program)
+        if words[:1] == ["-A"] and any(_is_of(owner, word) for word in words)
+    ]
 
 
 def _is_of(owner: str, comment: str) -> bool:
@@ -151,7 +161,9 @@ class _Chain(NamedTuple):
     def own(self, owner: str) -> list[dict[str, Any]]:
         """Return handle and words of the owner's rules."""
         return [
-            {"handle": rule["handle"], "words": _words_of(rule)} for rule in self.rules if _is_of(owner, rule.get("comment", ""))
+            {"handle": rule["handle"], "words": _words_of(rule)}
+            for rule in self.rules
+            if _is_of(owner, rule.get("comment", ""))
         ]
 
     def insert(self, words: Iterable[str], owner: str) -> None:

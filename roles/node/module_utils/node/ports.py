@@ -12,11 +12,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.node.firewall import Port
 from ansible.module_utils.node.process import end, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from ansible.module_utils.node.firewall import Port
 
 # The name of the process that listens, in /proc/<pid>/comm.
 NAME = "faasbed-ports"
