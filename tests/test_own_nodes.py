@@ -143,6 +143,21 @@ def test_ports_that_a_firewall_closes_are_named_and_opened_until_they_are_closed
         assert filtered(own) == rules
 
 
+def test_links_name_the_node_that_lacks_an_address_and_removal_needs_none(own: OwnNodes) -> None:
+    links = [{"source": "bs", "target": "cloud-1", "delay_ms": 20}]
+    given = ["-e", json.dumps({"netem_links": links}), "--limit", "bs", "--check", "--diff"]
+    shown = run([*playbook_command(own.inventory("plain"), "links"), *given], cwd=ROOT)
+    assert shown.returncode == 0, shown.stdout
+    assert "+bs -> cloud-1: 20 ms, 0 % loss" in shown.stdout
+    assert "import" not in shown.stdout, "what changes, not the source of the emulator"
+    nameless = own.inventory("nameless", {"cloud-1": {"data_address": None}})
+    refused = run([*playbook_command(nameless, "links"), *given], cwd=ROOT)
+    assert refused.returncode == 2
+    assert "the inventory has no host 'cloud-1' with a data_address; it has bs." in refused.stdout
+    cleared = run([*playbook_command(nameless, "clear"), "--limit", "cloud-1"], cwd=ROOT)
+    assert cleared.returncode == 0, cleared.stdout
+
+
 def filtered(own: OwnNodes) -> str:
     """The rules of a node's firewall, without what they count."""
     shown = own.done("cloud-1", "nft list ruleset; iptables-save -t filter | grep -v '^[#:]'")
