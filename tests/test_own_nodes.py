@@ -115,7 +115,12 @@ def test_an_inventory_that_is_wrong_about_the_data_network_is_named(own: OwnNode
     ("firewall", "script", "mend"),
     [
         ("nftables", ONLY_SSH, "nft delete table inet own"),
-        ("iptables", ONLY_SSH_BY_IPTABLES, "iptables -P INPUT ACCEPT; iptables -F INPUT"),
+        pytest.param(
+            "iptables",
+            ONLY_SSH_BY_IPTABLES,
+            "iptables -P INPUT ACCEPT; iptables -F INPUT",
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["nftables", "iptables"],
 )
@@ -195,6 +200,23 @@ def test_a_node_that_is_off_ends_a_provision_before_it_begins(own: OwnNodes) -> 
     assert "error: bs: Answer Ansible: the node does not answer over SSH" in done.stderr
     assert "nothing was done on the other nodes. ALLOW_MISSING=1 (--allow-missing) provisions those" in done.stderr
     assert own.shell("cloud-1", "find /var/lib/faasbed -type f 2>/dev/null").stdout == ""
+    recap = r"cloud-1 +: ok=2 .* failed=0 "  # it has answered, and the play goes on
+    assert not re.search(recap, run(playbook_command(inventory, "lab"), cwd=ROOT).stdout)
+    missing = run([*playbook_command(inventory, "lab"), "-e", "allow_missing=true"], cwd=ROOT)
+    assert re.search(recap, missing.stdout), missing.stdout
+
+
+def test_a_node_that_reaches_no_package_index_is_told_pips_reason_and_how_to_bring_wheels(own: OwnNodes) -> None:
+    nowhere = {"PIP_RETRIES": "0", "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
+    inventory = own.inventory("alone", faasbed_python="", runtime_install_environment=nowhere)
+    deployed = run([*playbook_command(inventory, "function"), "--limit", "bs"], cwd=ROOT)
+    assert deployed.returncode == 2
+    assert re.search(
+        r"pip could not install requirements/node.txt on bs: ERROR: .+\. +Where the node reaches no package index",
+        deployed.stdout,
+    )
+    assert "set runtime_wheels_dir to a folder on the controller" in deployed.stdout
+    own.done("bs", "rm -r /var/lib/faasbed/runtime")
 
 
 WORDS = """
@@ -209,6 +231,8 @@ repetitions: 2
 """
 
 
+@pytest.mark.lab
+@pytest.mark.long  # a whole experiment
 def test_a_run_behind_sudo_and_a_firewall_over_ipv6_only_by_the_second_address(own: OwnNodes, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "your-own-function.md").read_text(encoding="utf-8")
     (module,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
