@@ -126,6 +126,10 @@ class ImpatientProtocol(H11Protocol):
             )
             self.transport.write(self.conn.send(h11.Data(data=body)) or b"")
         self.transport.close()
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The request whose rest this was has its answer: what the application says of it goes nowhere.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
 
     def _watch(self) -> None:
         asking = self.cycle is None or (self.cycle.response_complete and bool(self.conn.trailing_data[0]))
