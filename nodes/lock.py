@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -38,4 +39,6 @@ def locked(inventory: str) -> Iterator[None]:
     try:
         yield
     finally:
+        # While it is held: who opened the file before and locks it afterwards sees that it is gone, and begins again.
+        Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()

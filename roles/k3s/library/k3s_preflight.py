@@ -20,6 +20,7 @@ from ansible.module_utils.k3s.machine import (
     cgroups,
     default_route,
     free_mib,
+    has_ip_sets,
     lacking_features,
     may_raise_limits,
     memory_mib,
@@ -218,6 +219,11 @@ def main() -> None:
     if swaps:
         module.warn(
             f"{options['node']} has swap enabled; a replica that swaps falsifies the measurement (disable it: swapoff -a)."
+        )
+    if not has_ip_sets():
+        module.warn(
+            f"{options['node']} has a kernel without IP sets: k3s does not enforce NetworkPolicies there, so replicas on "
+            "it answer every pod and every node of the data network; install the distribution's kernel (ip_set, xt_set)."
         )
     module.exit_json(
         changed=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from ansible.module_utils.node.process import attempt, processes
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 LISTENING = "0A"
 CAP_SYS_RESOURCE = 24
+SO_IP_SET = 83  # linux/netfilter/ipset/ip_set.h
 # What kubelet, kube-proxy and k3s itself set for the whole node; removal puts the values of before back.
 SYSCTLS = (
     "vm.overcommit_memory",
@@ -179,6 +181,18 @@ def lacking_features(backend: str) -> list[str]:
             f"its kernel cannot make {kind[0]} interfaces; load the module {kind[0]} or set k3s_flannel_backend to host-gw"
         )
     return sentences
+
+
+def has_ip_sets() -> bool:
+    """Return whether the kernel has sets of addresses for iptables (ipset(8)), by the option that ``iptables -m set`` asks."""
+    for module in ("ip_set", "xt_set"):
+        attempt("modprobe", "--quiet", module)
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as probe:
+        try:
+            probe.getsockopt(socket.IPPROTO_IP, SO_IP_SET, 8)
+        except OSError as error:
+            return error.errno != errno.ENOPROTOOPT  # with sets, what is refused is the empty question
+    return True
 
 
 def sysctls() -> dict[str, str]:
