@@ -60,6 +60,11 @@ class TrialLab:
     def namespace(self, node: str) -> str:
         return f"{self.prefix}-{node}"
 
+    def state_of(self, node: str) -> Path:
+        """What a node has in its state folder, as this machine sees it."""
+        home = self.folder / "nodes" / node
+        return home if self.kind == "local" else home / "root" / self.state_dir.relative_to("/")
+
     def describe(self, groups: dict[str, tuple[str, ...]] = PAPER_NODES) -> None:
         """Write the inventory: hosts of the test in the shape of the project's own, whose SSH settings they use."""
         names = [name for members in groups.values() for name in members]

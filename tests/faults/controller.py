@@ -144,7 +144,7 @@ class SmallRun:
     @property
     def at_base_station(self) -> Path:
         """The run's folder on the base station, whose files are this machine's."""
-        return self.lab.folder / "nodes" / "bs" / "driver" / next(self.results.iterdir()).name
+        return self.lab.state_of("bs") / "driver" / next(self.results.iterdir()).name
 
     def finished(self, samples: Path | None = None) -> list[int]:
         """The repetitions that are on record with a result, over links that were in force; one by one, in order."""
@@ -185,15 +185,15 @@ if TYPE_CHECKING:
     _Process = AbstractContextManager[Controller]
 
 
-def small_run(lab: TrialLab, folder: Path, repetitions: int, lease_s: int = LEASE_S) -> SmallRun:
-    """A run of one base station and one node, with an inventory of its own for the lease."""
+def small_run(lab: TrialLab, folder: Path, repetitions: int, lease_s: int = LEASE_S, **differences: object) -> SmallRun:
+    """A run of one base station and one node, or what else differs, with an inventory of its own for the lease."""
     inventory = folder / "inventory"
     shutil.copytree(lab.inventory, inventory)
     settings = {"netem_lease_s": lease_s, "netem_probes": 300, "netem_baseline_probes": 50, "netem_patience_s": 5}
     with (inventory / "group_vars" / "all.yml").open("a", encoding="utf-8") as variables:
         yaml.safe_dump(settings, variables)
     scenario, texts, results = folder / "small.yaml", folder / "texts.jsonl", folder / "results"
-    scenario.write_text(yaml.safe_dump(SCENARIO | {"repetitions": repetitions}), "utf-8")
+    scenario.write_text(yaml.safe_dump(SCENARIO | {"repetitions": repetitions} | differences), "utf-8")
     lines = [
         json.dumps({"text": f"{words[number % 5]} {words[number % 3]} {label}{number}", "label": label})
         for label, words in WORDS.items()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.k3s.firewall import in_force, program, removal_of, tables_of
 from ansible.module_utils.k3s.machine import LEFTOVERS
+from ansible.module_utils.node.cgroups import remove_cgroup
 from ansible.module_utils.node.change import Change, outcome
 from ansible.module_utils.node.errors import NodeError
 from ansible.module_utils.node.process import attempt, processes, run
@@ -160,19 +161,13 @@ def cgroups_go(_: str) -> Iterator[Change]:
     for above in (root, *(entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink())):
         for name in CGROUPS:
             if (above / name / "cgroup.procs").exists():
-                yield Change(f"remove control group {above / name}", partial(remove_cgroup, above / name))
+                yield Change(f"remove control group {above / name}", partial(end_cgroup, above / name))
 
 
-def remove_cgroup(top: Path) -> None:
-    """Remove a tree of control groups, the innermost first."""
-    until = time.monotonic() + END_TIMEOUT_S
-    while top.exists():
-        for folder, _, _ in os.walk(top, topdown=False):
-            with suppress(OSError):  # the kernel lets go of ended processes a moment later
-                Path(folder).rmdir()
-        if top.exists() and time.monotonic() > until:
-            raise NodeError(f"the control group {top} cannot be removed; something still runs in it")
-        time.sleep(0.02)
+def end_cgroup(top: Path) -> None:
+    """Remove a tree of control groups."""
+    if not remove_cgroup(top, END_TIMEOUT_S):
+        raise NodeError(f"the control group {top} cannot be removed; something still runs in it")
 
 
 def files_go(kept: list[str]) -> Iterator[Change]:

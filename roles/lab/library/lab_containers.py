@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 from ansible.module_utils.lab.containers import (
     TOOLS,
     await_nodes,
+    cgroup_changes,
     container_changes,
     container_removal,
     limit_changes,
+    missing_cgroups,
+    module_changes,
     refuse_foreign_containers,
     sysctl_changes,
     sysctls,
@@ -67,9 +70,11 @@ changes:
 
 
 def made(lab: Lab, before: Ledger | None) -> Ledger:
-    """The ledger of the lab once it is finished; the kernel's settings are those from before its first node ran."""
+    """The ledger of the lab once it is finished; what it says of the kernel is from before its first node ran."""
     names = tuple(sorted(lab.namespace(node) for node in lab.nodes))
-    return replace(ledger_of(lab), containers=names, sysctls=(before and before.sysctls) or sysctls())
+    if before and before.sysctls:
+        return replace(ledger_of(lab), containers=names, sysctls=before.sysctls, cgroups=before.cgroups)
+    return replace(ledger_of(lab), containers=names, sysctls=sysctls(), cgroups=missing_cgroups())
 
 
 def lab_stands(lab: Lab, ledger: Ledger | None, after: Ledger, archive: Path, usable_cores: int) -> Iterator[Change]:
@@ -78,6 +83,7 @@ def lab_stands(lab: Lab, ledger: Ledger | None, after: Ledger, archive: Path, us
     yield from container_removal(sorted(set(before.containers) - set(after.containers)))
     yield from surplus_changes(lab.folder, before, after)
     yield from limit_changes()
+    yield from module_changes()
     yield from network_changes(lab)
     yield from container_changes(lab, archive, usable_cores)
 
@@ -91,6 +97,7 @@ def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
         *connection_changes(folder / "cp"),
         *container_removal(ledger.containers),
         *sysctl_changes(ledger.sysctls),
+        *cgroup_changes(ledger.cgroups),
         *removal_changes(set(ledger.namespaces), set(ledger.links)),
         folder_goes,
     ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cluster import NODES, SERVER, Cluster, artifacts
-from testbed import changed, run
+from testbed import ROOT, changed, run
 
 if TYPE_CHECKING:
     import subprocess
@@ -41,6 +42,21 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 print(json.dumps(replies))
 """
+# Prints which of the addresses take a connection.
+CONNECT = """
+import json, socket, sys
+taken = []
+for door in sys.argv[1:]:
+    address, port = door.split(":")
+    try:
+        socket.create_connection((address, int(port)), timeout=2).close()
+    except OSError:
+        continue
+    taken.append(door)
+print(json.dumps(taken))
+"""
+# Of a replica: queue-proxy's for requests (HTTP/1, HTTP/2, TLS), its own (admin, two of metrics), and the function's.
+PORTS = (8012, 8013, 8112, 8022, 9090, 9091, 8080)
 
 
 class Deployed:
@@ -120,6 +136,73 @@ def test_parallel_requests_meet_a_replica_each_and_the_clouds_one_stays_on_its_n
         replies = deployed.ask("edge-1", "edge.faasbed.local", 2)
         assert sorted(reply["node"] for reply in replies) == ["edge-1", "edge-2"]
     assert [reply["node"] for reply in deployed.ask("cloud-1", "cloud.faasbed.local", 1)] == ["cloud-1"]
+
+
+def test_replicas_answer_the_gateway_and_no_other_pod_or_node(deployed: Deployed) -> None:
+    lab, kubectl = deployed.cluster.lab, deployed.cluster.kubectl
+    pods = deployed.pods()
+    node_of = {pod["status"]["podIP"]: pod["spec"]["nodeName"] for pod in pods}
+    gateways = json.loads(kubectl("get", "pods", "--namespace", "kourier-system", "--output", "json"))["items"]
+    way_of = {pod["status"]["podIP"]: pod["spec"]["nodeName"] for pod in gateways} | node_of
+    control = f"{next(address for address in way_of if address not in node_of)}:8080"  # nothing guards a gateway
+    doors = [f"{address}:{port}" for address in node_of for port in PORTS]
+    (image,) = {one["image"] for pod in pods for one in pod["spec"]["containers"] if one["name"] == "function"}
+
+    # a pod of another namespace, on each node
+    kubectl("create", "namespace", "elsewhere")
+    try:
+        for node in NODES:
+            pod = {"spec": {"nodeName": node, "tolerations": [{"operator": "Exists"}]}}
+            words = ["python3", "-c", CONNECT, *doors, control]
+            about = [
+                f"--image={image}",
+                "--image-pull-policy=Never",
+                "--restart=Never",
+                f"--overrides={json.dumps(pod)}",
+            ]
+            command = ["k3s", "kubectl", "--namespace=elsewhere", "run", node, *about, "--command", "--", *words]
+            lab.ssh(SERVER, shlex.join(command)).check_returncode()
+        kubectl(
+            "--namespace=elsewhere",
+            "wait",
+            "pods",
+            "--all",
+            "--for=jsonpath={.status.phase}=Succeeded",
+            "--timeout=180s",
+        )
+        assert {node: json.loads(kubectl("--namespace=elsewhere", "logs", node)) for node in NODES} == {
+            node: [control] for node in NODES
+        }
+    finally:
+        kubectl("delete", "namespace", "elsewhere")
+
+    # the nodes themselves: a replica's own node has to reach it, as its kubelet asks whether it is ready
+    for node in NODES:
+        taken = json.loads(lab.ssh(node, shlex.join(["python3", "-c", CONNECT, *doors, control])).stdout)
+        assert {node_of[door.rpartition(":")[0]] for door in taken if door != control} == {node} & set(node_of.values())
+        assert control in taken
+
+    # a node of the data network that is no part of the cluster, and knows the way to its pods
+    routes = [f"{address} via {lab.data_address(('bs', *NODES).index(node))}" for address, node in way_of.items()]
+    lab.ssh("bs", "; ".join(f"ip route replace {route}" for route in routes)).check_returncode()
+    try:
+        taken = json.loads(lab.ssh("bs", shlex.join(["python3", "-c", CONNECT, *doors, control])).stdout)
+        assert taken == [control]
+    finally:
+        lab.ssh("bs", "; ".join(f"ip route delete {route}" for route in routes)).check_returncode()
+    assert len(deployed.ask("edge-1", "edge.faasbed.local", 2)) == 2
+
+
+def test_what_listens_is_what_the_security_page_lists(deployed: Deployed) -> None:
+    listed = {
+        (protocol, port) for port, protocol in re.findall(r"(\d+)/(tcp|udp)", (ROOT / "SECURITY.md").read_text("utf-8"))
+    }
+    for node in ("bs", *NODES):
+        for line in deployed.cluster.lab.ssh(node, "ss", "-Hltun").stdout.splitlines():
+            protocol, _, _, _, local, *_ = line.split()
+            address, _, port = local.rpartition(":")
+            if not address.startswith(("127.", "[::1]")):
+                assert (protocol, port) in listed, f"{node}: {line}"
 
 
 def test_a_replica_that_was_killed_is_replaced_on_its_node(deployed: Deployed) -> None:

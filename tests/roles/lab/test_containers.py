@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from ansible.module_utils.lab.containers import CAPABILITIES, missing_cgroups
 from testbed import PAPER_NODES, TrialLab, changed, run, trial_lab
 
 if TYPE_CHECKING:
@@ -17,6 +20,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab(judges_links=False)
 
 NODES = [name for names in PAPER_NODES.values() for name in names]
+# linux/capability.h
+CAPABILITY_NUMBERS = {
+    "CHOWN": 0, "DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7,
+    "SETPCAP": 8, "NET_BIND_SERVICE": 10, "NET_ADMIN": 12, "NET_RAW": 13, "SYS_CHROOT": 18, "SYS_PTRACE": 19,
+    "SYS_ADMIN": 21, "SYS_NICE": 23, "MKNOD": 27, "AUDIT_WRITE": 29, "SETFCAP": 31, "SYSLOG": 34,
+}  # fmt: skip
 SHARED = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
 
 
@@ -32,17 +41,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialLab]:
 
 @dataclass(frozen=True)
 class Made:
-    """What making the containers changed, by host, and the kernel's settings before that."""
+    """What making the containers changed, by host, and the kernel's settings and control groups before that."""
 
     changed: dict[str, int]
     settings: dict[str, str]
+    missing_cgroups: tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
 def made(place: TrialLab) -> Made:
     """The four containers are made once for all tests here, of which the last removes them."""
-    before = settings()
-    return Made(changed(place.make()), before)
+    before, cgroups = settings(), missing_cgroups()
+    return Made(changed(place.make()), before, cgroups)
 
 
 @pytest.fixture
@@ -89,6 +99,16 @@ def test_a_node_that_stopped_starts_again_with_its_files(nodes: TrialLab) -> Non
     assert nodes.ssh("edge-2", "ls", "/root/kept").returncode == 0
 
 
+def test_root_in_a_node_may_not_do_what_concerns_the_whole_machine(nodes: TrialLab) -> None:
+    may = re.findall(r"^Cap(?:Bnd|Eff):\t(\w+)$", nodes.ssh("edge-1", "cat", "/proc/1/status").stdout, re.MULTILINE)
+    mask = sum(1 << CAPABILITY_NUMBERS[name] for name in CAPABILITIES)
+    assert [int(word, 16) for word in may] == [mask, mask]
+    disk = Path("/").stat().st_dev
+    read = f"mknod /root/disk b {os.major(disk)} {os.minor(disk)} && head -c 1 /root/disk; rm -f /root/disk"
+    assert "Operation not permitted" in nodes.ssh("edge-1", read).stderr
+    assert "Read-only file system" in nodes.ssh("edge-1", "echo 1 > /proc/sys/fs/file-max").stderr
+
+
 def test_a_foreign_container_is_refused_by_name(nodes: TrialLab) -> None:
     name = nodes.namespace("edge-1")
     command = ["podman", "create", "--name", name, "--network", "none", "--rootfs", "/", "/bin/true"]
@@ -119,6 +139,7 @@ def test_nodes_go_without_a_trace_and_the_kernel_has_its_settings_again(nodes: T
     assert settings() != before
     assert changed(nodes.remove())["localhost"] == 1
     assert settings() == before
+    assert missing_cgroups() == made.missing_cgroups
     assert containers(nodes) == {}
     assert not nodes.folder.exists()
     assert nodes.prefix not in run(["ip", "netns"]).stdout + run(["ip", "link"]).stdout

@@ -15,17 +15,40 @@ from ansible.module_utils.lab import machine
 from ansible.module_utils.lab.files import PRIVATE, node_files, sshd_config
 from ansible.module_utils.lab.nodes import controller_changes, file_change
 from ansible.module_utils.lab.plan import Lab, LabError, Node
+from ansible.module_utils.node.cgroups import remove_cgroup
 from ansible.module_utils.node.change import Change
 from ansible.module_utils.node.files import read, write
+from ansible.module_utils.node.process import attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 TOOLS = ("ip", "podman", "ssh", "ssh-keygen", "tar")
 STARTED_WITHIN_S = 60.0
+CGROUPS = Path("/sys/fs/cgroup")
+CGROUP_S = 2.0
 LAB_LABEL = "faasbed.lab"
 WAY_LABEL = "faasbed.way"
 SYSTEMD_HALT = 37  # SIGRTMIN+3, which systemd takes as the order to power off (systemd(1))
+# What root in a node may do, beyond what any root of a namespace of its own may: systemd and sshd need the first lines,
+# k3s the others. SYS_ADMIN mounts and makes namespaces; SYS_PTRACE sees the namespaces of other users' processes; SYSLOG
+# reads /dev/kmsg, where a kubelet looks for processes that the kernel has killed; SYS_NICE is the emulator's. There is no
+# loading of modules, no raw access to devices, no setting of the clock, no reboot, no raising of limits.
+CAPABILITIES = (
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "SETFCAP",
+    "AUDIT_WRITE", "NET_BIND_SERVICE", "SYS_CHROOT", "MKNOD",
+    "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE", "SYSLOG", "SYS_NICE",
+)  # fmt: skip
+DEVICES = ("/dev/kmsg", "/dev/net/tun")
+# Podman mounts control groups so that they cannot be written, unless a container is privileged or it starts systemd itself.
+# The limits of open files are the whole machine's, and a node's systemd would raise them.
+INIT = """
+mount --bind --options ro /proc/sys/fs /proc/sys/fs
+awk '$5 ~ "^/sys/fs/cgroup" {print $5}' /proc/self/mountinfo | while read -r mount; do mount -o remount,bind,rw "$mount"; done
+exec /sbin/init
+"""
+# What k3s would load by itself on a machine of its own.
+MODULES = ("overlay", "br_netfilter", "vxlan", "ip_set", "xt_set", "tun")
 # What nodes set for the whole kernel, which they share with this machine: a kubelet the first four (its
 # setupKernelTunables), the systemd of each node the limits of open files.
 SHARED_SYSCTLS = (
@@ -33,6 +56,8 @@ SHARED_SYSCTLS = (
 )  # fmt: skip
 # What the kernel grants each user, and all nodes are root: systemd, kubelet and containerd of each watch many files.
 LEAST = {"fs/inotify/max_user_instances": 8192, "fs/inotify/max_user_watches": 524288}
+# Podman's group for all containers, in each hierarchy of control groups; it leaves it behind, with its monitors' group.
+PARENT = "libpod_parent"
 # Which TCP congestion controls a network namespace may have as its own: only the machine itself may say (tcp(7)).
 ALLOWED, AVAILABLE = "net/ipv4/tcp_allowed_congestion_control", "net/ipv4/tcp_available_congestion_control"
 
@@ -122,12 +147,37 @@ def limit_changes() -> Iterator[Change]:
         yield _setting(ALLOWED, " ".join(available))
 
 
+def module_changes() -> Iterator[Change]:
+    """Modules of the kernel that nodes need and may not load."""
+    for name in MODULES if shutil.which("modprobe") else ():
+        # a built-in one has no file
+        if (
+            "insmod " in attempt("modprobe", "--quiet", "--show-depends", name).stdout
+            and not Path("/sys/module", name).exists()
+        ):
+            yield Change(f"load the kernel module {name}", partial(machine.run, ["modprobe", name]))
+
+
 def sysctl_changes(recorded: dict[str, str]) -> Iterator[Change]:
     """Settings of the kernel that are no longer what they were before the first node ran."""
     now = sysctls()
     for name, value in recorded.items():
         if now.get(name) != value:
             yield _setting(name, value)
+
+
+def missing_cgroups() -> tuple[str, ...]:
+    """The control groups that podman will make for its containers, as there are none yet."""
+    roots = [CGROUPS, *(path for path in CGROUPS.iterdir() if path.is_dir())]
+    parents = [root / PARENT for root in roots if (root / "cgroup.procs").exists()]
+    return tuple(sorted(str(parent) for parent in parents if not parent.exists()))
+
+
+def cgroup_changes(recorded: Iterable[str]) -> Iterator[Change]:
+    """The removal of control groups that podman made; where other containers have theirs in one, it stays."""
+    for name in recorded:
+        if Path(name).exists():
+            yield Change(f"remove the control group {name}", partial(remove_cgroup, Path(name), CGROUP_S))
 
 
 def _setting(name: str, value: str) -> Change:
@@ -188,7 +238,13 @@ def _command(lab: Lab, node: Node) -> list[str]:
     command = ["podman", "run", "--detach", "--name", lab.namespace(node), "--hostname", node.name]
     if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
         command += ["--runtime", "runc"]  # crun refuses machines that have both versions of cgroups
-    command += ["--systemd=false", "--privileged", "--env", "container=podman", "--cgroupns", "private"]
+    command += ["--systemd=false", "--env", "container=podman", "--cgroupns", "private", "--cap-drop", "ALL"]
+    for capability in CAPABILITIES:
+        command += ["--cap-add", capability]
+    for device in DEVICES:
+        command += ["--device", device]
+    # /proc/sys belongs to the node's own namespaces for the most part; a profile of AppArmor would refuse each mount.
+    command += ["--security-opt", "unmask=ALL", "--security-opt", "apparmor=unconfined"]
     command += ["--tmpfs", "/run:rw,mode=755", "--tmpfs", "/run/lock:rw", "--tmpfs", "/tmp:rw,mode=1777"]  # noqa: S108
     command += ["--stop-signal", str(SYSTEMD_HALT), "--log-driver", "none"]
     # Never above what podman itself has: a root without CAP_SYS_RESOURCE may not raise a limit.
@@ -196,8 +252,6 @@ def _command(lab: Lab, node: Node) -> list[str]:
         limit = min(most, resource.getrlimit(kind)[1] % 2**63)  # "infinity" is -1
         command += ["--ulimit", f"{name}={limit}:{limit}"]
     command += ["--network", f"ns:{machine.NAMESPACES / lab.namespace(node)}", "--no-hosts", "--dns", "none"]
-    if Path("/lib/modules").is_dir():
-        command += ["--volume", "/lib/modules:/lib/modules:ro"]
     return command
 
 
@@ -205,6 +259,7 @@ def _way(lab: Lab, node: Node, archive: Path) -> str:
     """A hash of everything a running node was started with: if it differs from now, the node is restarted."""
     parts = [
         *_command(lab, node),
+        INIT,
         archive.name,
         sshd_config(node),
         _systemd_config(node),
@@ -216,7 +271,7 @@ def _way(lab: Lab, node: Node, archive: Path) -> str:
 def _start(lab: Lab, node: Node, archive: Path) -> None:
     labels = {LAB_LABEL: str(lab.folder), WAY_LABEL: _way(lab, node, archive)}
     options = [part for name, value in labels.items() for part in ("--label", f"{name}={value}")]
-    machine.run([*_command(lab, node), *options, "--rootfs", str(_root(lab, node)), "/sbin/init"])
+    machine.run([*_command(lab, node), *options, "--rootfs", str(_root(lab, node)), "sh", "-euc", INIT])
 
 
 def _remove(name: str) -> None:

@@ -38,6 +38,8 @@ class Ledger:
     containers: tuple[str, ...] = ()
     # settings of the kernel as they were before the first node ran, by their path below /proc/sys
     sysctls: dict[str, str] = field(default_factory=dict)
+    # control groups that podman makes around those of containers, where there were none before the first node ran
+    cgroups: tuple[str, ...] = ()
 
     def and_then(self, after: Ledger) -> Ledger:
         """The ledger of the time between this one and the one after: it has the names of both."""
@@ -86,7 +88,11 @@ def read_ledger(folder: Path) -> Ledger | None:
         raise LabError(
             f"{_file(folder)} cannot be read ({error}): end the lab by hand, then remove {folder}."
         ) from error
-    return ledger if ledger.boot == boot() else replace(ledger, boot=boot(), namespaces=(), links=(), sysctls={})
+    return (
+        ledger
+        if ledger.boot == boot()
+        else replace(ledger, boot=boot(), namespaces=(), links=(), sysctls={}, cgroups=())
+    )
 
 
 @contextmanager
