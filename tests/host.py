@@ -10,13 +10,13 @@ import re
 import signal
 import subprocess
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
 from ansible.module_utils.lab.containers import ALLOWED, LEAST, SHARED_SYSCTLS
 from processes import children
-from testbed import ROOT, run
+from testbed import ROOT, SLOW_DEADLINE_S, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,13 +72,13 @@ class Host:
         """Where podman keeps what it knows: containers of its own, not the machine's."""
         return self.home.with_name("storage.conf")
 
-    def run(self, *command: str, deadline_s: float = 1200, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """The finished command with its output, in a session of its own."""
         own = {"HOME": str(self.home), "TMPDIR": str(self.home), "ANSIBLE_NOCOLOR": "1"}
         own["CONTAINERS_STORAGE_CONF"] = str(self.storage)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
         enter = ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", f"--wd={ROOT}", "setsid", "--wait"]
-        return run([*enter, *command], env=inherited | own | environment, deadline_s=deadline_s)
+        return run([*enter, *command], env=inherited | own | environment, deadline_s=SLOW_DEADLINE_S)
 
     def snapshot(self, lab: TrialLab) -> set[str]:
         """What is on it now, a line each, without what other trial labs have among what machines share."""
@@ -100,11 +100,12 @@ def own_host(home: Path) -> Iterator[Host]:
     """A machine of a test's own, which ends with all that runs on it."""
     if os.geteuid() != 0:
         pytest.skip("a machine of a test's own needs root")
-    for folder in (".ansible/tmp", ".cache/faasbed"):  # as on a machine that has seen Ansible and faasbed before
-        (home / folder).mkdir(parents=True)
-    folder = home.with_name("podman")
-    home.with_name("storage.conf").write_text(
-        f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}"\nrunroot = "/run/containers/storage"\n', "utf-8"
+    for known in (".ansible/tmp", ".cache/faasbed"):  # as on a machine that has seen Ansible and faasbed before
+        (home / known).mkdir(parents=True)
+    host = Host(0, home)
+    host.storage.write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{home.with_name("podman")}"\nrunroot = "/run/containers/storage"\n',
+        "utf-8",
     )
     command = ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "sh", "-euc", PREPARE]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
@@ -112,6 +113,6 @@ def own_host(home: Path) -> Iterator[Host]:
         assert holder.stdout.readline() == "ready\n"
         (first,) = children(holder.pid)
         try:
-            yield Host(first, home)
+            yield replace(host, pid=first)
         finally:
             os.kill(first, signal.SIGKILL)  # and with it all others

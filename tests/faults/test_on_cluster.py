@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -32,7 +32,7 @@ REPETITIONS = 60
 # The controller looks at the links of all nodes after each third of it.
 LEASE_S = 45
 SERVER, AGENT = "edge-1", "edge-2"
-PAIR = {
+PAIR: dict[str, Any] = {
     "title": "Two nodes, 20 ms away",
     "function": {"nodes": ["edge"], "replicas": 2, "model": "mnb", "options": {"folds": 2}},
     "requests": {"parallel": 2, "timeout_s": 15},
