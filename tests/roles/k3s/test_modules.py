@@ -47,6 +47,18 @@ def test_what_a_container_may_not_do_is_read_from_its_first_process() -> None:
     assert not machine.may_raise_limits("Name:\tinit\nCapBnd:\t000001fffeffffff\n")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="raw sockets need root")
+def test_ip_sets_are_asked_of_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    ipset = shutil.which("ipset")
+    if ipset is None:
+        pytest.skip("what the kernel has is compared with what ipset says")
+    assert machine.has_ip_sets() == (
+        subprocess.run([ipset, "list", "-name"], check=False, capture_output=True).returncode == 0
+    )
+    monkeypatch.setattr(machine, "SO_IP_SET", machine.SO_IP_SET + 1)  # which no part of the kernel knows
+    assert not machine.has_ip_sets()
+
+
 def test_a_route_to_some_network_is_no_default_route() -> None:
     head = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
     assert not machine.default_route(f"{head}data0\t004DC6C6\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n")
