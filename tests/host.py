@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
     from testbed import TrialLab
 
-# Its processes, links and mounts are its own; /run, because network namespaces have their names there.
+# Its processes, links and mounts are its own; /run, because network namespaces have their names there, and what podman keeps.
 PREPARE = """
 umount --recursive --lazy /run/netns 2>/dev/null || true
 mount -t tmpfs -o mode=755 faasbed /run
 mkdir -p -m 1777 /run/lock
+[ ! -d /var/lib/containers ] || mount --bind "$1" /var/lib/containers
 ip link set lo up
 ip netns add first  # which leaves a mount that has nobody's name
 ip netns delete first
@@ -67,15 +68,9 @@ class Host:
     pid: int
     home: Path
 
-    @property
-    def storage(self) -> Path:
-        """Where podman keeps what it knows: containers of its own, not the machine's."""
-        return self.home.with_name("storage.conf")
-
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """The finished command with its output, in a session of its own."""
         own = {"HOME": str(self.home), "TMPDIR": str(self.home), "ANSIBLE_NOCOLOR": "1"}
-        own["CONTAINERS_STORAGE_CONF"] = str(self.storage)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
         enter = ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", f"--wd={ROOT}", "setsid", "--wait"]
         return run([*enter, *command], env=inherited | own | environment, deadline_s=SLOW_DEADLINE_S)
@@ -102,17 +97,26 @@ def own_host(home: Path) -> Iterator[Host]:
         pytest.skip("a machine of a test's own needs root")
     for known in (".ansible/tmp", ".cache/faasbed"):  # as on a machine that has seen Ansible and faasbed before
         (home / known).mkdir(parents=True)
-    host = Host(0, home)
-    host.storage.write_text(
-        f'[storage]\ndriver = "overlay"\ngraphroot = "{home.with_name("podman")}"\nrunroot = "/run/containers/storage"\n',
-        "utf-8",
-    )
-    command = ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "sh", "-euc", PREPARE]
+    containers = home.with_name("containers")
+    containers.mkdir()
+    command = [
+        "unshare",
+        "--mount",
+        "--net",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "sh",
+        "-euc",
+        PREPARE,
+        "sh",
+        str(containers),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "ready\n"
         (first,) = children(holder.pid)
         try:
-            yield replace(host, pid=first)
+            yield Host(first, home)
         finally:
             os.kill(first, signal.SIGKILL)  # and with it all others

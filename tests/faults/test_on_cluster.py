@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.long, pytest.mark.lab(judges_links=False)]
 
-REPETITIONS = 60
+REPETITIONS = 30  # a minute
+# Until a node is called not Ready and is Ready again.
+MANY = 80
 # The controller looks at the links of all nodes after each third of it.
-LEASE_S = 45
+LEASE_S = 60
 SERVER, AGENT = "edge-1", "edge-2"
 PAIR: dict[str, Any] = {
     "title": "Two nodes, 20 ms away",
@@ -99,10 +101,10 @@ def outcomes(small: SmallRun) -> dict[int, str | None]:
 
 
 def is_whole(small: SmallRun, repetitions: int = REPETITIONS) -> dict[int, str]:
-    """Check that each repetition is on record once, the last ones with a result; return the errors of the others."""
+    """Check that each repetition is on record once, and the function serves at the end; return the errors."""
     found = outcomes(small)
     assert sorted(found) == list(range(repetitions))
-    assert found[repetitions - 1] is None
+    assert None in [found[number] for number in range(repetitions - 5, repetitions)]
     return {number: error for number, error in found.items() if error is not None}
 
 
@@ -123,9 +125,11 @@ def stopped_replica(lab: TrialLab, node: str) -> Iterator[None]:
     seen="that repetition fails, the kubelet starts the activator again, and the driver goes on",
     lost="that repetition, and those until the activator is ready",
     ends="with the activator's start, some seconds",
-    reads=[],
+    reads="http://…:31080/ answered 503: upstream connect error or disconnect/reset before headers",
 )
-def test_an_activator_that_is_killed_with_requests_out_costs_these_only(pair: TrialLab, tmp_path: Path) -> None:
+def test_an_activator_that_is_killed_with_requests_out_costs_these_only(
+    pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]
+) -> None:
     small = small_run(pair, tmp_path, REPETITIONS, **PAIR)
     with small.begun(LEFT_OUT) as controller:
         controller.measures()
@@ -153,6 +157,7 @@ def test_an_activator_that_is_killed_with_requests_out_costs_these_only(pair: Tr
             eventually(is_out, "a request that is not answered")
             pair.ssh(SERVER, "pkill -KILL -x activator").check_returncode()
         assert controller.ends() == 0, controller.output
+    reads(controller.output)
     errors = is_whole(small)
     assert errors
     assert len(errors) < REPETITIONS / 2
@@ -168,7 +173,7 @@ def test_an_activator_that_is_killed_with_requests_out_costs_these_only(pair: Tr
     reads=[],
 )
 def test_a_node_that_is_not_ready_fails_repetitions_by_name(pair: TrialLab, tmp_path: Path) -> None:
-    small = small_run(pair, tmp_path, 4 * REPETITIONS, **PAIR)
+    small = small_run(pair, tmp_path, MANY, **PAIR)
     with small.begun(LEFT_OUT) as controller:
         controller.measures()
         pair.ssh(AGENT, "systemctl", "stop", UNIT).check_returncode()
@@ -182,7 +187,7 @@ def test_a_node_that_is_not_ready_fails_repetitions_by_name(pair: TrialLab, tmp_
             pair.ssh(AGENT, "systemctl", "start", "--no-block", UNIT)
         eventually(lambda: is_ready(pair, AGENT), f"{AGENT} Ready")
         assert controller.ends() == 0, controller.output
-    errors = is_whole(small, 4 * REPETITIONS)
+    errors = is_whole(small, MANY)
     assert any(f"planned were one each on {SERVER}, {AGENT}" in error for error in errors.values())
 
 
@@ -199,7 +204,7 @@ def test_a_node_that_is_not_ready_fails_repetitions_by_name(pair: TrialLab, tmp_
 def test_a_node_that_reboots_ends_the_run_which_then_goes_on(
     pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]
 ) -> None:
-    small = small_run(pair, tmp_path, 4 * REPETITIONS, LEASE_S, **PAIR)
+    small = small_run(pair, tmp_path, MANY, LEASE_S, **PAIR)
     with small.begun(LEFT_OUT) as controller:
         controller.measures()
         for command in ("kill", "start"):
@@ -208,11 +213,11 @@ def test_a_node_that_reboots_ends_the_run_which_then_goes_on(
     reads(controller.output)
     assert AGENT in controller.output
     before = outcomes(small)
-    assert len(before) < 4 * REPETITIONS
+    assert len(before) < MANY
     with small.resumed(LEFT_OUT) as again:
         assert again.ends() == 0, again.output
     assert outcomes(small).items() >= before.items()
-    is_whole(small, 4 * REPETITIONS)
+    is_whole(small, MANY)
     assert not small.are_shaped()
 
 
