@@ -38,7 +38,8 @@ echo ready
 exec sleep infinity
 """
 # A line for each thing that something could leave behind. Counters and what the kernel draws or counts are left out, and
-# what takes the snapshot: its own processes are those of its session. Logs of the commands are kept on purpose.
+# what takes the snapshot: its own processes are those of its session. What podman keeps in /run is its own, and logs of the
+# commands stay on purpose.
 SNAPSHOT = r"""
 ip -brief link | awk '{sub(/@.*/, "", $1); print "link", $1}'
 ip route show table all | sed 's/^/route /'
@@ -46,15 +47,16 @@ ip netns | awk '{print "namespace", $1}'
 nft list ruleset | sed 's/^/rule /'
 awk '{print "mount", $5}' /proc/self/mountinfo
 ps -e -o sid=,stat=,args= | awk -v own="$(ps -o sid= -p $$ | tr -d ' ')" '$1 != own && $2 !~ /^Z/ {$1 = "process"; $2 = ""; print}'
-find /run /var/lib/cni /etc/cni "$HOME" -not -path '/run/containers/*' -not -path "$HOME/.local*" 2>/dev/null | sed 's/^/file /'
+find /run /var/lib/cni /etc/cni "$HOME" -not -path "$HOME/.local*" 2>/dev/null \
+  | grep -vE '^/run/(containers|libpod|runc)(/|$)' | sed 's/^/file /'
 find /var/lib -maxdepth 1 -name 'faasbed*' | sed 's/^/file /'
-find /proc/sys -type f -readable | grep -vE '/(random/.*|dentry-state|file-nr|inode-nr|inode-state|aio-nr|ns_last_pid|pty/nr|stat_refresh)$' \
+find /proc/sys -type f -readable | grep -vE '/(random/.*|dentry-state|file-nr|inode-nr|inode-state|aio-nr|ns_last_pid|pty/nr|stat_refresh|quota/syncs)$' \
   | while read -r name; do value=$(tr '\n\t' '  ' <"$name" 2>/dev/null) && echo "setting ${name#/proc/sys/} $value"; done
 """
 # The prefix of a trial lab.
 TRIAL = re.compile(r"\bft\d{3}\b")
 PODMAN = r"""
-find /sys/fs/cgroup -mindepth 2 -type d \( -name '*libpod*' -o -name 'kube*' \) | sed 's/^/group /'
+find /sys/fs/cgroup -mindepth 2 -maxdepth 3 -type d \( -name '*libpod*' -o -name 'kube*' \) | sed 's/^/group /'
 podman ps --all --format '{{.Names}}' | sed 's/^/container /'
 podman images --format '{{.Repository}}:{{.Tag}}' | sed 's/^/image /'
 podman network ls --format '{{.Name}}' | sed 's/^/network /'
