@@ -38,14 +38,14 @@ echo ready
 exec sleep infinity
 """
 # A line for each thing that something could leave behind. Counters and what the kernel draws or counts are left out, and
-# what takes the snapshot: its own processes are those of its session. What podman keeps in /run is its own, and logs of the
+# what takes the snapshot: its own processes are those of its session. What podman has in /run and mounts for itself is its own, and logs of the
 # commands stay on purpose.
 SNAPSHOT = r"""
 ip -brief link | awk '{sub(/@.*/, "", $1); print "link", $1}'
 ip route show table all | sed 's/^/route /'
 ip netns | awk '{print "namespace", $1}'
 nft list ruleset | sed 's/^/rule /'
-awk '{print "mount", $5}' /proc/self/mountinfo
+awk '$5 !~ "^/var/lib/containers/" {print "mount", $5}' /proc/self/mountinfo
 ps -e -o sid=,stat=,args= | awk -v own="$(ps -o sid= -p $$ | tr -d ' ')" '$1 != own && $2 !~ /^Z/ {$1 = "process"; $2 = ""; print}'
 find /run /var/lib/cni /etc/cni "$HOME" -not -path "$HOME/.local*" 2>/dev/null \
   | grep -vE '^/run/(containers|libpod|runc)(/|$)' | sed 's/^/file /'
