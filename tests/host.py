@@ -38,8 +38,8 @@ echo ready
 exec sleep infinity
 """
 # A line for each thing that something could leave behind. Counters and what the kernel draws or counts are left out, and
-# what takes the snapshot: its own processes are those of its session. What podman has in /run and mounts for itself is its own, and logs of the
-# commands stay on purpose.
+# what takes the snapshot: its own processes are those of its session. What podman has in /run and mounts for itself is its
+# own; logs of the commands and compiled kernels stay on purpose.
 SNAPSHOT = r"""
 ip -brief link | awk '{sub(/@.*/, "", $1); print "link", $1}'
 ip route show table all | sed 's/^/route /'
@@ -47,7 +47,7 @@ ip netns | awk '{print "namespace", $1}'
 nft list ruleset | sed 's/^/rule /'
 awk '$5 !~ "^/var/lib/containers/" {print "mount", $5}' /proc/self/mountinfo
 ps -e -o sid=,stat=,args= | awk -v own="$(ps -o sid= -p $$ | tr -d ' ')" '$1 != own && $2 !~ /^Z/ {$1 = "process"; $2 = ""; print}'
-find /run /var/lib/cni /etc/cni "$HOME" -not -path "$HOME/.local*" 2>/dev/null \
+find /run /var/lib/cni /etc/cni "$HOME" -not -path "$HOME/.local*" -not -path "$HOME/.cache/faasbed/kernels*" 2>/dev/null \
   | grep -vE '^/run/(containers|libpod|runc)(/|$)' | sed 's/^/file /'
 find /var/lib -maxdepth 1 -name 'faasbed*' | sed 's/^/file /'
 find /proc/sys -type f -readable | grep -vE '/(random/.*|dentry-state|file-nr|inode-nr|inode-state|aio-nr|ns_last_pid|pty/nr|stat_refresh|quota/syncs)$' \
