@@ -72,12 +72,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory, function_image: BuiltImage) -
         yield lab
 
 
-def kubectl(lab: TrialLab, *words: str) -> str:
-    done = lab.ssh(SERVER, "k3s", "kubectl", *words)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def is_ready(lab: TrialLab, node: str) -> bool:
     """Whether the cluster calls a node Ready."""
     done = lab.ssh(SERVER, "k3s", "kubectl", "get", "node", node, "--output", "json")
@@ -219,23 +213,3 @@ def test_a_node_that_reboots_ends_the_run_which_then_goes_on(
     assert outcomes(small).items() >= before.items()
     is_whole(small, MANY)
     assert not small.are_shaped()
-
-
-@pytest.mark.fault(
-    what="the k3s of the server is killed (-9) while an agent joins",
-    step="provision",
-    on="containers",
-    seen="systemd starts it again, and the agent, which asks again, joins; the same command ends well",
-    ends="within the same command",
-    reads=[],
-)
-def test_a_server_that_is_killed_while_an_agent_joins_is_joined(pair: TrialLab) -> None:
-    command = ["playbooks/cluster.yml", "--limit", AGENT, "-e", "k3s_action=remove"]
-    assert pair.playbook(*command).returncode == 0
-    ansible = [str(ROOT / ".venv" / "bin" / "ansible-playbook"), "-i", str(pair.inventory), "playbooks/platform.yml"]
-    with subprocess.Popen(ansible, cwd=ROOT, stdout=subprocess.PIPE, text=True) as joining:
-        eventually(lambda: pair.ssh(AGENT, "systemctl", "is-active", UNIT).stdout.strip() == "activating", "a start")
-        pair.ssh(SERVER, "systemctl", "kill", "--signal=KILL", UNIT).check_returncode()
-        output, _ = joining.communicate(timeout=PATIENCE_S)
-    assert joining.returncode == 0, output
-    assert is_ready(pair, AGENT)
