@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,21 +83,27 @@ def links_off(folder: RunFolder) -> tuple[LinksOff, ...]:
     """Return when the links that leave a node were not in force, as each node found, node by node.
 
     Nobody looked between two samples that tell: links that were off in one were off since the one before, and until the
-    one after. Files that cannot be read are noted by `read`.
+    one after. A sampler that is stopped tells last; one that ended otherwise, as its node did, leaves its links unknown
+    until the next one tells. Files that cannot be read are noted by `read`.
     """
-    found = []
+    found: list[LinksOff] = []
     for path in sorted(folder.load.glob("*/machine.json"))[:NODES]:
         node = path.parent
-        told = [sample for sample in _samples(node, []) if sample.links_problem is not msgspec.UNSET]
         last_good_s = -inf
         problem = None
-        for sample in told:
-            if sample.links_problem is not None:
-                problem = problem or str(sample.links_problem)
-                continue
-            if problem is not None:
-                found.append(LinksOff(node.name, last_good_s - CLOCKS_S, sample.at_s + CLOCKS_S, problem))
-            last_good_s, problem = sample.at_s, None
+        for samples in _starts(node, []):
+            for sample in samples:
+                if sample.links_problem is msgspec.UNSET:
+                    continue
+                if sample.links_problem is not None:
+                    problem = problem or sample.links_problem
+                    continue
+                if problem is not None:
+                    found.append(LinksOff(node.name, last_good_s - CLOCKS_S, sample.at_s + CLOCKS_S, problem))
+                last_good_s, problem = sample.at_s, None
+            has_told = any(sample.links_problem is not msgspec.UNSET for sample in samples)
+            if has_told and samples[-1].links_problem is msgspec.UNSET:
+                problem = problem or "the node was lost, and nobody knows what became of them"
         if problem is not None:
             found.append(LinksOff(node.name, last_good_s - CLOCKS_S, inf, problem))
     return tuple(found)
@@ -104,12 +111,17 @@ def links_off(folder: RunFolder) -> tuple[LinksOff, ...]:
 
 def _samples(node: Path, notes: list[str]) -> tuple[Sample, ...]:
     """Return the samples of all starts on a node."""
+    return tuple(sorted(chain.from_iterable(_starts(node, notes)), key=lambda sample: sample.at_s))
+
+
+def _starts(node: Path, notes: list[str]) -> list[list[Sample]]:
+    """Return the samples of each start on a node, in the order of the starts; the files are named by their times."""
     decoder = msgspec.json.Decoder(Sample)
-    samples: list[Sample] = []
+    starts = []
     for path in sorted(node.glob("*.jsonl")):
         try:
             whole, _, _ = read_bytes(path).rpartition(b"\n")
-            samples += [decoder.decode(line) for line in whole.splitlines()]
+            starts.append([decoder.decode(line) for line in whole.splitlines()])
         except (FolderError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             notes.append(f"load/{node.name}/{path.name} is damaged and was ignored: {error}.")
-    return tuple(sorted(samples, key=lambda sample: sample.at_s))
+    return starts

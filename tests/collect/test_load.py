@@ -103,7 +103,7 @@ def test_without_samples_the_report_says_so(tmp_path: Path, monkeypatch: pytest.
 def off(folder: Path, *problems: str | None) -> list[tuple[float, float, str]]:
     """When a node's links were off, for what it told at 100, 130, 160 … seconds; seconds in between do not tell."""
     samples = [second(100 + 30 * n, links_problem=problem) for n, problem in enumerate(problems)]
-    write_load(folder, "edge-1", "b1", [*samples, second(115), second(1000)])
+    write_load(folder, "edge-1", "b1", [*samples[:1], second(115), *samples[1:]] if problems else [second(100)])
     write_load(folder, "edge-2", "b1", [second(100, links_problem=None)])
     found = load.links_off(RunFolder(folder))
     assert {one.node for one in found} <= {"edge-1"}
@@ -115,6 +115,14 @@ def test_links_were_off_from_when_they_were_last_seen_good_until_they_were_next(
     assert off(tmp_path, None, None) == []
     assert off(tmp_path, None, "gone", "killed", None, None) == [(99, 191, "gone")]
     assert off(tmp_path, "gone", None, "killed") == [(-inf, 131, "gone"), (129, inf, "killed")]
+
+
+def test_links_of_a_node_that_was_lost_are_unknown_until_it_tells_again(tmp_path: Path) -> None:
+    lost = "the node was lost, and nobody knows what became of them"
+    write_load(tmp_path, "edge-1", "b1", [second(100, links_problem=None), second(101)])
+    assert [(one.from_s, one.until_s, one.problem) for one in load.links_off(RunFolder(tmp_path))] == [(99, inf, lost)]
+    write_load(tmp_path, "edge-1", "b1", [second(200, links_problem=None), second(230, links_problem=None)], "2.jsonl")
+    assert [(one.from_s, one.until_s) for one in load.links_off(RunFolder(tmp_path))] == [(99, 201)]
 
 
 def test_a_repetition_over_links_that_a_node_found_off_is_a_failure(tmp_path: Path) -> None:

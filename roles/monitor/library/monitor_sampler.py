@@ -31,7 +31,7 @@ options:
     type: list
     elements: str
     default: []
-  max_s: {description: Seconds after which it ends by itself., type: int, default: 86400}
+  max_s: {description: Seconds after which it ends by itself., type: int, default: 604800}
 author: [faasbed]
 """
 
@@ -59,7 +59,7 @@ def main() -> None:
             "folder": {"type": "path", "required": True},
             "program": {"type": "str"},
             "links": {"type": "list", "elements": "str", "default": []},
-            "max_s": {"type": "int", "default": 86400},
+            "max_s": {"type": "int", "default": 604800},
         },
         required_if=[("state", "started", ("program",))],
         supports_check_mode=True,
