@@ -343,13 +343,14 @@ def test_what_cannot_be_applied_is_said_before_anything_is_touched(wires: Wires,
     assert wires.tc("a") == before
 
 
+WITHOUT_TC = ["unshare", "--mount", "sh", "-c", 'mount --bind /dev/null "$(command -v tc)" && exec "$@"', "sh"]
 READ = f"import ansible; open({str(ROLE / 'library' / 'netem_links.py')!r})"
 
 
 @pytest.mark.parametrize(
     ("wrapped", "words"),
     [
-        (["env", "PATH=/nowhere"], "there is no tc on the node: install iproute2"),
+        (WITHOUT_TC, "there is no tc on the node: install iproute2"),
         (["setpriv", "--bounding-set=-net_admin"], "shaping links needs CAP_NET_ADMIN on the node"),
         (["setpriv", "--reuid=65534", "--clear-groups"], "shaping links needs root on the node"),
     ],

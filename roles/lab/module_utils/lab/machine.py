@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -157,9 +158,19 @@ def processes(state_dir: Path) -> list[Process]:
 
 
 def _mounts(entry: Path, folder: Path) -> bool:
-    """Return whether something is mounted there: who merely sees another root, as a container does, has other folders."""
+    """Return whether something is mounted there: who merely sees another root, as a container does, has other folders.
+
+    Raises:
+        ProcessLookupError: the process has ended.
+    """
     escaped = re.sub(r"[\s\\]", lambda one: f"\\{ord(one[0]):03o}", str(folder))
-    return any(line.split(" ")[4] == escaped for line in (entry / "mountinfo").read_text("utf-8").splitlines())
+    try:
+        mounted = (entry / "mountinfo").read_text("utf-8").splitlines()
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # it has, and waits for its parent to hear of it
+            raise ProcessLookupError(errno.ESRCH, str(entry)) from error
+        raise
+    return any(line.split(" ")[4] == escaped for line in mounted)
 
 
 def identity(path: Path) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections import deque
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +23,30 @@ if TYPE_CHECKING:
 
 IMPORTABLE = Path(__file__).resolve().parents[1]
 LAST_LINES = 60
+# What the guest says where it cannot put a program's registers back.
+REGISTERS = b"ptrace set fp regs failed"
 
 
 class GuestError(RuntimeError):
     """The guest failed, or ended before its program did; with its last output."""
 
 
+@lru_cache
 def unusable() -> str | None:
     """Return why this machine cannot boot the guest, or None."""
     if platform.machine() != "x86_64" or shutil.which("linux.uml") is None:
         return "linux.uml is not installed (Debian: apt-get install user-mode-linux)"
-    return None if os.geteuid() == 0 else "the guest shapes links as root, which it is only where this process is"
+    if os.geteuid() != 0:
+        return "the guest shapes links as root, which it is only where this process is"
+    # Such a processor has more registers than user-mode Linux 6.1 puts back; a later one may.
+    if "amx_tile" in Path("/proc/cpuinfo").read_text("ascii"):
+        command = ["linux.uml", "mem=64M", "rootfstype=hostfs", "rootflags=/", "ro", "init=/bin/true", "con=null,fd:1"]
+        booted = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False
+        )
+        if REGISTERS in booted.stdout:
+            return f"user-mode Linux cannot run on this processor, which has AMX ({REGISTERS.decode()})"
+    return None
 
 
 def messages(program: str, *arguments: str, silence_s: float) -> Iterator[Any]:
