@@ -43,8 +43,13 @@ PATH_BYTES = 4096
 
 
 def can_be_dropped() -> bool:
-    """Return whether this process is root's and can start one that is not; util-linux is on every Linux only."""
-    return os.geteuid() == 0 and shutil.which(SETPRIV[0]) is not None
+    """Return whether this process is root's and can start one that may only read.
+
+    The root of a container may lack the rights for that, and another system than Linux the program.
+    """
+    if os.geteuid() != 0 or shutil.which(SETPRIV[0]) is None:
+        return False
+    return subprocess.run([*SETPRIV, "true"], capture_output=True, check=False).returncode == 0
 
 
 def work_without(arguments: Sequence[str], is_result: Callable[[Path], bool]) -> int:

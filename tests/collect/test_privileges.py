@@ -76,6 +76,14 @@ def test_what_is_written_elsewhere_goes_there(given: str, root: Path, private: P
     assert (private / RUN / "analysis").exists() == (given == "analyse")
 
 
+def test_a_root_that_lacks_the_right_to_read_all_does_the_work_itself(root: Path, private: Path) -> None:
+    poor = ["setpriv", "--bounding-set=-dac_read_search", "--inh-caps=-dac_read_search"]
+    command = [*poor, sys.executable, "-m", "collect", "analyse", RUN, "--results", str(private)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (private / RUN / "analysis" / "summary.json").exists()
+
+
 def test_a_mistake_is_named_once(root: Path, private: Path) -> None:
     for name in ("nowhere", RUN):
         (private / RUN / "raw" / "samples.jsonl").write_text("")
