@@ -120,7 +120,11 @@ def _preflight(options: argparse.Namespace) -> None:
         inventory = read_inventory(options.inventory)
         playbooks = _logged(options, reporter, "preflight")
         with reporter.step("preflight"):
-            rows = obstacles.obstacles(spec.load(options.scenario), inventory, playbooks)
+            try:
+                rows = obstacles.obstacles(spec.load(options.scenario), inventory, playbooks)
+            except obstacles.NotMadeError as error:
+                reporter.say(f"  {error}")
+                return
     for line in obstacles.table(rows, inventory.hosts("nodes")):
         reporter.say(line)
     if rows:

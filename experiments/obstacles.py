@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from experiments.spec import Experiment
+    from nodes.answers import Answers
     from nodes.inventory import Inventory
     from nodes.playbooks import Playbooks
 
@@ -26,8 +27,16 @@ class PreflightError(FaasbedError):
     exit_code = 1
 
 
+class NotMadeError(FaasbedError):
+    """The nodes are made on this machine, and are not there yet: that does not stand in the way."""
+
+
 def obstacles(experiment: Experiment, inventory: Inventory, playbooks: Playbooks) -> list[tuple[str, str]]:
-    """Return what stands in the way: a node, or the whole inventory, and a sentence. Nothing is changed."""
+    """Return what stands in the way: a node, or the whole inventory, and a sentence. Nothing is changed.
+
+    Raises:
+        NotMadeError: there are no nodes to look at.
+    """
     rows: list[tuple[str, str]] = []
     variables = {}
     for host in inventory.hosts("nodes"):
@@ -38,11 +47,15 @@ def obstacles(experiment: Experiment, inventory: Inventory, playbooks: Playbooks
         except (SpecError, InventoryError) as error:
             rows.append((ALL, str(error)))
     answers = playbooks.run("obstacles", **variables)
+    known = list(inventory.hosts("nodes"))
+    if set(answers.unreachable) == set(known):  # no node has answered anything
+        if inventory.setting("lab_kind", role="lab", group="nodes") != "own":
+            raise NotMadeError(f"the nodes of {inventory.name} are made by `make provision`, and are not there yet")
+        return [*rows, *_away(answers)]
     rows += [(host, reworded(words)) for host, sentences in answers["obstacles"].items() for words in sentences]
-    rows += [(host, str(error).removeprefix(f"{host}: ")) for host, error in answers.unreachable.items()]
+    rows += _away(answers)
     for blocked in answers["blocked"].values():
         rows += list(blocked.items())
-    known = list(inventory.hosts("nodes"))
     return sorted(dict.fromkeys(rows), key=lambda row: known.index(row[0]) if row[0] in known else -1)
 
 
@@ -53,6 +66,11 @@ def table(rows: Iterable[tuple[str, str]], hosts: Iterable[str]) -> list[str]:
     lines = [*rows, *((host, "ok") for host in hosts if host not in told)]
     width = max((len(host) for host, _ in lines), default=0)
     return [f"  {host:<{width}}  {sentence}" for host, sentence in lines]
+
+
+def _away(answers: Answers) -> list[tuple[str, str]]:
+    """Return the nodes that do not answer, each with its reason."""
+    return [(host, str(error).removeprefix(f"{host}: ")) for host, error in answers.unreachable.items()]
 
 
 def _missing(inventory: Inventory, host: str) -> list[str]:

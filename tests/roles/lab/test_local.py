@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -353,3 +354,10 @@ def test_removing_one_lab_leaves_another_as_it_is(lab: TrialLab, empty: TrialLab
     changed(empty.remove())
     assert lab.state_dir.is_dir()
     assert changed(lab.make())["localhost"] == 0
+
+
+def test_a_preflight_of_a_lab_that_was_not_made_says_so_and_is_no_failure(empty: TrialLab, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "experiments", "preflight", "--inventory", str(empty.inventory)]
+    done = run(words, cwd=ROOT, env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")})
+    assert done.returncode == 0, done.stderr
+    assert "are made by `make provision`, and are not there yet" in done.stdout
