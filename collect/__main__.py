@@ -23,14 +23,16 @@ def start(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     with privileges.handing_over() as is_worker:
         if is_worker or options.command == "pull" or not privileges.can_be_dropped():
-            return main(arguments)
+            return _told(options, _carry_out)
         try:
-            return privileges.work_without(arguments, _is_result(options))
-        except FaasbedError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return KNOWN_ERROR
+            return _told(options, lambda options: privileges.work_without(arguments, _is_result(options)))
         except KeyboardInterrupt:
             return INTERRUPTED
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; return 0, 3 or 4 (see `collect.exit_codes`), or 2 for a known error, which is printed."""
+    return _told(_parser().parse_args(arguments), _carry_out)
 
 
 def _is_result(options: argparse.Namespace) -> Callable[[Path], bool]:
@@ -44,14 +46,17 @@ def _is_result(options: argparse.Namespace) -> Callable[[Path], bool]:
     return lambda path: path in files or path.parent in folders
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; return 0, 3 or 4 (see `collect.exit_codes`), or 2 for a known error, which is printed."""
-    options = _parser().parse_args(arguments)
-    try:
-        # scipy and matplotlib take a second to load: --help and a mistyped option do not wait for them.
-        from collect import commands  # noqa: PLC0415
+def _carry_out(options: argparse.Namespace) -> int:
+    # scipy and matplotlib take a second to load: --help and a mistyped option do not wait for them.
+    from collect import commands  # noqa: PLC0415
 
-        return commands.COMMANDS[options.command](options)
+    return commands.COMMANDS[options.command](options)
+
+
+def _told(options: argparse.Namespace, work: Callable[[argparse.Namespace], int]) -> int:
+    """Do it; tell of a known error, and return its exit code."""
+    try:
+        return work(options)
     except FaasbedError as error:
         if options.debug:
             traceback.print_exc()

@@ -13,6 +13,7 @@ from collect.analysis.repetitions import LinksOff
 from collect.folder import FolderError, read_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from collect.folder import RunFolder
@@ -57,41 +58,54 @@ class Load:
     samples: tuple[Sample, ...]
 
 
-def read(folder: RunFolder, notes: list[str]) -> tuple[Load, ...]:
-    """Return the load of each machine; nodes of one machine all sampled the same, so the first one's counts.
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a node has told of itself: the samples of each of its starts, in their order.
+
+    ``machine`` is ``None`` where it cannot be read.
+    """
+
+    name: str
+    machine: Machine | None
+    starts: tuple[tuple[Sample, ...], ...]
+
+
+def read(folder: RunFolder, notes: list[str]) -> tuple[Node, ...]:
+    """Return the nodes that were sampled.
 
     What cannot be read is left out, with a note; a line that was cut off is passed over. A run of before has none.
     """
-    machines: dict[str, list[str]] = {}
-    cores: dict[str, int | None] = {}
-    for path in sorted(folder.load.glob("*/machine.json"))[:NODES]:
-        try:
-            machine = msgspec.json.decode(read_bytes(path), type=Machine)
-        except (FolderError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            notes.append(f"load/{path.parent.name} is damaged and was ignored: {error}.")
-            continue
-        machines.setdefault(machine.boot, []).append(path.parent.name)
-        cores[machine.boot] = machine.cores
     return tuple(
-        Load(tuple(names), cores[boot], samples)
-        for boot, names in machines.items()
-        if (samples := _samples(folder.load / names[0], notes))
+        Node(path.parent.name, _machine(path, notes), _starts(path.parent, notes))
+        for path in sorted(folder.load.glob("*/machine.json"))[:NODES]
     )
 
 
-def links_off(folder: RunFolder) -> tuple[LinksOff, ...]:
+def machines(nodes: Iterable[Node]) -> tuple[Load, ...]:
+    """Return the load of each machine; nodes of one machine all sampled the same, so the first one's counts."""
+    on: dict[str, list[tuple[Node, Machine]]] = {}
+    for node in nodes:
+        if node.machine is not None:
+            on.setdefault(node.machine.boot, []).append((node, node.machine))
+    return tuple(
+        Load(tuple(node.name for node, _ in there), there[-1][1].cores, samples)
+        for there in on.values()
+        if (samples := tuple(sorted(chain.from_iterable(there[0][0].starts), key=lambda sample: sample.at_s)))
+    )
+
+
+def links_off(nodes: Iterable[Node]) -> tuple[LinksOff, ...]:
     """Return when the links that leave a node were not in force, as each node found, node by node.
 
     Nobody looked between two samples that tell: links that were off in one were off since the one before, and until the
     one after. A sampler that is stopped tells last; one that ended otherwise, as its node did, leaves its links unknown
-    until the next one tells. Files that cannot be read are noted by `read`.
+    until the next one tells.
     """
     found: list[LinksOff] = []
-    for path in sorted(folder.load.glob("*/machine.json"))[:NODES]:
-        node = path.parent
+    for node in nodes:
         last_good_s = -inf
         problem = None
-        for samples in _starts(node, []):
+        for samples in node.starts:
             for sample in samples:
                 if sample.links_problem is msgspec.UNSET:
                     continue
@@ -109,19 +123,22 @@ def links_off(folder: RunFolder) -> tuple[LinksOff, ...]:
     return tuple(found)
 
 
-def _samples(node: Path, notes: list[str]) -> tuple[Sample, ...]:
-    """Return the samples of all starts on a node."""
-    return tuple(sorted(chain.from_iterable(_starts(node, notes)), key=lambda sample: sample.at_s))
+def _machine(path: Path, notes: list[str]) -> Machine | None:
+    try:
+        return msgspec.json.decode(read_bytes(path), type=Machine)
+    except (FolderError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        notes.append(f"load/{path.parent.name} is damaged and was ignored: {error}.")
+        return None
 
 
-def _starts(node: Path, notes: list[str]) -> list[list[Sample]]:
-    """Return the samples of each start on a node, in the order of the starts; the files are named by their times."""
+def _starts(node: Path, notes: list[str]) -> tuple[tuple[Sample, ...], ...]:
+    """Return the samples of each start; the files are named by their times."""
     decoder = msgspec.json.Decoder(Sample)
     starts = []
     for path in sorted(node.glob("*.jsonl")):
         try:
             whole, _, _ = read_bytes(path).rpartition(b"\n")
-            starts.append([decoder.decode(line) for line in whole.splitlines()])
+            starts.append(tuple(decoder.decode(line) for line in whole.splitlines()))
         except (FolderError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             notes.append(f"load/{node.name}/{path.name} is damaged and was ignored: {error}.")
-    return starts
+    return tuple(starts)

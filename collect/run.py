@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from collect.analysis.repetitions import LinksOff
     from collect.load import Load
 
 T = TypeVar("T")
@@ -177,7 +178,9 @@ def load(folder: RunFolder) -> Run:
     """
     notes: list[str] = []
     manifest = _manifest(folder, notes) or {}
-    measurements = _measurements(folder, manifest, notes)
+    notes_of_nodes: list[str] = []
+    nodes = load_of_nodes.read(folder, notes_of_nodes)
+    measurements = _measurements(folder, manifest, load_of_nodes.links_off(nodes), notes)
     return Run(
         folder=folder,
         measurements=measurements,
@@ -187,9 +190,9 @@ def load(folder: RunFolder) -> Run:
         links_before=_json(folder.links("before"), TypeAdapter(LinkReport), notes),
         links_after=_json(folder.links("after"), TypeAdapter(LinkReport), notes),
         links_earlier={moment: _links_earlier(folder, moment, notes) for moment in get_args(Moment)},
-        load=load_of_nodes.read(folder, notes),
+        load=load_of_nodes.machines(nodes),
         # Evaluated last: the readers above have added to it.
-        notes=tuple(notes),
+        notes=(*notes, *notes_of_nodes),
     )
 
 
@@ -208,7 +211,9 @@ def _manifest(folder: RunFolder, notes: list[str]) -> dict[str, Any] | None:
     return None
 
 
-def _measurements(folder: RunFolder, manifest: dict[str, Any], notes: list[str]) -> Measurements:
+def _measurements(
+    folder: RunFolder, manifest: dict[str, Any], links_off: Sequence[LinksOff], notes: list[str]
+) -> Measurements:
     """Return what was measured; lines that were cut off while they were written are noted."""
     files = folder.samples()
     if not files:
@@ -220,7 +225,7 @@ def _measurements(folder: RunFolder, manifest: dict[str, Any], notes: list[str])
     lines = chain.from_iterable(origin.observe(path, records.scan(path)) for path in files)
     try:
         with without_garbage_collection():
-            measurements = gather(lines, load_of_nodes.links_off(folder))
+            measurements = gather(lines, links_off)
     except records.NewerSchemaError as error:
         raise CollectError(f"{error}: read the run with the faasbed that measured it, or a newer one") from error
     except records.RecordError as error:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from experiments.spec import Experiment
-    from nodes.answers import Answers
     from nodes.inventory import Inventory
     from nodes.playbooks import Playbooks
 
@@ -39,7 +38,8 @@ def obstacles(experiment: Experiment, inventory: Inventory, playbooks: Playbooks
     """
     rows: list[tuple[str, str]] = []
     variables = {}
-    for host in inventory.hosts("nodes"):
+    known = list(inventory.hosts("nodes"))
+    for host in known:
         rows += [(host, sentence) for sentence in _missing(inventory, host)]
     if not rows:  # without all addresses it would only say so again
         try:
@@ -47,15 +47,13 @@ def obstacles(experiment: Experiment, inventory: Inventory, playbooks: Playbooks
         except (SpecError, InventoryError) as error:
             rows.append((ALL, str(error)))
     answers = playbooks.run("obstacles", **variables)
-    known = list(inventory.hosts("nodes"))
-    if set(answers.unreachable) == set(known):  # no node has answered anything
-        if inventory.setting("lab_kind", role="lab", group="nodes") != "own":
-            raise NotMadeError(f"the nodes of {inventory.name} are made by `make provision`, and are not there yet")
-        return [*rows, *_away(answers)]
-    rows += [(host, reworded(words)) for host, sentences in answers["obstacles"].items() for words in sentences]
-    rows += _away(answers)
-    for blocked in answers["blocked"].values():
-        rows += list(blocked.items())
+    if set(answers.unreachable) != set(known):
+        rows += [(host, reworded(words)) for host, sentences in answers["obstacles"].items() for words in sentences]
+        for blocked in answers["blocked"].values():
+            rows += list(blocked.items())
+    elif inventory.setting("lab_kind", role="lab", group="nodes") != "own":
+        raise NotMadeError(f"the nodes of {inventory.name} are made by `make provision`, and are not there yet")
+    rows += [(host, str(error).removeprefix(f"{host}: ")) for host, error in answers.unreachable.items()]
     return sorted(dict.fromkeys(rows), key=lambda row: known.index(row[0]) if row[0] in known else -1)
 
 
@@ -66,11 +64,6 @@ def table(rows: Iterable[tuple[str, str]], hosts: Iterable[str]) -> list[str]:
     lines = [*rows, *((host, "ok") for host in hosts if host not in told)]
     width = max((len(host) for host, _ in lines), default=0)
     return [f"  {host:<{width}}  {sentence}" for host, sentence in lines]
-
-
-def _away(answers: Answers) -> list[tuple[str, str]]:
-    """Return the nodes that do not answer, each with its reason."""
-    return [(host, str(error).removeprefix(f"{host}: ")) for host, error in answers.unreachable.items()]
 
 
 def _missing(inventory: Inventory, host: str) -> list[str]:

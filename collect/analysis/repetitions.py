@@ -224,12 +224,14 @@ def _started_at(requests: Iterable[RequestRecord]) -> str:
     return min((request.started_at for request in requests), default="")
 
 
-def _met(links_off: Iterable[LinksOff], started_at: str, response_s: float) -> LinksOff | None:
+def _met(links_off: Sequence[LinksOff], started_at: str, response_s: float) -> LinksOff | None:
     """Return the first of the times that a repetition shares, if any; one that tells no time shares all."""
+    if not links_off:  # as nearly always, and there may be a million repetitions
+        return None
     try:
         start_s = datetime.fromisoformat(started_at).timestamp()
     except ValueError:
-        return next(iter(links_off), None)
+        return links_off[0]
     return next((off for off in links_off if off.from_s <= start_s + response_s and start_s <= off.until_s), None)
 
 
@@ -249,8 +251,8 @@ def _judged(key: Key, attempt: _Attempt, most_requests: int, links_off: Sequence
     contradiction = attempt.twice or consistency.problem(model, requests, expected)
     if contradiction:
         return f"its records cannot be true: {contradiction}"
-    response_s = model.response_time_ms / 1000
-    off = _met(links_off, _started_at(requests), response_s)
+    started_at, response_s = _started_at(requests), model.response_time_ms / 1000
+    off = _met(links_off, started_at, response_s)
     if off is not None:
         return f"the links that leave {off.node} were not in force: {off.problem}"
     return Repetition(
@@ -266,5 +268,5 @@ def _judged(key: Key, attempt: _Attempt, most_requests: int, links_off: Sequence
         chosen_request=model.chosen_request,
         training_texts=model.training_texts,
         test_texts=model.test_texts,
-        started_at=_started_at(requests),
+        started_at=started_at,
     )

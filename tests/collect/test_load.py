@@ -32,7 +32,7 @@ def test_nodes_of_one_machine_are_one_and_starts_follow_each_other(tmp_path: Pat
     write_load(tmp_path, "edge-1", "a", [second(1)])
     write_load(tmp_path, "cloud-1", "b", [second(1)])
     notes: list[str] = []
-    one, other = sorted(load.read(RunFolder(tmp_path), notes), key=lambda machine: -len(machine.nodes))
+    one, other = sorted(load.machines(load.read(RunFolder(tmp_path), notes)), key=lambda machine: -len(machine.nodes))
     assert (one.nodes, [s.at_s for s in one.samples]) == (("bs", "edge-1"), [1, 2, 3, 4])
     assert (other.nodes, other.cores, notes) == (("cloud-1",), 2, [])
 
@@ -51,7 +51,7 @@ def test_what_cannot_be_read_is_a_note_and_the_rest_counts(tmp_path: Path, conte
     write_load(tmp_path, "bs", "a", [second(1)])
     (tmp_path / "load" / "bs" / "2.jsonl").write_bytes(content)
     notes: list[str] = []
-    (machine,) = load.read(RunFolder(tmp_path), notes)
+    (machine,) = load.machines(load.read(RunFolder(tmp_path), notes))
     assert len(machine.samples) == 1
     assert re.fullmatch(r"load/bs/2.jsonl is damaged and was ignored: .*", notes[0])
 
@@ -61,7 +61,7 @@ def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
     with (tmp_path / "load" / "bs" / "1.jsonl").open("a") as file:
         file.write('{"at_s": 2, "cpu')
     notes: list[str] = []
-    assert len(load.read(RunFolder(tmp_path), notes)[0].samples) == 1
+    assert len(load.machines(load.read(RunFolder(tmp_path), notes))[0].samples) == 1
     assert notes == []
 
 
@@ -105,7 +105,7 @@ def off(folder: Path, *problems: str | None) -> list[tuple[float, float, str]]:
     samples = [second(100 + 30 * n, links_problem=problem) for n, problem in enumerate(problems)]
     write_load(folder, "edge-1", "b1", [*samples[:1], second(115), *samples[1:]] if problems else [second(100)])
     write_load(folder, "edge-2", "b1", [second(100, links_problem=None)])
-    found = load.links_off(RunFolder(folder))
+    found = load.links_off(load.read(RunFolder(folder), []))
     assert {one.node for one in found} <= {"edge-1"}
     return [(one.from_s, one.until_s, one.problem) for one in found]
 
@@ -120,9 +120,11 @@ def test_links_were_off_from_when_they_were_last_seen_good_until_they_were_next(
 def test_links_of_a_node_that_was_lost_are_unknown_until_it_tells_again(tmp_path: Path) -> None:
     lost = "the node was lost, and nobody knows what became of them"
     write_load(tmp_path, "edge-1", "b1", [second(100, links_problem=None), second(101)])
-    assert [(one.from_s, one.until_s, one.problem) for one in load.links_off(RunFolder(tmp_path))] == [(99, inf, lost)]
+    assert [(one.from_s, one.until_s, one.problem) for one in load.links_off(load.read(RunFolder(tmp_path), []))] == [
+        (99, inf, lost)
+    ]
     write_load(tmp_path, "edge-1", "b1", [second(200, links_problem=None), second(230, links_problem=None)], "2.jsonl")
-    assert [(one.from_s, one.until_s) for one in load.links_off(RunFolder(tmp_path))] == [(99, 201)]
+    assert [(one.from_s, one.until_s) for one in load.links_off(load.read(RunFolder(tmp_path), []))] == [(99, 201)]
 
 
 def test_a_repetition_over_links_that_a_node_found_off_is_a_failure(tmp_path: Path) -> None:

@@ -291,12 +291,17 @@ def test_links_that_were_changed_by_hand_are_noticed(
     small = small_run(pair, tmp_path, REPETITIONS)
     with small.begun() as controller:
         controller.measures()
-        listed = pair.ssh("bs", "tc", "filter", "show", "dev", "data0", "egress").stdout.splitlines()
-        words = next(line.split() for line in listed if line.startswith("filter protocol ip pref 64"))
-        pair.ssh("bs", "tc", "filter", "del", "dev", "data0", "egress", *words[1:5]).check_returncode()
+        remove_a_rule(pair, "bs")
         assert controller.ends() == 1, controller.output
     reads(controller.output)
     small.goes_on(REPETITIONS)
+
+
+def remove_a_rule(lab: TrialLab, node: str) -> None:
+    """Remove a rule of tc from a node by hand, so that frames which leave it pass unshaped."""
+    listed = lab.ssh(node, "tc", "filter", "show", "dev", "data0", "egress").stdout.splitlines()
+    words = next(line.split() for line in listed if line.startswith("filter protocol ip pref 64"))
+    lab.ssh(node, "tc", "filter", "del", "dev", "data0", "egress", *words[1:5]).check_returncode()
 
 
 def sshds(lab: TrialLab, node: str) -> list[int]:
@@ -327,9 +332,7 @@ def test_replies_over_links_that_were_changed_by_hand_do_not_count(
             return sum(path.read_text("utf-8").count(good) for path in samples.glob("*.jsonl"))
 
         eventually(lambda: looks() >= 2, "the node's second look at its links", PATIENCE_S)
-        listed = pair.ssh("edge-1", "tc", "filter", "show", "dev", "data0", "egress").stdout.splitlines()
-        words = next(line.split() for line in listed if line.startswith("filter protocol ip pref 64"))
-        pair.ssh("edge-1", "tc", "filter", "del", "dev", "data0", "egress", *words[1:5]).check_returncode()
+        remove_a_rule(pair, "edge-1")
         assert controller.ends() == 0, controller.output
     small.is_complete(FOR_TWO_LOOKS)  # as far as the base station can tell
     seen = load(RunFolder(controller.run)).measurements

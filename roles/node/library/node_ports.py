@@ -76,10 +76,9 @@ def blocked(options: dict[str, Any]) -> dict[str, str]:
 def act(module: AnsibleModule) -> dict[str, object]:
     """Do what the state asks for and return the module's result."""
     options = module.params
-    if options["state"] == "silent":
+    if options["state"] in ("silent", "listening"):
         silence()
     if options["state"] == "listening":
-        silence()
         taken = listen(options["address"], read(options["ports"]), LISTEN_S)
         return {"changed": False, "taken": [str(port) for port in taken]}
     if options["state"] == "reached":

@@ -146,7 +146,7 @@ def test_all_nodes_are_sampled_and_fetched_and_nothing_is_left(lab: TrialLab, tm
     assert set(act("start").values()) == {0}
     act("fetch")
     notes: list[str] = []
-    (machine,) = load.read(RunFolder(results), notes)
+    (machine,) = load.machines(load.read(RunFolder(results), notes))
     assert notes == []
     assert set(machine.nodes) == {"bs", "edge-1", "edge-2", "cloud-1"}, "namespaces of one machine"
     assert machine.cores == os.cpu_count()

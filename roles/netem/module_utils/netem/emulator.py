@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.node.errors import NodeError
-from ansible.module_utils.node.process import end
+from ansible.module_utils.node.process import end, on_this_node
 
 from .filters import SSH, Filters, preferences, tables
-from .processes import on_this_node
 from .tc import exists, qdiscs, tc, tc_batch
 
 if TYPE_CHECKING:

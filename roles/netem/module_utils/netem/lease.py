@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING
 
 from ansible.module_utils.node.errors import NodeError
 from ansible.module_utils.node.files import write
-from ansible.module_utils.node.process import attempt, end, run
+from ansible.module_utils.node.process import attempt, end, on_this_node, run
 
-from .processes import on_this_node
 from .shaping import Shaping
 
 if TYPE_CHECKING:

@@ -21,14 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible.module_utils.node.process import end
+from ansible.module_utils.node.process import detach, end, on_this_node
 
 from .measurement import Measurement, Probes
-from .processes import on_this_node
 from .stream import bind, drain, listen, opened_socket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 SO_TIMESTAMPNS = 35
 PROBE = struct.Struct("!IIQ")  # session, number, sent
@@ -115,22 +114,8 @@ def start_responder(address: str, port: int, control_port: int, seconds: float) 
         open_socket(address, control_port) as control,
         listen(address, port) as connections,
     ):
-        _detach(lambda: respond((datagrams, control), seconds))
-        _detach(lambda: drain(connections, seconds))
-
-
-def _detach(work: Callable[[], None]) -> None:
-    if os.fork():
-        return
-    try:
-        os.setsid()
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for standard in (0, 1, 2):
-            os.dup2(nothing, standard)
-        Path("/proc/self/comm").write_text(NAME)
-        work()
-    finally:
-        os._exit(0)
+        detach(NAME, lambda: respond((datagrams, control), seconds))
+        detach(NAME, lambda: drain(connections, seconds))
 
 
 def responders() -> list[int]:

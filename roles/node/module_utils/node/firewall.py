@@ -115,8 +115,12 @@ def _rule(port: Port, source: str, owner: str) -> list[str]:
     ]  # fmt: skip
 
 
+def _family(source: str) -> int:
+    return 6 if ":" in source else 4
+
+
 def _table_of(source: str) -> str:
-    return TABLES[6 if ":" in source else 4]
+    return TABLES[_family(source)]
 
 
 def _input_rules(program: str) -> list[list[str]]:
@@ -156,7 +160,7 @@ class _Chain(NamedTuple):
 
     def takes(self, source: str) -> bool:
         """Return whether packets from an address pass it."""
-        return self.family == "inet" or self.family == FAMILY_WORDS[6 if ":" in source else 4]
+        return self.family == "inet" or self.family == FAMILY_WORDS[_family(source)]
 
     def own(self, owner: str) -> list[dict[str, Any]]:
         """Return handle and words of the owner's rules."""
@@ -176,7 +180,7 @@ class _Chain(NamedTuple):
 
 
 def _nft_words(port: Port, source: str) -> tuple[str, ...]:
-    return (FAMILY_WORDS[6 if ":" in source else 4], "saddr", source, port.protocol, "dport", str(port.number))
+    return (FAMILY_WORDS[_family(source)], "saddr", source, port.protocol, "dport", str(port.number))
 
 
 def _words_of(rule: dict[str, Any]) -> tuple[str, ...]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import errno
-import os
 import select
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.node.process import end, processes
+from ansible.module_utils.node.process import detach, end, on_this_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,41 +51,27 @@ def listen(address: str, ports: Iterable[Port], seconds: float) -> list[Port]:
             if port.protocol == "tcp":
                 one.listen()
             opened.append(one)
-        if opened and os.fork() == 0:
-            _serve(opened, seconds)
+        if opened:
+            detach(NAME, lambda: _serve(opened, seconds))
     return taken
 
 
 def _serve(opened: Sequence[socket.socket], seconds: float) -> None:
-    """Take connections and send datagrams back, then end this process."""
-    try:
-        os.setsid()
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for standard in (0, 1, 2):
-            os.dup2(nothing, standard)
-        Path("/proc/self/comm").write_text(NAME)
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            for one in select.select(opened, [], [], left)[0]:
-                with suppress(OSError):
-                    if one.type == socket.SOCK_STREAM:
-                        one.accept()[0].close()
-                    else:
-                        message, sender = one.recvfrom(64)
-                        one.sendto(message, sender)
-    finally:
-        os._exit(0)
+    """Take connections and send datagrams back."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        for one in select.select(opened, [], [], left)[0]:
+            with suppress(OSError):
+                if one.type == socket.SOCK_STREAM:
+                    one.accept()[0].close()
+                else:
+                    message, sender = one.recvfrom(64)
+                    one.sendto(message, sender)
 
 
 def silence() -> None:
     """End the processes that listen on this node."""
-    here = Path("/proc/self/ns/net").readlink()
-    pids = []
-    for pid, folder in processes():
-        with suppress(OSError):  # it has ended
-            if (folder / "comm").read_text().strip() == NAME and (folder / "ns" / "net").readlink() == here:
-                pids.append(pid)
-    end(pids, "listeners of the preflight")
+    end([pid for pid, name, _ in on_this_node() if name == NAME], "listeners of the preflight")
 
 
 def unreachable(source: str, target: str, ports: Sequence[Port]) -> list[Port]:

@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.node.errors import NodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 NOT_STARTED = 127  # what a shell returns for a program that it cannot start
 # Where administration's programs are; the PATH of a login user, and of root by sudo or su, may lack them.
@@ -108,6 +109,34 @@ def processes() -> Iterator[tuple[int, Path]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             yield int(entry.name), entry
+
+
+def on_this_node() -> Iterator[tuple[int, str, list[str]]]:
+    """Yield pid, name and command line of each process in this network namespace.
+
+    Nodes that share a machine see each other's processes; a node's own are those in its network namespace.
+    """
+    here = os.readlink("/proc/self/ns/net")
+    for pid, folder in processes():
+        with suppress(OSError):  # it has ended meanwhile
+            if os.readlink(folder / "ns" / "net") == here:
+                words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                yield pid, (folder / "comm").read_text().strip(), words
+
+
+def detach(name: str, work: Callable[[], None]) -> None:
+    """Do something in a process that outlives this one, and is found by its name (`on_this_node`), not by a pid file."""
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(nothing, standard)
+        Path("/proc/self/comm").write_text(name)
+        work()
+    finally:
+        os._exit(0)
 
 
 def end(pids: Iterable[int], what: str = "processes", timeout_s: float = END_TIMEOUT_S) -> None:
