@@ -12,7 +12,7 @@ import uvicorn
 from app.search import memory
 from app.serving.compiled import unpack
 from app.serving.main import create_app
-from app.serving.protocol import ImpatientProtocol
+from app.serving.protocol import MOST_HEAD_BYTES, ImpatientProtocol
 from app.serving.served import load
 from app.serving.settings import DOCUMENTATION, SettingsError, read_settings
 
@@ -66,6 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         host=settings.host,
         port=settings.port,
         http=ImpatientProtocol,
+        h11_max_incomplete_event_size=MOST_HEAD_BYTES - 1,
         ws="none",
         lifespan="on",
         access_log=False,

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # Each connection may fill buffers of some 320 kB before a request is known; 256 of them take 80 MB at most.
 MOST_CONNECTIONS = 256
+# Request line and headers, as the network's parts of it add up.
+MOST_HEAD_BYTES = 65_536
+LONG_HEAD = b'{"detail":"The request line and the headers are longer than 65536 bytes."}'
 NO_HTTP = b'{"detail":"This is not a valid HTTP/1.1 request."}'
 # What a client of HTTP/2 says first (RFC 9113, section 3.4).
 HTTP_2 = b"PRI * HTTP/2.0\r\n"
@@ -64,10 +67,19 @@ class ImpatientProtocol(H11Protocol):
         if self._begins == HTTP_2:  # h11 would take it for a request
             self._refuse(505, b"HTTP Version Not Supported", NO_HTTP_2)
             return
-        super().data_received(data)
+        self._take(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self.idle_since_s = None
         self._watch()
+
+    def _take(self, data: bytes) -> None:
+        """Give h11 no more than one head may have: it refuses by what it has, so a long head that came whole passed."""
+        while data and not self.transport.is_closing():
+            room = MOST_HEAD_BYTES - len(self.conn.trailing_data[0])
+            # No room is left where requests wait for the one before them.
+            part = data[:room] if room > 0 else data
+            data = data[len(part) :]
+            super().data_received(part)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn closes the connection
         """Keep a connection whose client has sent its request and reads on; a closed one looks the same at first."""
@@ -111,8 +123,12 @@ class ImpatientProtocol(H11Protocol):
             self._deadline.cancel()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words, for everything the same
-        """Answer in JSON, as everywhere, that this is not HTTP, and close."""
-        self._refuse(400, b"Bad Request", NO_HTTP)
+        """Answer in JSON, as everywhere, that this is not HTTP or too long, and close."""
+        is_head = self.cycle is None or self.cycle.response_complete
+        if is_head and len(self.conn.trailing_data[0]) >= MOST_HEAD_BYTES:
+            self._refuse(431, b"Request Header Fields Too Large", LONG_HEAD)
+        else:
+            self._refuse(400, b"Bad Request", NO_HTTP)
 
     def _refuse(self, status: int, reason: bytes, body: bytes) -> None:
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):

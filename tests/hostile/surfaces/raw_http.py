@@ -1,6 +1,6 @@
 """Raw HTTP: bytes on a socket to a real ``python -m app`` that serves tests/app/other_function.py.
 
-``send`` is sent; ``then: close`` closes the client's side at once. The answer is each response's status and sentence,
+``send`` is sent, in parts of ``part_bytes``; ``then: close`` closes the client's side at once. The answer is each response's status and sentence,
 or ``closed``.
 """
 
@@ -35,12 +35,15 @@ class Surface(Opened):
         finally:
             self._replica.__exit__()
 
-    def answer(self, send: Any, then: str = "") -> str:
+    def answer(self, send: Any, then: str = "", part_bytes: int | None = None) -> str:
         """Return the responses that came until the server closed, or until the client did after the first of them."""
-        received = b""
+        received, sent = b"", as_bytes(send)
+        step = part_bytes or max(1, len(sent))
         with connect(self._replica) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
-                connection.sendall(as_bytes(send))
+                for at in range(0, len(sent), step):
+                    connection.sendall(sent[at : at + step])
                 if then == "close":
                     connection.shutdown(socket.SHUT_WR)
                 while piece := connection.recv(65_536):
