@@ -5,7 +5,8 @@ append-only: a line that was written is never changed. A repetition's request li
 so a driver that is cut off leaves either all of them or none; its model line follows when the base station has trained.
 
 Each line ends with its CRC-32, so a line that was changed since is not read as if it had been measured. Lines of schema
-1 have neither a checksum nor the hash of the plan, those of schema 2 do not name their links; they are still read.
+1 have neither a checksum nor the hash of the plan, those of schema 2 do not name their links, those of schema 3 not how
+their requests arrived; they are still read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import statistics
 import zlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # The first schema whose lines have a checksum and the hash of their plan.
 CHECKED_SCHEMA = 2
+# The arrivals of requests that are sent at the same moment, as before schema 4 all were.
+TOGETHER = "together"
 # No repetition of a scenario has a line near this long; one that is longer is not read into memory.
 LINE_BYTES = 1 << 20
 # How many combinations of names are known to be valid: more than the scenarios and base stations of any run.
@@ -70,7 +74,8 @@ class RequestRecord(
     far. ``phases_ms`` are the function's own, from its ``Server-Timing`` header. ``error`` is a sentence, or ``None``
     for a request that was answered with status 200. ``plan`` is the hash of what was measured by
     (`experiments.base_station.plan`), ``None`` in schema 1. ``links`` tells the links that were in force from others;
-    ``None`` where nothing was shaped, and before schema 3.
+    ``None`` where nothing was shaped, and before schema 3. ``requests`` is how many the repetition has, and
+    ``request_kind`` what the workload calls this one among others; ``None`` before schema 4.
     """
 
     run: str
@@ -103,6 +108,8 @@ class RequestRecord(
     phases_ms: dict[Text, float] = {}
     plan: str | None = None
     links: Text | None = None
+    requests: Count | None = None
+    request_kind: Text | None = None
     schema: int = SCHEMA_VERSION
 
 
@@ -112,9 +119,9 @@ class ModelRecord(
     """What the base station did with a repetition's replies: trained on the whole training set, scored the test set.
 
     ``requests`` is how many requests the repetition has, ``None`` in schema 1. ``chosen_request`` is the request whose
-    reply had the best validation accuracy. ``response_time_ms`` runs from just before the first request was sent to the
-    last byte of the last reply. With ``error`` set the repetition failed and is not a data point; the request lines
-    hold the reasons.
+    reply had the best validation accuracy. ``response_time_ms`` is `response_time_ms` where ``arrivals`` are
+    ``together``, else `median_request_ms`. With ``error`` set the repetition failed and is not a data point; the
+    request lines hold the reasons.
     """
 
     run: str
@@ -135,6 +142,7 @@ class ModelRecord(
     requests: Count | None = None
     plan: str | None = None
     links: Text | None = None
+    arrivals: Text = TOGETHER
     schema: int = SCHEMA_VERSION
 
 
@@ -155,6 +163,15 @@ def response_time_ms(requests: Sequence[RequestRecord]) -> float | None:
     if len(last) != len(requests) or not sent:
         return None
     return (max(last) - min(sent)) / 1e6
+
+
+def median_request_ms(requests: Sequence[RequestRecord]) -> float | None:
+    """Return the median time from when a request was to be sent to its reply's last byte; ``None`` where one has none.
+
+    Counted from when it was due, a request that waits for the driver or behind others is as slow as for who asked.
+    """
+    times = [(one.last_byte_ns - one.intended_ns) / 1e6 for one in requests if one.last_byte_ns is not None]
+    return statistics.median(times) if len(times) == len(requests) and times else None
 
 
 def dump(record: Record) -> str:

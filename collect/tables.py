@@ -152,6 +152,8 @@ SAMPLES: Table[Sample] = Table(
         _of("status", "", "The HTTP status, 200 where it was answered.", "integer"),
         _of("error", "", "Why the request failed, empty where it did not."),
         _of("congestion_control", "", "The congestion control that TCP used."),
+        _of("requests", "", "How many requests the repetition has, empty before schema 4.", "integer"),
+        _of("request_kind", "", "What the workload calls this kind of request, empty where there is one."),
         _of("links", "", "What tells the links that were in force from others."),
         _of("node", "", "The node that served it."),
         _of("replica", "", "The replica that served it."),
@@ -207,9 +209,11 @@ REPETITIONS: Table[Measured] = Table(
         _end(
             "response_time_ms",
             "ms",
-            "From just before the first request was sent to the last byte of the last reply.",
+            "From just before the first request was sent to the last byte of the last reply; where requests were not "
+            "sent together, the median of each one's, from when it was due.",
             "number",
         ),
+        _end("arrivals", "", "How its requests arrived: 'together', or as the scenario's traffic says.", "text"),
         _end("accuracy_test", "0 to 1", "The final model's accuracy on the test texts.", "number"),
         _end(
             "fit_ms",

@@ -115,6 +115,8 @@ def _scenario(scenario: Scenario, placement: Placement) -> ScenarioPlan:
         settings=scenario.settings,
         test_share=scenario.data.test_share,
         training_shares=scenario.data.training_shares,
+        traffic=scenario.arrivals,
+        max_late_ms=scenario.traffic.max_late_ms,
         congestion_control=scenario.transport.congestion_control,
         timeout_s=scenario.requests.timeout_s,
         idle_s=scenario.requests.idle_s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from collect.records import response_time_ms
+from collect.records import TOGETHER, median_request_ms, response_time_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +39,8 @@ def _problems(model: ModelRecord, requests: Sequence[RequestRecord], expected: i
             yield f"request {request.request}: {words}"
     if any(request.block != model.block or request.warmup != model.warmup for request in requests):
         yield "its lines name different blocks"
-    recomputed, recorded = response_time_ms(requests), model.response_time_ms
+    of_requests = response_time_ms if model.arrivals == TOGETHER else median_request_ms
+    recomputed, recorded = of_requests(requests), model.response_time_ms
     if recomputed is not None and recorded is not None and abs(recomputed - recorded) > SAME_MS:
         yield f"its response time is recorded as {recorded:.3f} ms, its requests took {recomputed:.3f} ms"
     if model.chosen_request is not None and model.chosen_request >= expected:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from collect.analysis import consistency
 from collect.analysis.packed import Requests, pack, unpack_model
-from collect.records import RequestRecord
+from collect.records import TOGETHER, RequestRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +35,8 @@ class Key(NamedTuple):
 class Repetition:
     """A finished repetition that is a data point: its newest attempt's requests, in order, and what came of them.
 
-    ``started_at`` is when the first of its requests was sent.
+    ``started_at`` is when the first of its requests was sent. ``response_s`` is that of all requests where these were
+    sent together, else the median of each one's, counted from when it was due.
     """
 
     scenario: str
@@ -51,6 +52,7 @@ class Repetition:
     training_texts: int
     test_texts: int
     started_at: str = ""
+    arrivals: str = TOGETHER
 
     @property
     def pair(self) -> tuple[str, int]:
@@ -269,4 +271,5 @@ def _judged(key: Key, attempt: _Attempt, most_requests: int, links_off: Sequence
         training_texts=model.training_texts,
         test_texts=model.test_texts,
         started_at=started_at,
+        arrivals=model.arrivals,
     )

@@ -18,15 +18,18 @@ from collect.analysis import (
     wording,
 )
 from collect.analysis import traffic as sending
+from collect.analysis.arrived import Arriving
 from collect.analysis.dependence import dependence
 from collect.analysis.repetitions import paired, started
 from collect.analysis.rescaling import rescale
 from collect.analysis.transport import Carried
 from collect.errors import CollectError
+from collect.records import TOGETHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from collect.analysis.arrived import Arrived
     from collect.analysis.claims import Claim
     from collect.analysis.dependence import Dependence
     from collect.analysis.expectations import Expectation
@@ -51,6 +54,7 @@ class Scenario:
     ``repetitions`` are those that count. ``failed`` ones are no data points, and neither are ``unpaired`` ones, whose
     partner failed; ``measured_again`` counts attempts that a later one took the place of. ``steadiness`` is whether the
     first repetitions were like the rest, ``None`` where there are too few, or several base stations, or blocks.
+    ``arrived`` are its requests where these were not sent together.
     """
 
     name: str
@@ -66,6 +70,7 @@ class Scenario:
     regime: Regime | None
     transport: Transport
     traffic: Traffic
+    arrived: Arrived | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,7 @@ def analyse(
         for scenario in scenarios
         if scenario.name != against
     )
-    measured = _headline(scenarios, compared) + _counts(scenarios)
+    measured = _headline(scenarios, compared) + _counts(scenarios) + wording.arrived(scenarios)
     without = tuple(name for name in measurements.scenarios if name not in finished)
     return Analysis(
         run=run,
@@ -223,11 +228,16 @@ def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measur
     failed = measurements.failed(name)
     # The requests are unpacked once: there may be a million.
     carried, sent, timed = Carried(), sending.Sent(), phases.Timed()
+    arrivals = {repetition.arrivals for repetition in repetitions} - {TOGETHER}
+    arriving = Arriving(", ".join(sorted(arrivals))) if arrivals else None
     for repetition in repetitions:
         requests = list(repetition.requests)
-        carried.add(requests)
-        sent.add(repetition.response_s, requests)
-        timed.add(requests)
+        carried.add(requests, together=arriving is None)
+        sent.add(repetition.response_s, requests, together=arriving is None)
+        if arriving is not None:
+            arriving.add(requests)
+        for waited_for in [requests] if arriving is None else [[request] for request in requests]:
+            timed.add(waited_for)
     return Scenario(
         name=name,
         repetitions=len(repetitions),
@@ -242,6 +252,7 @@ def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measur
         regime=phases.regime(timed.parts),
         transport=carried.transport,
         traffic=sent.traffic(paths),
+        arrived=arriving.arrived() if arriving is not None else None,
     )
 
 
@@ -285,7 +296,10 @@ def _compare(
         steadiness=of_ratio,
         without_first=beginning.without(pairs, (of_subject.steadiness, of_reference.steadiness, of_ratio)),
         claims=tuple(judged) if claims.is_papers(*names) else (),
-        rescaling=rescale(ours, theirs, paired=by_pairs, papers=claims.is_papers(*names)),
+        # How long requests wait for each other is not known for another speed.
+        rescaling=None
+        if of_subject.arrived or of_reference.arrived
+        else rescale(ours, theirs, paired=by_pairs, papers=claims.is_papers(*names)),
     )
 
 

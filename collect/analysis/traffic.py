@@ -113,9 +113,9 @@ class Sent:
         self._uploads_s, self._bytes = array("d"), array("q")
         self._ways: set[tuple[str, str]] = set()
 
-    def add(self, response_s: float, requests: Sequence[RequestRecord]) -> None:
-        """Add a repetition: its response time and its requests."""
-        if (skew := skew_ms(requests)) is not None:
+    def add(self, response_s: float, requests: Sequence[RequestRecord], *, together: bool = True) -> None:
+        """Add a repetition: its response time, its requests, and whether these were to be sent together."""
+        if together and (skew := skew_ms(requests)) is not None:
             self._skews_ms.append(skew)
         (self._cold_s if any(request.cold for request in requests) else self._warm_s).append(response_s)
         for request in requests:

@@ -37,8 +37,8 @@ class Carried:
         self._nodes: set[str | None] = set()
         self._replicas: set[str | None] = set()
 
-    def add(self, requests: Sequence[RequestRecord]) -> None:
-        """Add the requests of a repetition."""
+    def add(self, requests: Sequence[RequestRecord], *, together: bool = True) -> None:
+        """Add the requests of a repetition, and whether each of them was to have a replica of its own."""
         served_by = {request.replica for request in requests}
         for request in requests:
             self._texts.append(request.texts)
@@ -47,7 +47,7 @@ class Carried:
             self._nodes.add(request.node)
             self._cold += request.cold
         self._replicas |= served_by
-        self._sharing += len(served_by) < len(requests)
+        self._sharing += together and len(served_by) < len(requests)
         self._most = max(self._most, len(requests))
 
     @property

@@ -8,9 +8,12 @@ from collect.analysis.dependence import SIGNIFICANT
 from collect.analysis.statistics import SMALLEST_SAMPLE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from collect.analysis.dependence import Dependence
     from collect.analysis.statistics import Estimate, MedianInterval, Summary
     from collect.analysis.steady import Steadiness
+    from collect.analysis.summary import Scenario
 
 NOTHING = "\N{EN DASH}"
 # Below it trailing zeros are dropped.
@@ -27,6 +30,17 @@ def number(value: float | None, digits: int = 3) -> str:
     if abs(rounded) >= 10 ** (digits - 1):
         return f"{value:.0f}"
     return f"{rounded:.12f}".rstrip("0").rstrip(".") if abs(rounded) < TINY else _padded(rounded, digits)
+
+
+def arrived(scenarios: Iterable[Scenario]) -> str:
+    """Return what a response time is where requests were not sent together, as a sentence after another one."""
+    ways = {scenario.name: scenario.arrived.arrivals for scenario in scenarios if scenario.arrived is not None}
+    if not ways:
+        return ""
+    named = " and ".join(f"{name} ({way})" for name, way in ways.items())
+    return (
+        f" A repetition's response time of {named} is the median of its requests', each counted from when it was due."
+    )
 
 
 def accuracy(value: float | None) -> str:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 def spread(plan: Plan, texts: Dataset, source: str | None = None) -> dict[str, dict[str, str]]:
-    """Send each scenario as many parallel requests as a repetition has; return the node of each replica that answered.
+    """Send each scenario parallel requests; return the node of each replica that answered.
 
+    There are as many as are planned to be sent together, else as many as replicas.
     A workload whose requests are short may take several rounds until each replica has answered one. A function that
     does not name its replica in its replies has no entry for it. ``source`` is the address from which to send.
 
@@ -28,8 +29,8 @@ def spread(plan: Plan, texts: Dataset, source: str | None = None) -> dict[str, d
 
 def _spread(name: str, scenario: ScenarioPlan, texts: Dataset, source: str | None) -> dict[str, str]:
     workload = workloads.make(scenario.workload, scenario.settings, texts)
-    bodies = [workload.probe()] * scenario.parallel
-    expected = sorted(scenario.nodes[: scenario.parallel])
+    bodies = [workload.probe()] * scenario.probes
+    expected = sorted(scenario.nodes[: scenario.probes])
     replicas: dict[str, str] = {}
     for _ in range(workload.check_rounds):
         for exchange in fire(
@@ -56,6 +57,6 @@ def _spread(name: str, scenario: ScenarioPlan, texts: Dataset, source: str | Non
         if sorted(replicas.values()) == expected:
             return replicas
     raise DriverError(
-        f"scenario {name}: {scenario.parallel} parallel requests were served by replicas on "
+        f"scenario {name}: {scenario.probes} parallel requests were served by replicas on "
         f"{', '.join(sorted(replicas.values()))}; expected one each on {', '.join(scenario.nodes)}"
     )

@@ -109,10 +109,10 @@ class Driver:
 
     def _measure(self, repetition: Repetition) -> tuple[list[RequestRecord], str | None]:
         """Measure a repetition; return its requests, and the links they went over, ``None`` if these did not hold."""
-        bodies = repetition.bodies()
+        ready = repetition.ready()
         self._leave_alone(repetition.entry.scenario, repetition.scenario.idle_s)
         links = self._links.in_force()
-        requests = repetition.measure(bodies, self._history.attempt(repetition.entry.key), self._history.is_cold, links)
+        requests = repetition.measure(ready, self._history.attempt(repetition.entry.key), self._history.is_cold, links)
         held = links
         try:
             self._links.in_force()

@@ -9,13 +9,18 @@ import socket
 import termios
 import threading
 import time
-from contextlib import closing, suppress
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from experiments.base_station.encoding import ACCEPTED, EncodingError, Unpacking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 CONNECT_TIMEOUT_S = 30
 # How much of a reply that cannot be used is kept.
@@ -43,34 +48,51 @@ class Exchange:
     error: str | None = None
 
 
-def fire(
-    url: str, host: str, bodies: list[bytes], *, congestion_control: str, timeout_s: float, source: str | None = None
-) -> list[Exchange]:
-    """Send the bodies together, each on a new connection, and return what came of them in their order.
+Send = Callable[[bytes, Callable[[], None]], Exchange]
+"""Sends a body on a new connection: the call in between returns when it is time, all else being ready."""
+
+
+@contextmanager
+def sender(
+    url: str, host: str, *, congestion_control: str, timeout_s: float, source: str | None = None
+) -> Iterator[Send]:
+    """Yield what sends requests, from any thread.
 
     Args:
         url: where to.
         host: the Host header.
-        bodies: one a request.
         congestion_control: of the connections.
         timeout_s: of a whole exchange.
         source: this node's address from which to send, by which the links back to it are told; None for any.
     """
     missing = _missing(congestion_control)
     if missing is not None:
-        return [Exchange(error=f"{url} was not asked: {missing}") for _ in bodies]
-    exchanges = [Exchange() for _ in bodies]
-    barrier = threading.Barrier(len(bodies))
+        yield lambda _body, _ready: Exchange(error=f"{url} was not asked: {missing}")
+        return
     with _client(congestion_control, timeout_s, source) as client:
-        threads = [
-            threading.Thread(target=_send, args=(client, url, host, body, exchange, barrier, timeout_s))
-            for body, exchange in zip(bodies, exchanges, strict=True)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    return exchanges
+        yield lambda body, ready: _send(client, url, host, body, ready, timeout_s)
+
+
+def fire(
+    url: str, host: str, bodies: list[bytes], *, congestion_control: str, timeout_s: float, source: str | None = None
+) -> list[Exchange]:
+    """Send the bodies together, each on a new connection, and return what came of them in their order.
+
+    Args: as those of `sender`, and bodies, one a request.
+    """
+    with sender(url, host, congestion_control=congestion_control, timeout_s=timeout_s, source=source) as send:
+        return together(send, bodies)
+
+
+def together(send: Send, bodies: Sequence[bytes]) -> list[Exchange]:
+    """Send the bodies at the same moment, and return what came of them in their order."""
+    barrier = threading.Barrier(len(bodies))
+
+    def ready() -> None:
+        barrier.wait()
+
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        return list(pool.map(lambda body: send(body, ready), bodies))
 
 
 def _missing(congestion_control: str) -> str | None:
@@ -95,14 +117,9 @@ def _client(congestion_control: str, timeout_s: float, source: str | None) -> ht
 
 
 def _send(
-    client: httpx.Client,
-    url: str,
-    host: str,
-    body: bytes,
-    exchange: Exchange,
-    barrier: threading.Barrier,
-    timeout_s: float,
-) -> None:
+    client: httpx.Client, url: str, host: str, body: bytes, ready: Callable[[], None], timeout_s: float
+) -> Exchange:
+    exchange = Exchange()
     headers = {
         "Host": host,
         "Content-Type": "application/json",
@@ -114,7 +131,7 @@ def _send(
     request.extensions["trace"] = trace
     # httpx times each read and each write; a peer that sends a byte now and then would have forever.
     deadline = threading.Timer(timeout_s, trace.abort)
-    barrier.wait()
+    ready()
     exchange.sent_ns = time.monotonic_ns()
     deadline.start()
     try:
@@ -123,10 +140,10 @@ def _send(
             exchange.body = _body(response)
     except httpx.HTTPError as error:
         exchange.error = _sentence(url, httpx.ReadTimeout("the deadline") if trace.is_aborted else error)
-        return
+        return exchange
     except EncodingError as error:
         exchange.error = f"{url} answered {error}"
-        return
+        return exchange
     finally:
         deadline.cancel()
     exchange.last_byte_ns = exchange.last_byte_ns or time.monotonic_ns()
@@ -137,6 +154,7 @@ def _send(
         exchange.error = f"{url} answered with more than {size}: {excerpt(exchange.body[:EXCERPT_BYTES])}"
     elif response.status_code != httpx.codes.OK:
         exchange.error = f"{url} answered {response.status_code}: {excerpt(exchange.body)}"
+    return exchange
 
 
 def _body(response: httpx.Response) -> bytes:

@@ -46,7 +46,7 @@ class History:
         self._answered = {
             key: requests
             for key, requests in self._answered.items()
-            if plan is not None and len(requests) == plan.scenarios[key.scenario].parallel
+            if plan is not None and len(requests) == requests[0].requests
         }
 
     def is_finished(self, key: Key) -> bool:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from experiments.base_station.arrivals import Arrivals, Together
 from experiments.base_station.errors import DriverError
 from experiments.workloads import data
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERSION = 3
+VERSION = 4
 
 
 class Key(NamedTuple):
@@ -39,7 +40,11 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a scenario's requests are sent; ``settings`` are those of its workload (`experiments.workloads`)."""
+    """How a scenario's requests are sent; ``settings`` are those of its workload (`experiments.workloads`).
+
+    The requests carry the ``training_shares`` in turn. ``max_late_ms`` is what the 99th percentile of their lateness
+    may be, where they are not sent together.
+    """
 
     url: str
     host: str
@@ -48,14 +53,16 @@ class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, Any]
     test_share: float
     training_shares: tuple[float, ...]
+    traffic: Arrivals
+    max_late_ms: float
     congestion_control: str
     timeout_s: float
     idle_s: float
 
     @property
-    def parallel(self) -> int:
-        """How many requests a repetition has."""
-        return len(self.training_shares)
+    def probes(self) -> int:
+        """How many requests are sent at once to see that each replica answers."""
+        return self.traffic.parallel if isinstance(self.traffic, Together) else len(self.nodes)
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

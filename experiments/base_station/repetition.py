@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import random
 import re
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from collect.records import ModelRecord, RequestRecord, response_time_ms
-from experiments.base_station.exchange import Exchange, excerpt, fire
+from collect.records import ModelRecord, RequestRecord, median_request_ms, response_time_ms
+from experiments.base_station.arrivals import Together
+from experiments.base_station.exchange import Exchange, excerpt, sender
+from experiments.base_station.sending import Ready, Traffic
 from experiments.workloads.workload import Outcome, Reply, ReplyError, Workload
 
 if TYPE_CHECKING:
@@ -50,33 +52,41 @@ class Repetition:
     cut: Cut
     source: str | None = None
 
-    def bodies(self) -> list[bytes]:
-        """Return the bodies of its requests."""
-        return [self.workload.body(rows) for rows in self.cut.training]
+    def ready(self) -> Ready:
+        """Return its requests, their bodies made."""
+        training, body = self.cut.training, self.workload.body
+        return Traffic(
+            self.scenario.traffic,
+            len(training),
+            self.workload.kinds,
+            lambda share, due: body(training[share], due.kind, due.body_bytes),
+            # Scenarios with the same traffic meet the same arrivals in a repetition.
+            random.Random(f"{self.seed} {self.entry.repetition} {self.entry.warmup} {self.base_station}"),  # noqa: S311
+        ).ready()
 
     def measure(
-        self, bodies: list[bytes], attempt: int, is_cold: Callable[[str | None], bool], links: str | None = None
+        self, ready: Ready, attempt: int, is_cold: Callable[[str | None], bool], links: str | None = None
     ) -> list[RequestRecord]:
-        """Send its requests together, and return one record each, in their order.
+        """Send its requests, and return one record each, in their order.
 
         Args:
-            bodies: what `bodies` returned.
+            ready: what `ready` returned.
             attempt: how often this repetition was measured before.
             is_cold: whether a replica answers for the first time.
             links: what tells the links in force from others.
         """
         started_at = datetime.now(UTC).isoformat()
-        intended_ns = time.monotonic_ns()
-        exchanges = fire(
+        with sender(
             self.scenario.url,
             self.scenario.host,
-            bodies,
             congestion_control=self.scenario.congestion_control,
             timeout_s=self.scenario.timeout_s,
             source=self.source,
-        )
+        ) as send:
+            all_sent = ready.sent(send)
         requests = []
-        for number, (exchange, body) in enumerate(zip(exchanges, bodies, strict=True)):
+        for number, sent in enumerate(all_sent):
+            exchange = sent.exchange
             reply, phases_ms, error = self._read(exchange)
             requests.append(
                 RequestRecord(
@@ -90,13 +100,13 @@ class Repetition:
                     attempt=attempt,
                     warmup=self.entry.warmup,
                     started_at=started_at,
-                    intended_ns=intended_ns,
+                    intended_ns=sent.intended_ns,
                     sent_ns=exchange.sent_ns,
                     connected_ns=exchange.connected_ns,
                     uploaded_ns=exchange.uploaded_ns,
                     first_byte_ns=exchange.first_byte_ns,
                     last_byte_ns=exchange.last_byte_ns,
-                    request_bytes=len(body),
+                    request_bytes=len(sent.body),
                     response_bytes=len(exchange.body),
                     status=exchange.status,
                     error=error,
@@ -104,12 +114,14 @@ class Repetition:
                     replica=reply.replica,
                     node=reply.node,
                     cold=is_cold(reply.replica),
-                    texts=len(self.cut.training[number]),
+                    texts=len(self.cut.training[sent.share]),
                     parameters=reply.parameters,
                     accuracy_validation=reply.accuracy_validation,
                     accuracy_function=reply.accuracy_function,
                     phases_ms=phases_ms,
                     links=links,
+                    requests=len(all_sent),
+                    request_kind=sent.due.kind,
                 )
             )
         return requests
@@ -124,7 +136,10 @@ class Repetition:
         Raises:
             WorkloadError: the workload cannot finish this repetition, nor any other.
         """
+        is_together = isinstance(self.scenario.traffic, Together)
         error = next((request.error for request in requests if request.error), None) or self._misplaced(requests)
+        if error is None and not is_together:
+            error = self._late(requests)
         if error is None:
             outcome = self.workload.finish(self.cut, requests, self.seed)
         else:
@@ -140,7 +155,7 @@ class Repetition:
             repetition=self.entry.repetition,
             attempt=requests[0].attempt,
             warmup=self.entry.warmup,
-            response_time_ms=response_time_ms(requests),
+            response_time_ms=response_time_ms(requests) if is_together else median_request_ms(requests),
             chosen_request=outcome.chosen_request,
             parameters=outcome.parameters,
             accuracy_test=outcome.accuracy_test,
@@ -149,6 +164,7 @@ class Repetition:
             test_texts=len(self.cut.test),
             error=outcome.error,
             links=links,
+            arrivals=str(self.scenario.traffic.__struct_config__.tag),
         )
 
     def _read(self, exchange: Exchange) -> tuple[Reply, dict[str, float], str | None]:
@@ -161,6 +177,17 @@ class Repetition:
         except ReplyError as error:
             return Reply(), {}, f"{self.scenario.url}: {error}; it answered: {excerpt(exchange.body)}"
 
+    def _late(self, requests: Sequence[RequestRecord]) -> str | None:
+        """Return how late requests were sent, as a sentence, where that is later than planned."""
+        late_ms = sorted((one.sent_ns - one.intended_ns) / 1e6 for one in requests if one.sent_ns is not None)
+        p99_ms = late_ms[math.ceil(0.99 * len(late_ms)) - 1]
+        if p99_ms <= self.scenario.max_late_ms:
+            return None
+        return (
+            f"the base station was late: one request in a hundred was sent {p99_ms:.1f} ms or more after it was due, "
+            f"{self.scenario.max_late_ms:g} ms are allowed; lower the rate, or raise traffic.max_late_ms"
+        )
+
     def _misplaced(self, requests: Sequence[RequestRecord]) -> str | None:
         """Return how the requests were served otherwise than planned, as a sentence; ``None`` where it is not known."""
         replicas, nodes = [r.replica for r in requests], [r.node for r in requests]
@@ -168,7 +195,8 @@ class Repetition:
             return None
         planned = sorted(self.scenario.nodes[: len(requests)])
         by_each = len(set(replicas)) == len(requests) and sorted(map(str, nodes)) == planned
-        if by_each or (not self.workload.replica_each and set(nodes) <= set(self.scenario.nodes)):
+        need_each = self.workload.replica_each and isinstance(self.scenario.traffic, Together)
+        if by_each or (not need_each and set(nodes) <= set(self.scenario.nodes)):
             return None
         served = ", ".join(sorted({f"{r.replica} on {r.node}" for r in requests}))
         return (

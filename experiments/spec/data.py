@@ -15,7 +15,9 @@ class DataSpec(Model):
 
     test_share: Share = Field(description="Share of the texts on which the final model is scored.")
     training_shares: tuple[Share, ...] = Field(
-        min_length=1, description="Share of the texts that each request trains on; as many as requests.parallel."
+        min_length=1,
+        description="Share of the texts that each request trains on; as many as requests.parallel. With other "
+        "arrivals the requests take them in turn, one a replica unless they are set.",
     )
 
     @model_validator(mode="after")
@@ -26,6 +28,6 @@ class DataSpec(Model):
         return self
 
 
-def equal_shares(parallel: int) -> dict[str, object]:
+def equal_shares(parts: int) -> dict[str, object]:
     """Return the shares of a scenario that names none: a fifth to test with, the rest in equal parts to train with."""
-    return {"test_share": 0.2, "training_shares": [0.8 / parallel] * parallel}
+    return {"test_share": 0.2, "training_shares": [0.8 / parts] * parts}

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
 from collect.expect import Expect
 from experiments import workloads
+from experiments.base_station import arrivals as ways
 from experiments.spec.data import DataSpec, equal_shares
 from experiments.spec.fields import MOST_REPETITIONS, MOST_REQUESTS, Model, Name
 from experiments.spec.function import FunctionSpec
 from experiments.spec.links import LinkSpec
 from experiments.spec.requests import RequestSpec, TransportSpec
+from experiments.spec.traffic import TrafficSpec
 from experiments.spec.workload import WorkloadSpec
+
+if TYPE_CHECKING:
+    from experiments.base_station.arrivals import Arrivals
 
 
 class Scenario(Model):
@@ -26,6 +31,7 @@ class Scenario(Model):
     )
     function: FunctionSpec
     requests: RequestSpec
+    traffic: TrafficSpec = TrafficSpec()
     workload: WorkloadSpec = WorkloadSpec()
     data: DataSpec = Field(
         json_schema_extra={"default": "0.2 to test with, the rest in equal shares"},
@@ -44,8 +50,9 @@ class Scenario(Model):
         match values:
             case {"data": _}:
                 return values
-            case {"requests": {"parallel": int(parallel)} as requests, **others} if 0 < parallel <= MOST_REQUESTS:
-                return {**others, "requests": requests, "data": equal_shares(parallel)}
+            case {"requests": {"parallel": int(parts)}} | {"function": {"replicas": int(parts)}}:
+                if isinstance(values, dict) and 0 < parts <= MOST_REQUESTS:
+                    return {**values, "data": equal_shares(parts)}
         return values
 
     @model_validator(mode="after")
@@ -53,8 +60,26 @@ class Scenario(Model):
         workloads.check(self.workload.name, self.settings)
         return self
 
+    @property
+    def arrivals(self) -> Arrivals:
+        """When the requests of a repetition are sent, as the plan has it."""
+        return self.traffic.planned(self.requests.parallel or 0)
+
+    @model_validator(mode="after")
+    def _traffic_of_these_requests(self) -> Scenario:
+        kind = self.traffic.arrivals
+        if kind == "together" and self.requests.parallel is None:
+            raise ValueError("requests.parallel: needed, unless traffic sets other arrivals than together")
+        if kind != "together" and self.requests.parallel is not None:
+            raise ValueError(f"requests.parallel: not used with arrivals {kind}, which tell when each request is sent")
+        if self.traffic.trace is not None:
+            workloads.check_trace(self.workload.name, self.settings, ways.read_trace(self.traffic.trace))
+        return self
+
     @model_validator(mode="after")
     def _one_share_a_request(self) -> Scenario:
+        if self.requests.parallel is None:  # they take the shares in turn
+            return self
         if len(self.data.training_shares) != self.requests.parallel:
             raise ValueError(
                 f"{len(self.data.training_shares)} training_shares for {self.requests.parallel} parallel requests: "
@@ -90,7 +115,9 @@ class Experiment(Model):
     )
     expect: Expect = Expect()
     scenarios: tuple[Scenario, ...] = Field(
-        min_length=1, description="Names of scenarios, or paths of scenario files from this file's folder."
+        min_length=1,
+        description="Names of scenarios, or paths of scenario files from this file's folder; or mappings that name "
+        "one in `extends` and change keys of it (null takes one away).",
     )
 
     @model_validator(mode="after")

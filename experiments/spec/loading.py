@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from experiments import workloads
+from experiments.base_station import arrivals
 from experiments.errors import SpecError
 from experiments.spec import document
 from experiments.spec.experiment import Experiment, Scenario
+from experiments.workloads import files
 from experiments.workloads.workload import SettingsError
 from nodes.errors import place
 
@@ -25,7 +27,8 @@ M = TypeVar("M", bound=BaseModel)
 def load(name: str, *, repetitions: int | None = None) -> Experiment:
     """Return the experiment of a scenario's name (a file beside this one) or of the path of a YAML file.
 
-    A file either holds one scenario, or names others under ``scenarios``; their paths start at that file's folder.
+    A file either holds one scenario, or names others under ``scenarios``, whose paths start at that file's folder: by
+    name, or as a mapping that ``extends`` one with keys of its own.
 
     Raises:
         SpecError: there is no such scenario, the file is not YAML, or a key or value is wrong (file and key named).
@@ -37,14 +40,13 @@ def load(name: str, *, repetitions: int | None = None) -> Experiment:
         settings["repetitions"] = repetitions
     if "scenarios" in data:
         members = data.pop("scenarios")
-        if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
+        if not isinstance(members, list) or not all(isinstance(member, str | dict) for member in members):
             raise SpecError(f"{path}: scenarios: must be a list of scenario names, such as [edge, cloud]")
         unknown = sorted(map(str, set(data) - {"name"}))
         if unknown:
             raise SpecError(f"{path}: {unknown[0]}: not a key of a file that lists scenarios; put it in the scenario's")
-        paths = [_path_of(member, path.parent) for member in members]
-        contents = [_read(member_path) for member_path in paths]
-        for member_path, content in zip(paths, contents, strict=True):
+        named = [_member(member, number, path) for number, member in enumerate(members)]
+        for member_path, content, _ in named:
             if "scenarios" in content:
                 raise SpecError(f"{member_path}: lists scenarios itself; name these in {path}")
             # Its repetitions are those of a run of this scenario alone, but to ignore this key would change the data.
@@ -52,10 +54,15 @@ def load(name: str, *, repetitions: int | None = None) -> Experiment:
                 raise SpecError(
                     f"{member_path}: deduplicate: the scenarios of a run share its data set; set it in {path}, too"
                 )
-        scenarios = [_scenario(*member) for member in zip(paths, contents, strict=True)]
+        scenarios = [
+            _validate(
+                Scenario, _merged(_read_in(content, member_path), _read_in(own, path)), path if own else member_path
+            )
+            for member_path, content, own in named
+        ]
         data = {"name": data.get("name", path.stem)}
     else:
-        scenarios = [_scenario(path, data)]
+        scenarios = [_validate(Scenario, _read_in(data, path), path)]
         data = {"name": scenarios[0].name}
     return _validate(Experiment, {**data, **settings, "scenarios": scenarios}, path)
 
@@ -65,14 +72,60 @@ def resolved(path: Path) -> Experiment:
     return _validate(Experiment, _read(path), path)
 
 
-def _scenario(path: Path, data: dict[str, Any]) -> Scenario:
+def _member(member: str | dict[str, Any], number: int, path: Path) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """Return the file of a scenario of a list, what it holds, and the keys that the list itself sets for it."""
+    if isinstance(member, str):
+        name, own = member, {}
+    else:
+        own = {key: value for key, value in member.items() if key != "extends"}
+        name = member.get("extends", "")
+        if not isinstance(name, str) or not name:
+            raise SpecError(f"{path}: scenarios.{number}.extends: needed: the scenario that these keys change")
+        settings = sorted(set(own) & set(OF_EXPERIMENT))
+        if settings:
+            raise SpecError(f"{path}: scenarios.{number}.{settings[0]}: belongs to the whole file, beside scenarios")
+    found = _path_of(name, path.parent)
+    return found, _read(found), own
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return a mapping with another's keys in place of its own, mappings key by key; null takes a key away."""
+    merged = dict(base)
+    for key, value in own.items():
+        before = merged.pop(key, None)
+        if value is not None:
+            both = isinstance(before, dict) and isinstance(value, dict)
+            merged[key] = _merged(before, value) if both else _merged({}, value) if isinstance(value, dict) else value
+    return merged
+
+
+def _read_in(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return a scenario's keys with the files that they name read in; their paths start at the file's folder."""
     own = {key: value for key, value in data.items() if key not in OF_EXPERIMENT}
     match own.get("workload"):
         case str(name):
             own["workload"] = {"name": name}
         case {"name": str(name), **settings}:
             own["workload"] = {"name": name, **_resolved(name, settings, path)}
-    return _validate(Scenario, own, path)
+    match own.get("traffic"):
+        case {"file": str(name), **others}:
+            if "trace" in others:
+                raise SpecError(f"{path}: traffic.file: trace is set too; keep one of them")
+            own["traffic"] = {**others, "trace": _trace(path.parent / name, path)}
+    return own
+
+
+def _trace(file: Path, path: Path) -> str:
+    """Return the trace that a file holds, checked so that a wrong line is named with its file."""
+    try:
+        text = files.text(file, "traffic.file")
+    except SettingsError as error:
+        raise SpecError(f"{path}: {error}") from error
+    try:
+        arrivals.read_trace(text)
+    except ValueError as error:
+        raise SpecError(f"{path}: traffic.file: {file}, {error}") from error
+    return text
 
 
 def _resolved(workload: str, settings: dict[Any, Any], path: Path) -> dict[str, Any]:

@@ -8,9 +8,14 @@ from experiments.spec.fields import MOST_REQUESTS, MOST_SECONDS, Model
 
 
 class RequestSpec(Model):
-    """The requests of a repetition: sent together, each with its share of the data."""
+    """The requests of a repetition: sent together, each with its share of the data, unless traffic says otherwise."""
 
-    parallel: int = Field(ge=1, le=MOST_REQUESTS, description="Requests of a repetition, sent at the same moment.")
+    parallel: int | None = Field(
+        ge=1,
+        le=MOST_REQUESTS,
+        default=None,
+        description="Requests of a repetition, sent at the same moment; needed, unless traffic sets other arrivals.",
+    )
     idle_s: float = Field(
         ge=0, le=MOST_SECONDS, default=0, description="Seconds without a request before each repetition."
     )

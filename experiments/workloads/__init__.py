@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from experiments.workloads.data import Dataset
 from experiments.workloads.http import Http
 from experiments.workloads.training import Training
 from experiments.workloads.workload import SettingsError, Workload
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from experiments.workloads.data import Dataset
+    from experiments.base_station.arrivals import Due
 
 # Where a scenario file has a setting that does not stand under `workload`.
 KEYS = {"model": "function.model", "options": "function.options"}
@@ -37,6 +39,26 @@ def check(name: str, settings: dict[str, Any]) -> None:
     """
     workload = _named(name)
     workload.check(_converted(workload, settings))
+
+
+def check_trace(name: str, settings: dict[str, Any], requests: Iterable[Due]) -> None:
+    """Refuse a trace whose kinds or sizes a workload does not have.
+
+    Raises:
+        SettingsError: the first request that it cannot send.
+    """
+    workload = _named(name)
+    kinds = workload(_converted(workload, settings), Dataset([], [])).kinds
+    for number, due in enumerate(requests, 1):
+        if due.kind is not None and due.kind not in kinds:
+            known = f"has {', '.join(kinds)}" if kinds else "has no kinds"
+            raise SettingsError(
+                f"traffic: request {number} of the trace is of kind {due.kind!r:.60}; the workload {known}"
+            )
+        if due.body_bytes is not None and not workload.is_sized:
+            raise SettingsError(
+                f"traffic: request {number} of the trace has a size, but the bodies of the workload {name} are its data"
+            )
 
 
 def make(name: str, settings: dict[str, Any], data: Dataset) -> Workload[Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
+from experiments.workloads import files
 from experiments.workloads.workload import Name, Outcome, Reply, SettingsError, Workload
 
 if TYPE_CHECKING:
@@ -19,18 +19,29 @@ if TYPE_CHECKING:
 
 
 PROBE_TEXTS = 20
-# What the function takes, unless it is told otherwise (app/README.md).
-BODY_BYTES = 64 << 20
+KIND = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
+Share = tuple[Literal["texts", "labels"], ...]
+
+
+class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A kind of request: its body, as in the settings, and how many of all requests it is, against the others."""
+
+    weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    body: str | None = None
+    share: Share = ("texts", "labels")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``body`` is the same text in each request (``body_file`` names a file that holds it, from the scenario's folder).
 
     Without either each request carries its share of the data, as a JSON object with the lists that ``share`` names.
+    ``kinds`` are several kinds of request by their names, each with ``body``, ``body_file`` or ``share`` of its own and
+    a ``weight``: drawn by these, or named by a trace.
     """
 
     body: str | None = None
-    share: tuple[Literal["texts", "labels"], ...] = ("texts", "labels")
+    share: Share = ("texts", "labels")
+    kinds: dict[Annotated[str, msgspec.Meta(pattern=KIND)], Kind] = {}
 
 
 class Names(msgspec.Struct, frozen=True):
@@ -49,30 +60,52 @@ class Http(Workload[Settings]):
     check_rounds: ClassVar[int] = 20
     replica_each: ClassVar[bool] = False
 
+    is_sized: ClassVar[bool] = True
+
     @classmethod
     def resolve(cls, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """Return the settings with the body that ``body_file`` holds (UTF-8)."""
-        if "body_file" not in settings:
-            return settings
-        if "body" in settings:
-            raise SettingsError("workload.body_file: body is set too; keep one of them")
-        path = folder / str(settings["body_file"])
-        return {**{key: value for key, value in settings.items() if key != "body_file"}, "body": _text(path)}
+        """Return the settings with the bodies that each ``body_file`` holds (UTF-8)."""
+        own = _with_body(settings, folder, "workload.")
+        match own.get("kinds"):
+            case dict(kinds):
+                read = {
+                    name: _with_body(kind, folder, f"workload.kinds.{name}.") if isinstance(kind, dict) else kind
+                    for name, kind in kinds.items()
+                }
+                return {**own, "kinds": read}
+        return own
 
-    def body(self, rows: Sequence[int]) -> bytes:
-        """Return the settings' body, or the rows as ``{"texts": [text, ...], "labels": [label, ...]}``."""
-        if self.settings.body is not None:
-            return self.settings.body.encode()
+    @classmethod
+    def check(cls, settings: Settings) -> None:
+        """Refuse a body beside kinds, which would never be sent."""
+        if settings.kinds and settings.body is not None:
+            raise SettingsError("workload.body: kinds are set too, which have bodies of their own; keep one of them")
+
+    @property
+    def kinds(self) -> dict[str, float]:
+        """The kinds' weights."""
+        return {name: kind.weight for name, kind in self.settings.kinds.items()}
+
+    def body(self, rows: Sequence[int], kind: str | None = None, body_bytes: int | None = None) -> bytes:
+        """Return the kind's body, or the rows as ``{"texts": [text, ...], "labels": [label, ...]}``.
+
+        A body of a given size is a JSON text of so many letters.
+        """
+        if body_bytes is not None:
+            return b'"%s"' % (b"x" * (body_bytes - 2)) if body_bytes > 1 else b"0" * body_bytes
+        chosen = self.settings if kind is None else self.settings.kinds[kind]
+        if chosen.body is not None:
+            return chosen.body.encode()
         columns = {"texts": self.data.x, "labels": self.data.y}
         return json.dumps(
-            {name: [columns[name][row] for row in rows] for name in self.settings.share},
+            {name: [columns[name][row] for row in rows] for name in chosen.share},
             separators=(",", ":"),
             ensure_ascii=False,
         ).encode()
 
     def probe(self) -> bytes:
         """Return a body like those that are measured, with a few texts where it holds texts."""
-        return self.body(range(min(PROBE_TEXTS, len(self.data.x))))
+        return self.body(range(min(PROBE_TEXTS, len(self.data.x))), next(iter(self.settings.kinds), None))
 
     def reply(self, body: bytes) -> Reply:
         """Accept any body; a JSON object may name replica and node, as all that app/serving serves does."""
@@ -88,18 +121,11 @@ class Http(Workload[Settings]):
         return Outcome()
 
 
-def _text(path: Path) -> str:
-    """Return what a file of text holds."""
-    reason = "it is not a file"
-    try:
-        if os.path.isfile(path):  # noqa: PTH113 - Path's own raises where the name is too long
-            with path.open("rb") as file:
-                content = file.read(BODY_BYTES + 1)
-            if len(content) <= BODY_BYTES:
-                return content.decode()
-            reason = f"it has more than {BODY_BYTES >> 20} MiB"
-    except OSError as error:
-        reason = str(error.strerror)
-    except UnicodeDecodeError:
-        reason = "it is not UTF-8"
-    raise SettingsError(f"workload.body_file: {path} cannot be read: {reason}")
+def _with_body(settings: dict[str, Any], folder: Path, where: str) -> dict[str, Any]:
+    if "body_file" not in settings:
+        return settings
+    key = f"{where}body_file"
+    if "body" in settings:
+        raise SettingsError(f"{key}: body is set too; keep one of them")
+    others = {name: value for name, value in settings.items() if name != "body_file"}
+    return {**others, "body": files.text(folder / str(settings["body_file"]), key)}

@@ -114,8 +114,9 @@ class Training(Workload[Settings]):
         """Start the trainer, one for all scenarios."""
         self._trainer = shared.once(Trainer)
 
-    def body(self, rows: Sequence[int]) -> bytes:
+    def body(self, rows: Sequence[int], kind: str | None = None, body_bytes: int | None = None) -> bytes:
         """Return the study's form of a request: texts and labels by their position, the model, the options."""
+        del kind, body_bytes
         return self._body(rows, self.settings.options)
 
     def probe(self) -> bytes:

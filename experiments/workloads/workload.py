@@ -105,6 +105,8 @@ class Workload(ABC, Generic[S]):
     # Whether the requests of each repetition have to be served by a replica each: one that they share would be measured
     # one request after the other.
     replica_each: ClassVar[bool] = True
+    # Whether a body can be of any size.
+    is_sized: ClassVar[bool] = False
 
     def __init__(self, settings: S, data: Dataset) -> None:
         self.settings = settings
@@ -139,12 +141,23 @@ class Workload(ABC, Generic[S]):
         del cut
         return None
 
+    @property
+    def kinds(self) -> dict[str, float]:
+        """The kinds of requests that there are, with their weights; none where all are alike."""
+        return {}
+
     def open(self, shared: Shared) -> None:
         """Start what finishing needs, before the first request is sent."""
 
     @abstractmethod
-    def body(self, rows: Sequence[int]) -> bytes:
-        """Return the body of a request with these rows of the data set."""
+    def body(self, rows: Sequence[int], kind: str | None = None, body_bytes: int | None = None) -> bytes:
+        """Return the body of a request with these rows of the data set.
+
+        Args:
+            rows: which texts and labels.
+            kind: one of `kinds`.
+            body_bytes: its size, where `is_sized`.
+        """
 
     @abstractmethod
     def probe(self) -> bytes:

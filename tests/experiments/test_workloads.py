@@ -6,78 +6,27 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
+from driven import TEXTS, counted, drawn, loaded, measured
 from loopback import NODES, Reply, Request, answer, function
 from msgspec.structs import replace
-from trial_nodes import inventory
 
-from collect import records
-from collect.records import ModelRecord, RequestRecord
 from experiments import spec, workloads
 from experiments.base_station.check import spread
-from experiments.base_station.driver import Driver
 from experiments.base_station.errors import DriverError
 from experiments.errors import SpecError
-from experiments.placement import place
-from experiments.plan import draw
 from experiments.workloads.data import Dataset
 from experiments.workloads.workload import ReplyError, SettingsError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from experiments.base_station.plan import Plan
-    from experiments.spec import Experiment
-
 ROOT = Path(__file__).resolve().parents[2]
-TEXTS = Dataset([f"text {number}" for number in range(40)], ["FAKE", "REAL"] * 20)
-SCENARIO = {
-    "name": "words",
-    "title": "Words are counted near the base station",
-    "links": [{"delay_ms": 1}],
-    "function": {"nodes": ["edge"], "replicas": 2},
-    "requests": {"parallel": 2},
-    "workload": {"name": "http", "share": ["texts"]},
-    "repetitions": 3,
-}
-
-
-def loaded(folder: Path, **changes: Any) -> Experiment:
-    path = folder / "words.yaml"
-    path.write_text(yaml.safe_dump({**SCENARIO, **changes}), encoding="utf-8")
-    return spec.load(str(path))
-
-
-def drawn(experiment: Experiment, url: str) -> Plan:
-    plan = draw(experiment, place(experiment, inventory()), run="trial", texts=len(TEXTS.x), dataset="d", seed=1)
-    return replace(plan, scenarios={name: replace(one, url=url) for name, one in plan.scenarios.items()})
-
-
-def counted(number: int, request: Request) -> Reply:
-    """Reply as `docs/your-own-function.md` does behind app/serving."""
-    node = NODES[number % len(NODES)]
-    return Reply(json.dumps({"words": {"text": 16}, "replica": f"words-{node}", "node": node}).encode())
 
 
 def silent(number: int, request: Request) -> Reply:
     """Reply as a function of somebody else's, which does not say who it is."""
     return Reply(b"counted", headers={})
-
-
-def measured(
-    folder: Path, experiment: Experiment, respond: Callable[[int, Request], Reply]
-) -> tuple[list[RequestRecord], list[ModelRecord], list[Request]]:
-    (folder / "raw").mkdir()
-    dataset, samples = folder / "dataset.json", folder / "raw" / "samples.jsonl"
-    dataset.write_text(json.dumps({"x": TEXTS.x, "y": TEXTS.y}), encoding="utf-8")
-    with function(respond) as served:
-        Driver(drawn(experiment, served.url), dataset, samples, "bs").run(lambda _: None)
-    read = list(records.read(samples))
-    requests = [record for record in read if isinstance(record, RequestRecord)]
-    return requests, [record for record in read if isinstance(record, ModelRecord)], served.requests
 
 
 def test_any_function_on_http_is_measured_and_nothing_follows_on_the_base_station(tmp_path: Path) -> None:

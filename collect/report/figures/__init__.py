@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from collect.report.figures import accuracies, delays, phases, ratio, ratio_apart, response_times, timeline, uploads
+from collect.report.figures import (
+    accuracies,
+    arrived,
+    delays,
+    phases,
+    ratio,
+    ratio_apart,
+    response_times,
+    timeline,
+    uploads,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +38,7 @@ FIGURES: tuple[tuple[Section, Figure], ...] = (
     ("results", accuracies.pictures),
     ("phases", phases.pictures),
     ("phases", uploads.pictures),
+    ("phases", arrived.pictures),
     ("rescaling", ratio.pictures),
     ("rescaling", ratio_apart.pictures),
     ("links", delays.pictures),

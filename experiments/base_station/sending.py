@@ -1,0 +1,160 @@
+"""Sends the requests of a repetition as its traffic has them arrive."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from experiments.base_station.arrivals import MOST_REQUESTS, Closed, Due, Together, kinds
+from experiments.base_station.exchange import together
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Iterable, Mapping
+
+    from experiments.base_station.arrivals import Arrivals
+    from experiments.base_station.exchange import Exchange, Send
+
+NS_PER_S = 1_000_000_000
+# A request is made ready so long before it is due, as starting a thread and building it take a moment.
+AHEAD_NS = 20_000_000
+# More than these wait for a reply at once only where the function is overrun; those that follow are late, and named so.
+MOST_UNDER_WAY = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request that was sent: what was asked, when that was to be, and what came of it.
+
+    ``share`` is the number of the training share in its body, where its body holds one.
+    """
+
+    due: Due
+    share: int
+    body: bytes
+    intended_ns: int
+    exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The traffic of a repetition.
+
+    ``shares`` is how many training shares the requests carry in turn, ``weights`` are those of the workload's kinds,
+    and ``body`` makes a request's body from the number of its share and what is due; ``random`` is drawn from.
+    """
+
+    arrivals: Arrivals
+    shares: int
+    weights: Mapping[str, float]
+    body: Callable[[int, Due], bytes]
+    random: random.Random
+
+    def ready(self) -> Ready:
+        """Return it with all bodies made, so that making them delays no request.
+
+        Raises:
+            KeyError: a trace names a kind that the workload does not have.
+        """
+        made: dict[tuple[int, str | None, int | None], bytes] = {}
+        drawn = kinds(self.random, self.weights)
+
+        def prepared(number: int, due: Due) -> tuple[int, Due, bytes]:
+            share, wanted = number % self.shares, due._replace(kind=due.kind or next(drawn))
+            what = (share, *wanted[1:])
+            if what not in made:
+                made[what] = self.body(share, wanted)
+            return share, wanted, made[what]
+
+        match self.arrivals:
+            case Together(parallel=parallel):
+                dues: Iterable[Due] = (Due(0.0) for _ in range(parallel))
+            case Closed(count=count):
+                # As many as may be needed; bodies are shared, so these are small.
+                dues = (Due(0.0) for _ in range(count or MOST_REQUESTS))
+            case open_loop:
+                dues = open_loop.due(self.random)
+        return Ready(self.arrivals, [prepared(number, due) for number, due in enumerate(dues)])
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Requests that only have to be sent: the share's number, what is due, and the body of each."""
+
+    arrivals: Arrivals
+    requests: list[tuple[int, Due, bytes]]
+
+    def sent(self, send: Send) -> list[Sent]:
+        """Send the requests, and return what came of each, in the order in which they were due."""
+        begin_ns = time.monotonic_ns()
+        match self.arrivals:
+            case Together():
+                return self._together(send, begin_ns)
+            case Closed() as closed:
+                return self._closed(send, begin_ns, closed)
+            case _:
+                return self._open(send, begin_ns)
+
+    def _together(self, send: Send, begin_ns: int) -> list[Sent]:
+        exchanges = together(send, [body for _, _, body in self.requests])
+        return [
+            Sent(due, share, body, begin_ns, exchange)
+            for (share, due, body), exchange in zip(self.requests, exchanges, strict=True)
+        ]
+
+    def _open(self, send: Send, begin_ns: int) -> list[Sent]:
+        """Send each at its time, whether or not those before were answered."""
+        begin_ns += AHEAD_NS
+
+        def one(share: int, due: Due, body: bytes) -> Sent:
+            intended_ns = begin_ns + round(due.offset_s * NS_PER_S)
+            return Sent(due, share, body, intended_ns, send(body, lambda: _wait_until(intended_ns)))
+
+        with ThreadPoolExecutor(MOST_UNDER_WAY) as pool:
+            futures = []
+            for request in self.requests:
+                _wait_until(begin_ns + round(request[1].offset_s * NS_PER_S) - AHEAD_NS)
+                futures.append(pool.submit(one, *request))
+            return [future.result() for future in futures]
+
+    def _closed(self, send: Send, begin_ns: int, closed: Closed) -> list[Sent]:
+        """Let each client send, wait for the reply and think; a failure ends them all, as the repetition has failed."""
+        begin_ns += AHEAD_NS
+        until_ns = None if closed.duration_s is None else begin_ns + round(closed.duration_s * NS_PER_S)
+        numbers = itertools.count()
+        failed = threading.Event()
+
+        def client() -> list[tuple[int, Sent]]:
+            done = []
+            intended_ns = begin_ns
+            while not failed.is_set() and (until_ns is None or intended_ns < until_ns):
+                number = next(numbers)
+                if number >= len(self.requests):
+                    break
+                share, due, body = self.requests[number]
+                at_ns = intended_ns
+                exchange = send(body, lambda at_ns=at_ns: _wait_until(at_ns))  # type: ignore[misc]
+                offset = due._replace(offset_s=(at_ns - begin_ns) / NS_PER_S)
+                done.append((number, Sent(offset, share, body, at_ns, exchange)))
+                if exchange.error is not None or exchange.last_byte_ns is None:
+                    failed.set()
+                    break
+                intended_ns = exchange.last_byte_ns + round(closed.think_s * NS_PER_S)
+            return done
+
+        with ThreadPoolExecutor(closed.clients) as pool:
+            futures = [pool.submit(client) for _ in range(closed.clients)]
+            return [sent for _, sent in sorted((pair for future in futures for pair in future.result()), key=_number)]
+
+
+def _number(pair: tuple[int, Sent]) -> int:
+    return pair[0]
+
+
+def _wait_until(at_ns: int) -> None:
+    while (left_ns := at_ns - time.monotonic_ns()) > 0:
+        time.sleep(left_ns / NS_PER_S)
