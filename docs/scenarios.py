@@ -1,6 +1,7 @@
 """Writes the tables of keys into ``docs/scenarios.md``, from the models that read scenario files.
 
-``python -m docs.scenarios`` writes the tables; with ``--check`` it writes nothing and returns 1 if they are outdated.
+``python -m docs.scenarios`` writes the tables and the JSON Schema; with ``--check`` it writes nothing and returns 1 if
+they are outdated.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import msgspec
 
 from docs import marks
 from experiments.spec import Experiment
+from experiments.spec import schema as json_schema
 from experiments.workloads import WORKLOADS
 
+SCHEMA = Path(__file__).resolve().parents[1] / "experiments" / "scenario.schema.json"
 PAGE = Path(__file__).with_suffix(".md")
 NAME = "keys"
 HEAD = "| key | value | default | meaning |\n| --- | --- | --- | --- |"
@@ -139,7 +142,15 @@ def _cell(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the tables, or check them; return 1 where they are outdated."""
-    return marks.update(PAGE, NAME, keys(), "python -m docs.scenarios", check="--check" in arguments)
+    check = "--check" in arguments
+    outdated = marks.update(PAGE, NAME, keys(), "python -m docs.scenarios", check=check)
+    content = json.dumps(json_schema.schema(), indent=1, ensure_ascii=False) + "\n"
+    if not check:
+        SCHEMA.write_text(content, encoding="utf-8")
+    elif SCHEMA.read_text("utf-8") != content:
+        print(f"{SCHEMA} is outdated: run python -m docs.scenarios", file=sys.stderr)
+        outdated = 1
+    return outdated
 
 
 if __name__ == "__main__":

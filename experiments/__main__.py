@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 from platformdirs import user_log_path
 
 from collect import folder
-from experiments import gate, obstacles, placement, proofs, resume, spec, steps
+from experiments import gate, obstacles, outlook, placement, proofs, resume, spec, steps
+from experiments.data import dataset
 from experiments.errors import ExpectationError, FaasbedError
 from experiments.progress import Reporter
+from experiments.spec import schema
 from nodes import become
 from nodes import inventory as inventories
 from nodes.errors import UnreachableError
@@ -70,8 +72,25 @@ def _parser() -> argparse.ArgumentParser:
     what = argparse.ArgumentParser(add_help=False)
     what.add_argument("--scenario", default="paper", metavar="NAME", help="edge, cloud, paper or a .yaml file (paper)")
     parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="{preflight,provision,verify,experiment,reset,variables}")
+    commands = parser.add_subparsers(
+        required=True, metavar="{check,preflight,provision,verify,experiment,reset,variables,schema}"
+    )
 
+    check = commands.add_parser("check", help="check a scenario file and say what it will do; touch no node")
+    check.add_argument("scenario", metavar="SCENARIO", help="edge, cloud, paper or a .yaml file")
+    check.add_argument(
+        "--inventory",
+        type=inventories.name_of,
+        default=INVENTORY,
+        metavar="NAME",
+        help="a folder of inventories/, or a path (local)",
+    )
+    check.add_argument("--dataset", default=DATASET, metavar="NAME", help="synthetic, bbc or a file (synthetic)")
+    check.add_argument("--seed", type=_seed, default=SEED, metavar="N", help="the seed of all random draws (1)")
+    check.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    check.set_defaults(command=_check, ask_become_pass=False)
+    schema_ = commands.add_parser("schema", help="print the JSON Schema of scenario files, for editors")
+    schema_.set_defaults(command=_schema, ask_become_pass=False, debug=False)
     preflight = commands.add_parser(
         "preflight", parents=[nodes, what], help="say what stands in the way on all nodes; change nothing"
     )
@@ -112,6 +131,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     variables.set_defaults(command=_variables)
     return parser
+
+
+def _check(options: argparse.Namespace) -> None:
+    experiment = spec.load(options.scenario)
+    placed = placement.place(experiment, read_inventory(options.inventory))
+    data = dataset.load(options.dataset, texts=dataset.TEXTS, seed=options.seed, deduplicate=experiment.deduplicate)
+    for line in outlook.outlook(experiment, placed, data, options.seed):
+        print(line)
+
+
+def _schema(options: argparse.Namespace) -> None:
+    del options
+    print(json.dumps(schema.schema(), indent=1))
 
 
 def _preflight(options: argparse.Namespace) -> None:

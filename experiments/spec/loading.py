@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,12 +14,11 @@ from experiments.base_station import arrivals
 from experiments.errors import SpecError
 from experiments.spec import document
 from experiments.spec.experiment import Experiment, Scenario
+from experiments.spec.schema import OF_EXPERIMENT, keys_at
 from experiments.workloads import files
 from experiments.workloads.workload import SettingsError
 from nodes.errors import place
 
-# Keys that stand beside those of a scenario where a file holds only one.
-OF_EXPERIMENT = ("repetitions", "warmups", "block_repetitions", "deduplicate", "expect")
 SCENARIOS = Path(__file__).resolve().parents[1]
 
 M = TypeVar("M", bound=BaseModel)
@@ -115,6 +115,11 @@ def _read_in(data: dict[str, Any], path: Path) -> dict[str, Any]:
     return own
 
 
+def _nearest(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, 1)
+    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+
+
 def _trace(file: Path, path: Path) -> str:
     """Return the trace that a file holds, checked so that a wrong line is named with its file."""
     try:
@@ -157,16 +162,18 @@ def _validate(model: type[M], data: dict[str, Any], path: Path) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise SpecError("\n".join(_sentences(error, path))) from error
+        raise SpecError("\n".join(_sentences(error, model, path))) from error
 
 
-def _sentences(error: ValidationError, path: Path) -> list[str]:
+def _sentences(error: ValidationError, model: type[BaseModel], path: Path) -> list[str]:
     sentences = []
     for problem in error.errors()[:2]:
         where = place(problem["loc"])
         match problem["type"]:
             case "extra_forbidden":
-                what = "unknown key; check its spelling"
+                *outer, key = problem["loc"]
+                beside = () if outer or model is not Scenario else OF_EXPERIMENT
+                what = f"unknown key; {_nearest(str(key), [*keys_at(model, outer), *beside])}"
             case "string_pattern_mismatch":
                 what = f"invalid name {problem['input']!r:.60}: expected a few lower-case letters, digits and hyphens"
             case "tuple_type":

@@ -86,6 +86,7 @@ class Surface(Opened):
             "FOLDER": self._folder,
             "SCENARIOS": spec.SCENARIOS,
             "INVENTORIES": INVENTORIES,
+            "expected NAMES, or": f"expected {', '.join(sorted(one.stem for one in spec.SCENARIOS.glob('*.yaml')))}, or",
         }
         for name, path in paths.items():
             sentence = sentence.replace(str(path), name)

@@ -1,0 +1,115 @@
+"""What an experiment will do on an inventory's nodes: who sends what to whom and when. No node is touched."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from experiments import plan, workloads
+from experiments.base_station.arrivals import Closed, Together, expected_s
+from experiments.base_station.plan import Entry
+from experiments.base_station.repetition import Repetition
+from experiments.workloads.data import Dataset as Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from experiments.base_station.arrivals import Arrivals
+    from experiments.base_station.plan import Plan
+    from experiments.base_station.sending import Ready
+    from experiments.data.dataset import Dataset
+    from experiments.placement import Placement
+    from experiments.spec import Experiment, Scenario
+
+MB = 1e6
+
+
+def outlook(experiment: Experiment, placement: Placement, data: Dataset, seed: int) -> Iterator[str]:
+    """Yield what an experiment will do, in lines; sizes and times of sending are those of its first repetition."""
+    drawn = plan.draw(experiment, placement, run="check", texts=len(data.texts), dataset=data.sha256, seed=seed)
+    rows = Rows(list(data.texts), list(data.labels))
+    yield (
+        f"{experiment.name}: {_count(len(experiment.scenarios), 'scenario')}, each {experiment.repetitions} times and "
+        f"{_count(experiment.warmups, 'warm-up')} before; from each of {', '.join(placement.base_stations)} "
+        f"{len(drawn.order)} repetitions in all"
+    )
+    for scenario in experiment.scenarios:
+        yield from _of_scenario(scenario, experiment, placement, drawn, rows)
+
+
+def _of_scenario(
+    scenario: Scenario, experiment: Experiment, placement: Placement, drawn: Plan, rows: Rows
+) -> Iterator[str]:
+    service = placement.services[scenario.name]
+    yield f"{scenario.name}: {scenario.title}"
+    yield (
+        f"  {_count(len(service.nodes), 'replica')} on {', '.join(service.nodes)}, reached through {service.gateway} "
+        f"at {service.url}"
+    )
+    base_station = placement.base_stations[0]
+    ready = _first(drawn, scenario.name, base_station, rows)
+    sizes = [len(body) for _, _, body in ready.requests]
+    if isinstance(scenario.arrivals, Closed) and scenario.arrivals.count is None:
+        yield f"  {_words(scenario.arrivals)}; each request has {_mb(max(sizes))} at most"
+    else:
+        yield (
+            f"  {_words(scenario.arrivals)}: {_count(len(sizes), 'request')} of "
+            f"{' to '.join(dict.fromkeys((_mb(min(sizes)), _mb(max(sizes)))))}{_when(ready)}"
+        )
+        whole = sum(sizes)
+        yield f"  {base_station} -> {service.gateway}: {_mb(whole)} a repetition, and the replies back"
+        for node in service.nodes[1:]:
+            part = _mb(whole / len(service.nodes))
+            yield f"  {service.gateway} -> {node}: {part} of it, as far as replicas share alike"
+    yield f"  {_duration(scenario, experiment)}"
+
+
+def _first(drawn: Plan, name: str, base_station: str, rows: Rows) -> Ready:
+    planned = drawn.scenarios[name]
+    return Repetition(
+        run=drawn.run,
+        plan=drawn.hash,
+        seed=drawn.seed,
+        base_station=base_station,
+        entry=Entry(scenario=name, block=1, repetition=0, warmup=False),
+        scenario=planned,
+        workload=workloads.make(planned.workload, planned.settings, rows),
+        cut=drawn.cut(name, 0, base_station),
+    ).ready()
+
+
+def _words(arrivals: Arrivals) -> str:
+    match arrivals:
+        case Together():
+            return "sent together"
+        case Closed():
+            clients = f"{_count(arrivals.clients, 'client')} that wait for the reply and think {arrivals.think_s:g} s"
+            return clients + (f", for {arrivals.duration_s:g} s" if arrivals.duration_s is not None else "")
+    rate = getattr(arrivals, "rate_per_s", None)
+    return f"{arrivals.__struct_config__.tag}{f', {rate:g} a second' if rate is not None else ''}"
+
+
+def _when(ready: Ready) -> str:
+    offsets = [due.offset_s for _, due, _ in ready.requests]
+    kinds = Counter(due.kind for _, due, _ in ready.requests if due.kind is not None)
+    when = f", the first after {offsets[0]:.3g} s, the last after {offsets[-1]:.4g} s" if offsets[-1] else ""
+    of_kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return when + (f" ({of_kinds})" if kinds else "")
+
+
+def _duration(scenario: Scenario, experiment: Experiment) -> str:
+    times = experiment.repetitions + experiment.warmups
+    sending_s = expected_s(scenario.arrivals)
+    known_s = scenario.requests.idle_s + (sending_s or 0)
+    each = "each repetition takes as long as its replies do"
+    if not known_s:
+        return f"{each}, {scenario.requests.timeout_s:g} s at most"
+    return f"{each}, and {known_s:g} s at least: {known_s * times / 60:.3g} minutes or more for all {times}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _mb(size: float) -> str:
+    return f"{size / MB:.3g} MB" if size >= MB / 1000 else f"{size:.0f} bytes"
