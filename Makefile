@@ -101,12 +101,13 @@ lint-python:
 lint-ansible:
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint
 
-bench: ## measure how true intervals and links are, the function against plain scikit-learn, and a large report
+bench: ## measure how true intervals and links are, the function against plain scikit-learn, the load driver, and a large report
 	@sh setup.sh dev
 	@$(PYTHON) -m benchmarks.coverage
 	@$(PYTHON) -m benchmarks.runs
 	@$(PYTHON) -m benchmarks.steady
 	@$(PYTHON) -m benchmarks.scale
+	@$(PYTHON) -m benchmarks.driver
 	@$(PYTHON) -m benchmarks.function
 	@$(PYTHON) -m benchmarks.links
 

@@ -121,7 +121,7 @@ KINDS: dict[str, type[Arrivals]] = {
 
 
 def expected_s(arrivals: Arrivals) -> float | None:
-    """Return after how many seconds the last request is due on average, ``None`` where replies decide it."""
+    """Return after how many seconds the last request goes on average, ``None`` where replies decide it."""
     match arrivals:
         case Together():
             return 0.0

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
@@ -69,8 +69,8 @@ def sender(
     if missing is not None:
         yield lambda _body, _ready: Exchange(error=f"{url} was not asked: {missing}")
         return
-    with _client(congestion_control, timeout_s, source) as client:
-        yield lambda body, ready: _send(client, url, host, body, ready, timeout_s)
+    with _client(congestion_control, timeout_s, source) as client, _Deadlines(timeout_s) as deadlines:
+        yield lambda body, ready: _send(client, url, host, body, ready, deadlines)
 
 
 def fire(
@@ -117,7 +117,7 @@ def _client(congestion_control: str, timeout_s: float, source: str | None) -> ht
 
 
 def _send(
-    client: httpx.Client, url: str, host: str, body: bytes, ready: Callable[[], None], timeout_s: float
+    client: httpx.Client, url: str, host: str, body: bytes, ready: Callable[[], None], deadlines: _Deadlines
 ) -> Exchange:
     exchange = Exchange()
     headers = {
@@ -127,13 +127,12 @@ def _send(
         "Connection": "close",
     }
     request = client.build_request("POST", url, content=body, headers=headers)
-    trace = _Trace(exchange, timeout_s)
+    trace = _Trace(exchange, deadlines.timeout_s)
     request.extensions["trace"] = trace
     # httpx times each read and each write; a peer that sends a byte now and then would have forever.
-    deadline = threading.Timer(timeout_s, trace.abort)
     ready()
     exchange.sent_ns = time.monotonic_ns()
-    deadline.start()
+    deadlines.begin(trace)
     try:
         response = client.send(request, stream=True)
         with closing(response):
@@ -145,7 +144,7 @@ def _send(
         exchange.error = f"{url} answered {error}"
         return exchange
     finally:
-        deadline.cancel()
+        deadlines.end(trace)
     exchange.last_byte_ns = exchange.last_byte_ns or time.monotonic_ns()
     exchange.status = response.status_code
     exchange.headers = dict(response.headers)
@@ -188,6 +187,47 @@ def _sentence(url: str, error: httpx.HTTPError) -> str:
         return f"{url} did not answer in time"
     # What is wrong may be quoted in it as it came.
     return f"{url}: the connection broke ({type(error).__name__}: {excerpt(str(error).encode())})"
+
+
+class _Deadlines:
+    """Ends exchanges that take too long: one thread for all of them, as one for each would delay what is sent next."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self._ends_s: dict[_Trace, float] = {}  # in the order of their ends, as all have the same time
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        self._thread.join()
+
+    def begin(self, trace: _Trace) -> None:
+        with self._lock:
+            self._ends_s[trace] = time.monotonic() + self.timeout_s
+
+    def end(self, trace: _Trace) -> None:
+        with self._lock:
+            self._ends_s.pop(trace, None)
+
+    def _run(self) -> None:
+        # What begins while this waits ends later than what it waits for.
+        while not self._closed.wait(self._left_s()):
+            with self._lock:
+                over = [trace for trace, end_s in self._ends_s.items() if end_s <= time.monotonic()]
+            for trace in over:
+                self.end(trace)
+                trace.abort()
+
+    def _left_s(self) -> float:
+        with self._lock:
+            first_s = next(iter(self._ends_s.values()), None)
+        return self.timeout_s if first_s is None else max(0.0, first_s - time.monotonic())
 
 
 class _Trace:

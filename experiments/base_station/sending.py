@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from experiments.base_station.exchange import Exchange, Send
 
 NS_PER_S = 1_000_000_000
-# A request is made ready so long before it is due, as starting a thread and building it take a moment.
+# A request is made ready so long before its time, as starting a thread and building it take a moment.
 AHEAD_NS = 20_000_000
 # More than these wait for a reply at once only where the function is overrun; those that follow are late, and named so.
 MOST_UNDER_WAY = 1_000
@@ -45,7 +45,7 @@ class Traffic:
     """The traffic of a repetition.
 
     ``shares`` is how many training shares the requests carry in turn, ``weights`` are those of the workload's kinds,
-    and ``body`` makes a request's body from the number of its share and what is due; ``random`` is drawn from.
+    and ``body`` makes a request's body from the number of its share and its due time; ``random`` is drawn from.
     """
 
     arrivals: Arrivals
@@ -83,7 +83,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Requests that only have to be sent: the share's number, what is due, and the body of each."""
+    """Requests that only have to be sent: the share's number, the due time, and the body of each."""
 
     arrivals: Arrivals
     requests: list[tuple[int, Due, bytes]]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MS = 1_000_000
+# How far apart requests are due that are not sent together.
+EVERY_MS = 10
 RUN = "generated-numbers"
 PLAN = "0123456789abcdef"
 
@@ -124,6 +126,37 @@ def repetition(scenario: str, number: int, random: Random, *, accuracy: float, *
         **changes,
     )
     return [*requests, done]
+
+
+def arrived(
+    scenario: str, repetition: int, times_ms: list[float], late_ms: float = 0, **changes: Any
+) -> list[records.Record]:
+    """A repetition of requests that were due every 10 ms and took so long from when each was due."""
+    requests = [
+        request(
+            scenario=scenario,
+            repetition=repetition,
+            request=number,
+            requests=len(times_ms),
+            intended_ns=number * EVERY_MS * MS,
+            sent_ns=int((number * EVERY_MS + late_ms) * MS),
+            connected_ns=None,
+            uploaded_ns=None,
+            first_byte_ns=None,
+            last_byte_ns=int((number * EVERY_MS + took_ms) * MS),
+            phases_ms={},
+            request_kind="small" if number % 2 else "large",
+        )
+        for number, took_ms in enumerate(times_ms)
+    ]
+    end = {
+        "response_time_ms": records.median_request_ms(requests),
+        "arrivals": "poisson",
+        "requests": len(requests),
+        "chosen_request": None,
+        **changes,
+    }
+    return [*requests, model(scenario=scenario, repetition=repetition, **end)]
 
 
 def _block(scenario: str, number: int) -> int:

@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from generated_run import MS, model, request, write_run
+from generated_run import arrived, write_run
 
 from collect.__main__ import main
 from collect.analysis.arrived import fewest, response_s
 from collect.analysis.repetitions import gather
 from collect.analysis.summary import analyse
-from collect.records import RequestRecord, median_request_ms
+from collect.records import RequestRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from collect.records import Record
-
-EVERY_MS = 10
-
-
-def arrived(scenario: str, repetition: int, times_ms: list[float], late_ms: float = 0, **changes: Any) -> list[Record]:
-    """A repetition of requests that were due every 10 ms and took so long from when each was due."""
-    requests = [
-        request(
-            scenario=scenario,
-            repetition=repetition,
-            request=number,
-            requests=len(times_ms),
-            intended_ns=number * EVERY_MS * MS,
-            sent_ns=int((number * EVERY_MS + late_ms) * MS),
-            connected_ns=None,
-            uploaded_ns=None,
-            first_byte_ns=None,
-            last_byte_ns=int((number * EVERY_MS + took_ms) * MS),
-            phases_ms={},
-            request_kind="small" if number % 2 else "large",
-        )
-        for number, took_ms in enumerate(times_ms)
-    ]
-    end = {
-        "response_time_ms": median_request_ms(requests),
-        "arrivals": "poisson",
-        "requests": len(requests),
-        "chosen_request": None,
-        **changes,
-    }
-    return [*requests, model(scenario=scenario, repetition=repetition, **end)]
 
 
 def run(scenario: str = "near", count: int = 8, late_ms: float = 0) -> list[Record]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from browser import PROGRAMS, Page, browser
-from generated_run import MANIFEST, MS, RUN, all_records, links, model, request, write_run
+from generated_run import MANIFEST, MS, RUN, all_records, arrived, links, model, request, write_run
 from msgspec.structs import replace
 
 from collect.__main__ import main
@@ -35,13 +35,16 @@ ATTACK = "<script>window.hacked = 1</script><img src=x onerror=alert(1)>"
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a run with two scenarios, a failure, links with a problem and hostile words in its files."""
+    """The report of a run with three scenarios, one of them with arrivals, a failure, links with a problem and hostile words in its files."""
     results = tmp_path_factory.mktemp("results")
     failed: list[Record] = [
         request(repetition=99, error=ATTACK),
         model(repetition=99, error="a request failed", response_time_ms=None),
     ]
-    folder = write_run(results, [*all_records(), *failed], trouble=True)
+    polled = [
+        one for number in range(1, 21) for one in arrived("polled", number, [30.0 + number + i % 7 for i in range(120)])
+    ]
+    folder = write_run(results, [*all_records(), *failed, *polled], trouble=True)
     dataset = {"name": "synthetic", "notes": ["Empty texts: 2 of 40 (5.0 %).", ATTACK, 7]}
     manifest = {**MANIFEST, "dataset": dataset, "words": ATTACK, ATTACK: {"x": [ATTACK]}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
