@@ -168,7 +168,7 @@ def analyse(
             failed_percent,
         )
         for scenario in scenarios
-        if scenario.name != against
+        if scenario.name != against and _comparable(scenario, by_name[against])
     )
     measured = _headline(scenarios, compared) + _counts(scenarios) + wording.arrived(scenarios)
     without = tuple(name for name in measurements.scenarios if name not in finished)
@@ -192,7 +192,7 @@ def analyse(
             )
         ),
         failed_percent=failed_percent,
-        warnings=(*warnings, *_warnings(scenarios, compared)),
+        warnings=(*warnings, *_not_compared(scenarios, by_name[against]), *_warnings(scenarios, compared)),
         expectations=expectations.judge(expect, scenarios, compared, without) if expect is not None else (),
     )
 
@@ -295,12 +295,29 @@ def _compare(
         dependence=_dependence(ours, theirs) if by_pairs and not times.in_blocks else None,
         steadiness=of_ratio,
         without_first=beginning.without(pairs, (of_subject.steadiness, of_reference.steadiness, of_ratio)),
-        claims=tuple(judged) if claims.is_papers(*names) else (),
+        # The paper's requests go together.
+        claims=tuple(judged) if claims.is_papers(*names) and not of_subject.arrived else (),
         # How long requests wait for each other is not known for another speed.
         rescaling=None
         if of_subject.arrived or of_reference.arrived
         else rescale(ours, theirs, paired=by_pairs, papers=claims.is_papers(*names)),
     )
+
+
+def _comparable(one: Scenario, other: Scenario) -> bool:
+    """Return whether the response times of two scenarios are of a kind: of all requests, or of single ones."""
+    return (one.arrived is None) == (other.arrived is None)
+
+
+def _not_compared(scenarios: Sequence[Scenario], reference: Scenario) -> Iterator[str]:
+    for scenario in scenarios:
+        if not _comparable(scenario, reference):
+            ways = [one.arrived.arrivals if one.arrived else TOGETHER for one in (scenario, reference)]
+            yield (
+                f"{scenario.name} is not compared with {reference.name}: its requests arrived as '{ways[0]}', those of "
+                f"{reference.name} as '{ways[1]}', so the response times of one are those of "
+                "single requests and of the other those of all together."
+            )
 
 
 def _medians(statistic: Literal["median ratio", "median difference"], values: Sample) -> Estimate:
@@ -397,9 +414,12 @@ def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> 
         only = scenarios[0]
         accuracy = f", its median test accuracy {only.accuracy.median:.3f}" if only.accuracy else ""
         times = f"{only.repetitions} repetition{'s' * (only.repetitions > 1)}"
+        why = "No other scenario can be compared with it."
+        if len(scenarios) == 1:
+            why = "The run has one scenario, so there is no comparison."
         return (
             f"The median response time of {only.name} was {wording.number(only.response_s.median)} s{accuracy} "
-            f"({times}). The run has one scenario, so there is no comparison."
+            f"({times}). {why}"
         )
     first = compared[0]
     by_name = {scenario.name: scenario for scenario in scenarios}

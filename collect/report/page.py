@@ -57,6 +57,7 @@ def render(run: Run, analysis: Analysis, pictures: Mapping[Section, Sequence[Dra
         phase_names=phases.names(s.regime for s in analysis.scenarios if s.regime is not None),
         repetitions=run.measurements.scenarios,
         most_listed=LISTED,
+        arrived={scenario.name for scenario in analysis.scenarios if scenario.arrived is not None},
     )
 
 

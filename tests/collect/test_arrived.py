@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from generated_run import arrived, write_run
+from generated_run import all_records, arrived, write_run
 
 from collect.__main__ import main
 from collect.analysis.arrived import fewest, response_s
@@ -87,3 +87,16 @@ def test_the_report_has_their_table_and_figure(tmp_path: Path) -> None:
     assert "Response times of requests that were not sent together" in page
     assert "poisson: 100 requests/s due" in page
     assert (folder / "figures" / "requests.svg").exists()
+
+
+def test_single_requests_are_not_compared_with_requests_that_went_together() -> None:
+    together = [one for number in range(8) for one in arrived("cloud", number, [30.0] * 120)]
+    analysis = analyse("r", gather([*run("near"), *together, *all_records(("edge",), repetitions=8)]), reference="near")
+    assert [comparison.subject for comparison in analysis.comparisons] == ["cloud"]
+    (warning,) = (one for one in analysis.warnings if "not compared" in one)
+    assert warning.startswith(
+        "edge is not compared with near: its requests arrived as 'together', those of near as 'poi"
+    )
+    # The paper's requests went together, so its claims are not about these.
+    (comparison,) = analyse("r", gather([*run("edge"), *together])).comparisons
+    assert (comparison.subject, comparison.reference, comparison.claims) == ("edge", "cloud", ())

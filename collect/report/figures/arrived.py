@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from collect.analysis import wording
 from collect.analysis.arrived import response_s
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 STYLES: dict[Start, tuple[str, str]] = {"due": ("-", "from when due"), "sent": (":", "from when sent")}
 # More points than a line of this width shows.
 MOST_POINTS = 1000
+# Up to this ratio of the axis's ends 1, 2 and 5 of each decade have their labels.
+MOST_LABELLED = 100
 
 
 def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
@@ -78,10 +80,11 @@ def _draw(figure: Figure, values: Mapping[str, Mapping[Start, Values]], names: S
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_ylim(top=1.15)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < MOST_LABELLED else (1.0,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=" %"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("response time (s)")
     axes.set_ylabel("requests that took longer")
