@@ -5,7 +5,8 @@ append-only: a line that was written is never changed. A repetition's request li
 so a driver that is cut off leaves either all of them or none; its model line follows when the base station has trained.
 
 Each line ends with its CRC-32, so a line that was changed since is not read as if it had been measured. Lines of schema
-1 have neither a checksum nor the hash of the plan, those of schema 2 do not name their links; they are still read.
+1 have neither a checksum nor the hash of the plan, those of schema 2 do not name their links, those of schema 3 do not
+tell the round trips of their connections; they are still read.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # The first schema whose lines have a checksum and the hash of their plan.
 CHECKED_SCHEMA = 2
 # No repetition of a scenario has a line near this long; one that is longer is not read into memory.
@@ -70,7 +71,10 @@ class RequestRecord(
     far. ``phases_ms`` are the function's own, from its ``Server-Timing`` header. ``error`` is a sentence, or ``None``
     for a request that was answered with status 200. ``plan`` is the hash of what was measured by
     (`experiments.base_station.plan`), ``None`` in schema 1. ``links`` tells the links that were in force from others;
-    ``None`` where nothing was shaped, and before schema 3.
+    ``None`` where nothing was shaped, and before schema 3. ``min_rtt_ms`` is the smallest round trip of its connection
+    and ``retransmissions`` how many segments were sent again, both as the base station's kernel measured them until
+    the upload was acknowledged; ``links_rtt_ms`` is the shortest round trip that the links to the gateway and back can
+    have, below which no connection that crosses them can be. Before schema 4 they are ``None``.
     """
 
     run: str
@@ -103,6 +107,9 @@ class RequestRecord(
     phases_ms: dict[Text, float] = {}
     plan: str | None = None
     links: Text | None = None
+    min_rtt_ms: float | None = None
+    retransmissions: Count | None = None
+    links_rtt_ms: float | None = None
     schema: int = SCHEMA_VERSION
 
 

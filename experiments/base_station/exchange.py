@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from experiments.base_station.crossing import RoundTrip, round_trip
 from experiments.base_station.encoding import ACCEPTED, EncodingError, Unpacking
 
 CONNECT_TIMEOUT_S = 30
@@ -40,6 +41,7 @@ class Exchange:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     congestion_control: str | None = None
+    round_trip: RoundTrip | None = None
     error: str | None = None
 
 
@@ -194,16 +196,24 @@ class _Trace:
             self._exchange.connected_ns = now
             self._socket = info["return_value"].get_extra_info("socket")
             self._exchange.congestion_control = _congestion_control(self._socket)
+            self._measure()
             if self.is_aborted:
                 self.abort()
         elif event == "http11.send_request_body.complete":
             if self._socket is not None:
                 _wait_until_acknowledged(self._socket, self._timeout_s)
             self._exchange.uploaded_ns = time.monotonic_ns()
+            self._measure()
         elif event == "http11.receive_response_headers.complete":
             self._exchange.first_byte_ns = now
         elif event == "http11.receive_response_body.complete":
             self._exchange.last_byte_ns = now
+
+    def _measure(self) -> None:
+        """Ask the live connection for its round trip, which tells whether it crosses the links."""
+        if self._socket is not None:
+            with suppress(OSError):  # it has ended
+                self._exchange.round_trip = round_trip(self._socket) or self._exchange.round_trip
 
 
 def _congestion_control(connection: socket.socket | None) -> str | None:

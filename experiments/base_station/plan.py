@@ -53,6 +53,11 @@ class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_s: float
 
     @property
+    def gateway(self) -> str:
+        """The node to which requests are sent."""
+        return self.nodes[0]
+
+    @property
     def parallel(self) -> int:
         """How many requests a repetition has."""
         return len(self.training_shares)

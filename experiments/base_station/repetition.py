@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from collect.records import ModelRecord, RequestRecord, response_time_ms
+from experiments.base_station import crossing
 from experiments.base_station.exchange import Exchange, excerpt, fire
 from experiments.workloads.workload import Outcome, Reply, ReplyError, Workload
 
@@ -55,7 +56,12 @@ class Repetition:
         return [self.workload.body(rows) for rows in self.cut.training]
 
     def measure(
-        self, bodies: list[bytes], attempt: int, is_cold: Callable[[str | None], bool], links: str | None = None
+        self,
+        bodies: list[bytes],
+        attempt: int,
+        is_cold: Callable[[str | None], bool],
+        links: str | None = None,
+        added: crossing.Delays = crossing.NOTHING,
     ) -> list[RequestRecord]:
         """Send its requests together, and return one record each, in their order.
 
@@ -64,6 +70,7 @@ class Repetition:
             attempt: how often this repetition was measured before.
             is_cold: whether a replica answers for the first time.
             links: what tells the links in force from others.
+            added: what they add to the round trips of its connections.
         """
         started_at = datetime.now(UTC).isoformat()
         intended_ns = time.monotonic_ns()
@@ -78,6 +85,7 @@ class Repetition:
         requests = []
         for number, (exchange, body) in enumerate(zip(exchanges, bodies, strict=True)):
             reply, phases_ms, error = self._read(exchange)
+            error = error or crossing.problem(self.scenario.gateway, exchange.round_trip, added)
             requests.append(
                 RequestRecord(
                     run=self.run,
@@ -110,6 +118,9 @@ class Repetition:
                     accuracy_function=reply.accuracy_function,
                     phases_ms=phases_ms,
                     links=links,
+                    min_rtt_ms=exchange.round_trip.min_rtt_ms if exchange.round_trip else None,
+                    retransmissions=exchange.round_trip.retransmissions if exchange.round_trip else None,
+                    links_rtt_ms=added.lowest_ms if links else None,
                 )
             )
         return requests

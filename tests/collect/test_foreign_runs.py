@@ -92,9 +92,9 @@ def test_a_run_of_schema_1_is_read_and_what_it_lacks_is_told(tmp_path: Path, cap
 def test_a_newer_schema_is_called_newer_and_not_damaged(tmp_path: Path, capsys: Capture) -> None:
     folder = write_run(tmp_path, all_records(repetitions=3))
     path = folder / "raw" / "samples.jsonl"
-    path.write_text(path.read_text().replace('"schema":3', '"schema":4'))
+    path.write_text(path.read_text().replace('"schema":4', '"schema":5'))
     error = analysed(tmp_path, capsys, 2)
-    assert "line 1: schema 4 is newer than this faasbed, which reads up to schema 3" in error
+    assert "line 1: schema 5 is newer than this faasbed, which reads up to schema 4" in error
     assert "damaged" not in error
 
 
@@ -107,7 +107,7 @@ def test_a_number_changed_by_hand_is_refused_by_file_and_line(tmp_path: Path, ca
     assert f"{path}, line 5: the line does not fit its checksum: it was changed" in analysed(tmp_path, capsys, 2)
 
 
-@pytest.mark.parametrize("old", [False, True], ids=["schema 3", "schema 1"])
+@pytest.mark.parametrize("old", [False, True], ids=["schema 4", "schema 1"])
 def test_a_repetition_that_lacks_a_request_line_is_named_and_does_not_count(
     tmp_path: Path, capsys: Capture, *, old: bool
 ) -> None:
