@@ -325,3 +325,5 @@ def test_a_run_behind_sudo_and_a_firewall_over_ipv6_only_by_the_second_address(o
     # There and back over the links: a connection from another address would have come back unshaped.
     connects_ms = [((one.connected_ns or 0) - (one.sent_ns or 0)) / 1e6 for one in requests]
     assert all(50 <= connect_ms < 150 for connect_ms in connects_ms), connects_ms
+    assert [request.links_rtt_ms for request in requests] == [50, 50]
+    assert all(49.9 <= (request.min_rtt_ms or 0) < 150 for request in requests)
