@@ -124,7 +124,9 @@ def _send(
         with closing(response):
             exchange.body = _body(response)
     except httpx.HTTPError as error:
-        exchange.error = _sentence(url, httpx.ReadTimeout("the deadline") if trace.is_aborted else error)
+        # An exchange that ended at its deadline before the connection stood failed to connect.
+        is_late = trace.is_aborted and exchange.connected_ns is not None
+        exchange.error = _sentence(url, httpx.ReadTimeout("the deadline") if is_late else error)
         return
     except EncodingError as error:
         exchange.error = f"{url} answered {error}"
