@@ -5,8 +5,8 @@ append-only: a line that was written is never changed. A repetition's request li
 so a driver that is cut off leaves either all of them or none; its model line follows when the base station has trained.
 
 Each line ends with its CRC-32, so a line that was changed since is not read as if it had been measured. Lines of schema
-1 have neither a checksum nor the hash of the plan, those of schema 2 do not name their links, those of schema 3 not how
-their requests arrived; they are still read.
+1 have neither a checksum nor the hash of the plan, those of schema 2 do not name their links, those of schema 3 tell
+neither how their requests arrived nor the round trips of their connections; they are still read.
 """
 
 from __future__ import annotations
@@ -74,8 +74,11 @@ class RequestRecord(
     far. ``phases_ms`` are the function's own, from its ``Server-Timing`` header. ``error`` is a sentence, or ``None``
     for a request that was answered with status 200. ``plan`` is the hash of what was measured by
     (`experiments.base_station.plan`), ``None`` in schema 1. ``links`` tells the links that were in force from others;
-    ``None`` where nothing was shaped, and before schema 3. ``requests`` is how many the repetition has, and
-    ``request_kind`` what the workload calls this one among others; ``None`` before schema 4.
+    ``None`` where nothing was shaped, and before schema 3. ``min_rtt_ms`` is the smallest round trip of its connection
+    and ``retransmissions`` how many segments were sent again, both as the base station's kernel measured them until
+    the upload was acknowledged; ``links_rtt_ms`` is the shortest round trip that the links to the gateway and back can
+    have, below which no connection that crosses them can be. ``requests`` is how many the repetition has, and
+    ``request_kind`` what the workload calls this one among others. Before schema 4 all these are ``None``.
     """
 
     run: str
@@ -110,6 +113,9 @@ class RequestRecord(
     links: Text | None = None
     requests: Count | None = None
     request_kind: Text | None = None
+    min_rtt_ms: float | None = None
+    retransmissions: Count | None = None
+    links_rtt_ms: float | None = None
     schema: int = SCHEMA_VERSION
 
 

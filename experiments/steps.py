@@ -159,7 +159,6 @@ def deploy_function(context: Context) -> None:
 
 def measure(context: Context) -> None:
     """Start the driver on the base station and follow it to its end."""
-    context.playbooks.run("renew", **context.variables())
     context.playbooks.run("measure-start", **context.variables())
     lease_s = follow.lease_s(context.inventory)
     follow.follow(context.playbooks, context.reporter, context.variables(), lease_s)

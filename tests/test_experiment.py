@@ -57,6 +57,12 @@ def test_an_experiment_leaves_every_repetition_a_report_and_clear_links(run: Pat
     assert all(one.error is None and one.accuracy_test is not None and one.accuracy_test > 0.5 for one in models)
     requests = [one for one in found if isinstance(one, RequestRecord)]
     assert {one.congestion_control for one in requests} == {"cubic"}
+    # All crossed the links: 1.25 ms ± 0.25 ms and 15 ms ± 3 ms there and back, of which draws take four sigma at most.
+    assert {(one.scenario, one.links_rtt_ms and round(one.links_rtt_ms, 1)) for one in requests} == {
+        ("edge", 0.5),
+        ("cloud", 6.0),
+    }
+    assert all((one.min_rtt_ms or 0) > (one.links_rtt_ms or 0) - 0.1 for one in requests)
     for index in range(REPETITIONS):
         pair = [one for one in requests if one.scenario == "edge" and one.repetition == index and not one.warmup]
         assert {one.node for one in pair} == {"edge-1", "edge-2"}

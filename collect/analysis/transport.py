@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """A scenario's requests: medians over requests, and the nodes and replicas that served them."""
+    """A scenario's requests: medians over requests, and the nodes and replicas that served them.
+
+    ``min_rtt_ms`` is the smallest round trip of all their connections, ``links_rtt_ms`` the shortest that the links can
+    have; ``None`` where the records do not have it.
+    """
 
     requests: int
     texts: float
@@ -25,6 +29,8 @@ class Transport:
     replicas: tuple[str, ...]
     cold: int
     sharing_a_replica: int
+    min_rtt_ms: float | None
+    links_rtt_ms: float | None
 
 
 class Carried:
@@ -36,6 +42,8 @@ class Carried:
         self._controls: set[str | None] = set()
         self._nodes: set[str | None] = set()
         self._replicas: set[str | None] = set()
+        self._min_rtt_ms: float | None = None
+        self._links_rtt_ms: float | None = None
 
     def add(self, requests: Sequence[RequestRecord], *, together: bool = True) -> None:
         """Add the requests of a repetition, and whether each of them was to have a replica of its own."""
@@ -46,6 +54,8 @@ class Carried:
             self._controls.add(request.congestion_control)
             self._nodes.add(request.node)
             self._cold += request.cold
+            self._min_rtt_ms = _smaller(self._min_rtt_ms, request.min_rtt_ms)
+            self._links_rtt_ms = _smaller(self._links_rtt_ms, request.links_rtt_ms)
         self._replicas |= served_by
         self._sharing += together and len(served_by) < len(requests)
         self._most = max(self._most, len(requests))
@@ -62,7 +72,13 @@ class Carried:
             replicas=_distinct(self._replicas),
             cold=self._cold,
             sharing_a_replica=self._sharing,
+            min_rtt_ms=self._min_rtt_ms,
+            links_rtt_ms=self._links_rtt_ms,
         )
+
+
+def _smaller(one: float | None, other: float | None) -> float | None:
+    return min((value for value in (one, other) if value is not None), default=None)
 
 
 def _distinct(values: Iterable[str | None]) -> tuple[str, ...]:

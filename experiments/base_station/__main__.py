@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from experiments.base_station import plan, process, status
 from experiments.base_station.check import spread
+from experiments.base_station.crossing import Delays
 from experiments.base_station.driver import Driver
 from experiments.base_station.errors import DriverError, disk_full
 from experiments.base_station.links import Links
@@ -45,29 +46,36 @@ def main() -> int:
         default=[],
         help="the command that tells whether the links of this node are in force, as a JSON list of words",
     )
+    parser.add_argument(
+        "--delays-back",
+        type=lambda words: msgspec.json.decode(words, type=dict[str, Delays]),
+        default={},
+        help="what the links back to this node add: lowest_ms, mean_ms, sigma_ms by the node that they leave, as JSON",
+    )
     parser.add_argument("--source", help="this node's address on the data network, from which requests are sent")
     arguments = parser.parse_args()
     folder: Path = arguments.folder.resolve()
+    links = Links(arguments.links, arguments.delays_back)
     try:
         match arguments.command:
             case "start":
-                _start(folder, arguments.base_station, arguments.links, arguments.source)
+                _start(folder, arguments.base_station, links, arguments.source)
             case "run":
-                _run(folder, arguments.base_station, Links(arguments.links), arguments.source)
+                _run(folder, arguments.base_station, links, arguments.source)
             case "follow":
                 _follow(folder, arguments.wait_s)
             case "stop":
                 print(json.dumps({"changed": process.stop(folder)}))
             case _:
                 planned, texts = plan.read(folder / "plan.json"), data.read(folder / "dataset.json")
-                print(json.dumps(spread(planned, texts, arguments.source)))
+                print(json.dumps(spread(planned, texts, arguments.source, links)))
     except (DriverError, WorkloadError, OSError, ValueError) as error:
         print(f"{folder}: {_sentence(error)}", file=sys.stderr)
         return 1
     return 0
 
 
-def _start(folder: Path, base_station: str, links: list[str], source: str | None) -> None:
+def _start(folder: Path, base_station: str, links: Links, source: str | None) -> None:
     # A driver that has written how it ended is about to end, and measures nothing more.
     changed = process.running(folder) is None or (
         not status.read(folder).is_alive

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from experiments import workloads
+from experiments.base_station import crossing
 from experiments.base_station.errors import DriverError
-from experiments.base_station.exchange import fire
+from experiments.base_station.exchange import CONNECT_TIMEOUT_S, fire
+from experiments.base_station.links import Links
 from experiments.workloads.workload import Reply, ReplyError
 
 if TYPE_CHECKING:
@@ -14,17 +16,36 @@ if TYPE_CHECKING:
     from experiments.workloads.data import Dataset
 
 
-def spread(plan: Plan, texts: Dataset, source: str | None = None) -> dict[str, dict[str, str]]:
+def spread(
+    plan: Plan, texts: Dataset, source: str | None = None, links: Links | None = None
+) -> dict[str, dict[str, str]]:
     """Send each scenario parallel requests; return the node of each replica that answered.
 
     There are as many as are planned to be sent together, else as many as replicas.
     A workload whose requests are short may take several rounds until each replica has answered one. A function that
-    does not name its replica in its replies has no entry for it. ``source`` is the address from which to send.
+    does not name its replica in its replies has no entry for it. ``source`` is the address from which to send,
+    ``links`` are those that leave this node.
 
     Raises:
-        DriverError: a request failed, TCP is not as planned, or requests were served elsewhere than they should be.
+        DriverError: a request failed, TCP is not as planned, requests were served elsewhere than they should be, or do
+            not cross the links.
     """
-    return {name: _spread(name, scenario, texts, source) for name, scenario in plan.scenarios.items()}
+    links = links or Links()
+    links.in_force()
+    spread = {}
+    for name, scenario in plan.scenarios.items():
+        spread[name] = _spread(name, scenario, texts, source)
+        _check_crossing(name, scenario, source, links.round_trip(scenario.gateway))
+    return spread
+
+
+def _check_crossing(name: str, scenario: ScenarioPlan, source: str | None, added: crossing.Delays) -> None:
+    """Refuse a scenario whose requests do not cross the links; where these add nothing, there is nothing to see."""
+    if not added.mean_ms:
+        return
+    measured = crossing.connect(scenario.url, min(CONNECT_TIMEOUT_S, scenario.timeout_s), source)
+    if problem := crossing.problem_of_several(scenario.gateway, measured, added):
+        raise DriverError(f"scenario {name}: {problem}")
 
 
 def _spread(name: str, scenario: ScenarioPlan, texts: Dataset, source: str | None) -> dict[str, str]:

@@ -112,7 +112,9 @@ class Driver:
         ready = repetition.ready()
         self._leave_alone(repetition.entry.scenario, repetition.scenario.idle_s)
         links = self._links.in_force()
-        requests = repetition.measure(ready, self._history.attempt(repetition.entry.key), self._history.is_cold, links)
+        added = self._links.round_trip(repetition.scenario.gateway)
+        attempt = self._history.attempt(repetition.entry.key)
+        requests = repetition.measure(ready, attempt, self._history.is_cold, links, added)
         held = links
         try:
             self._links.in_force()

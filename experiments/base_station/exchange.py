@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
+from experiments.base_station.crossing import RoundTrip, round_trip
 from experiments.base_station.encoding import ACCEPTED, EncodingError, Unpacking
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Exchange:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     congestion_control: str | None = None
+    round_trip: RoundTrip | None = None
     error: str | None = None
 
 
@@ -138,7 +140,9 @@ def _send(
         with closing(response):
             exchange.body = _body(response)
     except httpx.HTTPError as error:
-        exchange.error = _sentence(url, httpx.ReadTimeout("the deadline") if trace.is_aborted else error)
+        # An exchange that ended at its deadline before the connection stood failed to connect.
+        is_late = trace.is_aborted and exchange.connected_ns is not None
+        exchange.error = _sentence(url, httpx.ReadTimeout("the deadline") if is_late else error)
         return exchange
     except EncodingError as error:
         exchange.error = f"{url} answered {error}"
@@ -252,16 +256,24 @@ class _Trace:
             self._exchange.connected_ns = now
             self._socket = info["return_value"].get_extra_info("socket")
             self._exchange.congestion_control = _congestion_control(self._socket)
+            self._measure()
             if self.is_aborted:
                 self.abort()
         elif event == "http11.send_request_body.complete":
             if self._socket is not None:
                 _wait_until_acknowledged(self._socket, self._timeout_s)
             self._exchange.uploaded_ns = time.monotonic_ns()
+            self._measure()
         elif event == "http11.receive_response_headers.complete":
             self._exchange.first_byte_ns = now
         elif event == "http11.receive_response_body.complete":
             self._exchange.last_byte_ns = now
+
+    def _measure(self) -> None:
+        """Ask the live connection for its round trip, which tells whether it crosses the links."""
+        if self._socket is not None:
+            with suppress(OSError):  # it has ended
+                self._exchange.round_trip = round_trip(self._socket) or self._exchange.round_trip
 
 
 def _congestion_control(connection: socket.socket | None) -> str | None:

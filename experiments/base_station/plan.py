@@ -60,6 +60,11 @@ class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_s: float
 
     @property
+    def gateway(self) -> str:
+        """The node to which requests are sent."""
+        return self.nodes[0]
+
+    @property
     def probes(self) -> int:
         """How many requests are sent at once to see that each replica answers."""
         return self.traffic.parallel if isinstance(self.traffic, Together) else len(self.nodes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import signal
@@ -18,7 +17,9 @@ from typing import TYPE_CHECKING
 from experiments.base_station.errors import DriverError, disk_full
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
+
+    from experiments.base_station.links import Links
 
 PROGRAM = "experiments.base_station"
 # How often a waiting process looks again; nothing is measured by it.
@@ -26,14 +27,13 @@ LOOK_S = 0.2
 STOP_DEADLINE_S = 10
 
 
-def start(folder: Path, base_station: str, links: Sequence[str] = (), source: str | None = None) -> None:
+def start(folder: Path, base_station: str, links: Links, source: str | None = None) -> None:
     """Start a driver that outlives this process and its SSH connection.
 
-    ``links`` tells whether the links are in force, ``source`` is the address from which requests are sent.
+    ``links`` are those that it measures over, ``source`` is the address from which requests are sent.
     """
     command = [sys.executable, "-m", PROGRAM, "run", "--folder", str(folder), "--base-station", base_station]
-    if links:
-        command += ["--links", json.dumps(list(links))]
+    command += links.arguments()
     if source:
         command += ["--source", source]
     with (folder / "driver.log").open("ab") as log:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from collect.records import ModelRecord, RequestRecord, median_request_ms, response_time_ms
+from experiments.base_station import crossing
 from experiments.base_station.arrivals import Together
 from experiments.base_station.exchange import Exchange, excerpt, sender
 from experiments.base_station.sending import Ready, Traffic
@@ -65,7 +66,12 @@ class Repetition:
         ).ready()
 
     def measure(
-        self, ready: Ready, attempt: int, is_cold: Callable[[str | None], bool], links: str | None = None
+        self,
+        ready: Ready,
+        attempt: int,
+        is_cold: Callable[[str | None], bool],
+        links: str | None = None,
+        added: crossing.Delays = crossing.NOTHING,
     ) -> list[RequestRecord]:
         """Send its requests, and return one record each, in their order.
 
@@ -74,6 +80,7 @@ class Repetition:
             attempt: how often this repetition was measured before.
             is_cold: whether a replica answers for the first time.
             links: what tells the links in force from others.
+            added: what they add to the round trips of its connections.
         """
         started_at = datetime.now(UTC).isoformat()
         with sender(
@@ -88,6 +95,7 @@ class Repetition:
         for number, sent in enumerate(all_sent):
             exchange = sent.exchange
             reply, phases_ms, error = self._read(exchange)
+            error = error or crossing.problem(self.scenario.gateway, exchange.round_trip, added)
             requests.append(
                 RequestRecord(
                     run=self.run,
@@ -122,6 +130,9 @@ class Repetition:
                     links=links,
                     requests=len(all_sent),
                     request_kind=sent.due.kind,
+                    min_rtt_ms=exchange.round_trip.min_rtt_ms if exchange.round_trip else None,
+                    retransmissions=exchange.round_trip.retransmissions if exchange.round_trip else None,
+                    links_rtt_ms=added.lowest_ms if links else None,
                 )
             )
         return requests

@@ -119,6 +119,17 @@ def test_a_port_where_nobody_listens_is_a_sentence() -> None:
         assert "cannot be reached: " in failure(f"http://127.0.0.1:{held.getsockname()[1]}/")
 
 
+def test_a_connection_that_never_stands_is_called_that_also_where_the_time_is_up_for_the_whole_exchange() -> None:
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)  # one connection waits to be accepted; what follows gets no answer
+        for waiting in (first, second):
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        message = failure(f"http://127.0.0.1:{full.getsockname()[1]}/", timeout_s=0.5)
+    assert message == " cannot be reached: timed out"
+
+
 def test_a_reply_that_does_not_come_is_a_sentence_and_keeps_the_times_so_far() -> None:
     with function() as listening:
         listening.hold_from(0)

@@ -297,6 +297,122 @@ def test_links_that_were_changed_by_hand_are_noticed(
     small.goes_on(REPETITIONS)
 
 
+@pytest.mark.fault(
+    what="the route to the gateway changes in a run: requests leave by another interface, past the links",
+    step="measure",
+    on="local",
+    seen="the round trip of their connections is shorter than that of the links, so they do not count; others do",
+    lost="the repetitions in which requests went there, which count as failed",
+    ends="when the route is as before",
+    reads="requests to edge-1 did not cross the links: the smallest round trip of the connection was … ms, "
+    "the links there and back add at least 40.000 ms; see by which addresses and interfaces …",
+)
+def test_repetitions_whose_requests_did_not_cross_the_links_are_counted_as_failed(
+    pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]
+) -> None:
+    links = [{"between": ["base_stations", "edge"], "delay_ms": 20}]
+    small = small_run(pair, tmp_path, LONG_REPETITIONS, links=links)
+    # By the management network, on which edge-1 takes what is for any address of its own.
+    past = f"{pair.data_address(1)}/32 via {pair.management_address(1)} dev mgmt0 src {pair.data_address(0)}"
+    with small.begun() as controller:
+        controller.measures()
+        pair.ssh("bs", "ip", "route", "add", *past.split()).check_returncode()
+        try:
+            records_of = small.at_base_station / "raw" / "samples.jsonl"
+            eventually(
+                lambda: "did not cross the links" in records_of.read_text("utf-8"), "a failed repetition", PATIENCE_S
+            )
+        finally:
+            pair.ssh("bs", "ip", "route", "del", *past.split()).check_returncode()
+        assert controller.ends() == 0, controller.output
+    seen = load(RunFolder(controller.run)).measurements
+    assert seen.finished
+    assert len(seen.finished) + len(seen.failures) == LONG_REPETITIONS
+    assert len({failure.error.partition(" was ")[0] for failure in seen.failures}) == 1
+    reads(seen.failures[0].error)
+    for one in seen.finished:
+        for request in one.requests:
+            assert request.links_rtt_ms == 40
+            assert 39.9 <= (request.min_rtt_ms or 0) < 100  # an emulator sends up to 0.04 ms early
+
+
+@pytest.mark.fault(
+    what="a firewall on the gateway's node closes its port in a run (nftables, drop), and opens it again",
+    step="measure",
+    on="local",
+    seen="requests wait for as long as the scenario allows; their repetitions fail by that reason, the others count",
+    lost="the repetitions meanwhile, which count as failed",
+    ends="when the port is open again",
+    reads="http://…:31080/ cannot be reached: …",
+)
+def test_repetitions_before_which_a_firewall_closed_fail_and_others_follow(
+    pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]
+) -> None:
+    requests = {"parallel": 1, "idle_s": 1, "timeout_s": 3}
+    small = small_run(pair, tmp_path, REPETITIONS, requests=requests)
+    close = (
+        "add table inet own; add chain inet own input { type filter hook input priority 0; }; add rule inet own input"
+    )
+    with small.begun() as controller:
+        controller.measures()
+        pair.ssh("edge-1", "nft", f"'{close} tcp dport 31080 drop'").check_returncode()
+        try:
+            records_of = small.at_base_station / "raw" / "samples.jsonl"
+            eventually(lambda: "cannot be reached" in records_of.read_text("utf-8"), "a failed repetition", PATIENCE_S)
+        finally:
+            pair.ssh("edge-1", "nft", "delete", "table", "inet", "own").check_returncode()
+        assert controller.ends() == 0, controller.output
+    seen = load(RunFolder(controller.run)).measurements
+    assert len(seen.finished) + len(seen.failures) == REPETITIONS
+    assert REPETITIONS - 1 in {one.repetition for one in seen.finished}
+    for failure in seen.failures:
+        reads(failure.error)
+
+
+@pytest.mark.fault(
+    what="the data interface of the base station is set down in a run, and up again",
+    step="measure",
+    on="local",
+    seen="the driver stops; resumed, the run applies the links again and goes on",
+    ends="with the next start after the interface is up",
+    reads="the links are not in force: data0 lost or found its carrier … since the links were applied",
+)
+def test_a_data_interface_that_went_down_ends_the_measurement(
+    pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]
+) -> None:
+    small = small_run(pair, tmp_path, REPETITIONS)
+    with small.begun() as controller:
+        controller.measures()
+        pair.ssh("bs", "ip", "link", "set", "data0", "down").check_returncode()
+        try:
+            assert controller.ends() == 1, controller.output
+        finally:
+            pair.ssh("bs", "ip", "link", "set", "data0", "up").check_returncode()
+    reads(controller.output)
+    small.goes_on(REPETITIONS)
+
+
+@pytest.mark.fault(
+    what="the MTU of the base station's data interface is changed in a run",
+    step="measure",
+    on="local",
+    seen="the driver stops, as larger frames would be lost in the links; resumed, the run applies them again and goes on",
+    ends="with the next start",
+    reads="the links are not in force: the MTU of data0 changed from 1500 to 1400 since the links were applied",
+)
+def test_an_mtu_that_was_changed_is_noticed(pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]) -> None:
+    small = small_run(pair, tmp_path, REPETITIONS)
+    with small.begun() as controller:
+        controller.measures()
+        pair.ssh("bs", "ip", "link", "set", "data0", "mtu", "1400").check_returncode()
+        try:
+            assert controller.ends() == 1, controller.output
+        finally:
+            pair.ssh("bs", "ip", "link", "set", "data0", "mtu", "1500").check_returncode()
+    reads(controller.output)
+    small.goes_on(REPETITIONS)
+
+
 def remove_a_rule(lab: TrialLab, node: str) -> None:
     """Remove a rule of tc from a node by hand, so that frames which leave it pass unshaped."""
     listed = lab.ssh(node, "tc", "filter", "show", "dev", "data0", "egress").stdout.splitlines()

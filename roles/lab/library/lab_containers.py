@@ -16,6 +16,7 @@ from ansible.module_utils.lab.containers import (
     limit_changes,
     missing_cgroups,
     module_changes,
+    other_labs,
     refuse_foreign_containers,
     sysctl_changes,
     sysctls,
@@ -24,6 +25,7 @@ from ansible.module_utils.lab.ledger import Ledger, alone, ledger_of, read_ledge
 from ansible.module_utils.lab.module import asked_lab, carry_out_in, run_module, surplus_changes
 from ansible.module_utils.lab.network import network_changes, refuse_strangers, removal_changes
 from ansible.module_utils.lab.nodes import connection_changes
+from ansible.module_utils.lab.plan import LabError
 from ansible.module_utils.node.change import Change, carry_out
 
 if TYPE_CHECKING:
@@ -69,11 +71,23 @@ changes:
 """
 
 
+def _other_ledger(folder: Path) -> Ledger | None:
+    """The ledger of another lab, whose containers may stand without it."""
+    try:
+        return read_ledger(folder)
+    except LabError:
+        return None
+
+
 def made(lab: Lab, before: Ledger | None) -> Ledger:
-    """The ledger of the lab once it is finished; what it says of the kernel is from before its first node ran."""
+    """The ledger of the lab once it is finished; what it says of the kernel is from before the first node ran.
+
+    That may have been another lab's: each has the record, and the last one puts it back.
+    """
     names = tuple(sorted(lab.namespace(node) for node in lab.nodes))
-    if before and before.sysctls:
-        return replace(ledger_of(lab), containers=names, sysctls=before.sysctls, cgroups=before.cgroups)
+    for known in (before, *map(_other_ledger, other_labs(lab.folder))):
+        if known and known.sysctls:
+            return replace(ledger_of(lab), containers=names, sysctls=known.sysctls, cgroups=known.cgroups)
     return replace(ledger_of(lab), containers=names, sysctls=sysctls(), cgroups=missing_cgroups())
 
 
@@ -88,6 +102,11 @@ def lab_stands(lab: Lab, ledger: Ledger | None, after: Ledger, archive: Path, us
     yield from container_changes(lab, archive, usable_cores)
 
 
+def kernel_as_before(folder: Path, ledger: Ledger) -> list[Change]:
+    """The settings of the kernel as they were before the first node ran, unless other labs still need them."""
+    return [] if other_labs(folder) else [*sysctl_changes(ledger.sysctls), *cgroup_changes(ledger.cgroups)]
+
+
 def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
     """The removal of everything that is left of the lab in the folder."""
     folder_goes = Change(f"remove {folder}", lambda: remove_lab_folder(folder))
@@ -96,8 +115,7 @@ def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
     return [
         *connection_changes(folder / "cp"),
         *container_removal(ledger.containers),
-        *sysctl_changes(ledger.sysctls),
-        *cgroup_changes(ledger.cgroups),
+        *kernel_as_before(folder, ledger),
         *removal_changes(set(ledger.namespaces), set(ledger.links)),
         folder_goes,
     ]
@@ -134,7 +152,7 @@ def remove(module: AnsibleModule, folder: Path) -> list[Change]:
         if not module.check_mode:
             carry_out(changes)
             # A kubelet that was still ending may have set them once more after they were set back.
-            carry_out(sysctl_changes(ledger.sysctls if ledger else {}))
+            carry_out(kernel_as_before(folder, ledger) if ledger else [])
     return changes
 
 

@@ -82,6 +82,10 @@ backend: {description: The backend in use., type: str, returned: not absent}
 reason: {description: A sentence on why it is this one., type: str, returned: not absent}
 links: {description: The links in force on this node afterwards, type: list, returned: always}
 recorded: {description: "The links that were applied, in force or not.", type: list, returned: probed}
+delays:
+  description: "By target, C(lowest_ms), C(mean_ms) and C(sigma_ms) of the delays that the links in force add."
+  type: dict
+  returned: renewed
 drift: {description: How the node differed from what was applied., type: str, returned: present and renewed}
 """
 
@@ -104,7 +108,7 @@ def act(module: AnsibleModule) -> dict[str, object]:
         seen = in_force(options["interface"], folder, options["emulator"])
         expected = any(link.get("source") == options["node"] for link in options["links"])
         drift = seen["problem"] if seen["links"] or expected else lease.lapsed()
-        return {"changed": False, "links": [], "drift": drift}
+        return {"changed": False, "links": [], "drift": drift, "delays": seen["delays"]}
     addresses = listed(options["addresses"])
     links = read_links(options["links"], list(addresses))
     mine = [link for link in links if link.source == options["node"]]

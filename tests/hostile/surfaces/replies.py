@@ -85,7 +85,7 @@ class Surface(Opened):
             workload=workloads.make(workload, {}, TEXTS), cut=self._plan.cut("cloud", 0, "bs"),
         )  # fmt: skip
         with mock.patch.object(exchange, "REPLY_BYTES", most):
-            (record,) = repetition.measure([b"{}"], 1, lambda _: False)
+            (record,) = repetition.measure(repetition.ready(), 1, lambda _: False)
         assert records.load(records.dump(record)) == record
         if record.error is not None:
             assert "\n" not in record.error

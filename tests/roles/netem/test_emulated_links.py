@@ -366,6 +366,18 @@ def test_a_node_that_cannot_be_shaped_says_what_it_lacks(wires: Wires, wrapped: 
     assert wires.tc("a") == before
 
 
+def test_an_emulator_that_does_not_start_is_quoted_as_its_log_goes_with_the_links(wires: Wires):
+    wires.run("a", "ip", "tuntap", "add", "dev", "fb-b", "mode", "tap")  # its TAP's name is taken
+    links = [link("a", "b", 10)]
+    with pytest.raises(ModuleFailedError, match=r"a -> b: the emulator did not start: .*Device or resource busy\.$"):
+        wires.links("a", "present", links)
+    assert list((wires.folder / "a").glob("*.log")) != []
+    wires.links("a", "absent")
+    assert list((wires.folder / "a").glob("data0*")) == []
+    wires.run("a", "ip", "link", "del", "fb-b")
+    wires.links("a", "present", links)
+
+
 def test_a_kernel_without_netem_is_named_where_it_was_asked_for(wires: Wires):
     if not subprocess.run(
         ["unshare", "-n", "tc", *["qdisc", "add", "dev", "lo", "root", "netem"]], check=False, capture_output=True

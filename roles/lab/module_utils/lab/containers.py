@@ -83,6 +83,11 @@ def containers() -> dict[str, Container]:
     return by_name
 
 
+def other_labs(folder: Path) -> list[Path]:
+    """The folders of the labs that have containers on this machine, and so need what nodes need of its kernel, too."""
+    return [Path(lab) for lab in sorted({one.lab for one in containers().values()} - {"", str(folder)})]
+
+
 def refuse_foreign_containers(lab: Lab) -> None:
     """Refuse to touch a container that has a name of this lab and belongs to something else.
 

@@ -36,6 +36,15 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """The delays that a link draws: the lowest of them, their mean, their standard deviation."""
+
+    lowest_ms: float
+    mean_ms: float
+    sigma_ms: float
+
+
+@dataclass(frozen=True)
 class Delay(Property):
     """How long a frame takes.
 
@@ -78,6 +87,17 @@ class Delay(Property):
     def latest_ms(self) -> float:
         """The longest delay that can be drawn; where order is kept none is longer, either."""
         return self.delay_ms + self.jitter_ms * max(self.offsets, default=0) / SCALE
+
+    @property
+    def drawn(self) -> Drawn:
+        """What the draws are like."""
+        offsets = self.offsets or (0,)
+        unit_ms = self.jitter_ms / SCALE
+        return Drawn(
+            max(self.delay_ms + unit_ms * min(offsets), 0.0),
+            self.delay_ms + unit_ms * statistics.fmean(offsets),
+            unit_ms * statistics.pstdev(offsets),
+        )
 
     def words(self) -> str:
         if not self.jitter_ms:

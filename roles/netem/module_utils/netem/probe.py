@@ -61,7 +61,7 @@ def receive(opened: socket.socket) -> tuple[bytes, int, Any] | None:
     """Return the next message, when it arrived (ns since the epoch) and from where; None when there is none."""
     try:
         message, attached, _, sender = opened.recvmsg(512, 64)
-    except (BlockingIOError, ConnectionRefusedError):
+    except OSError:  # none, or what a probe before was answered with: a firewall that rejects it, a port that is closed
         return None
     seconds, nanoseconds = struct.unpack_from("qq", attached[0][2])
     return message, seconds * 1_000_000_000 + nanoseconds, sender
@@ -242,8 +242,8 @@ class Lane:
     sent_s: float = -math.inf  # when the last one was sent
 
     def send(self, number: int) -> None:
-        """Send a probe; one that the node's own queue refuses counts as lost."""
-        with contextlib.suppress(ConnectionRefusedError, BlockingIOError):
+        """Send a probe; one that the node's own queue or firewall refuses counts as lost."""
+        with contextlib.suppress(OSError):
             self.opened.send(PROBE.pack(self.session, number, time.time_ns()))
         self.sent = max(self.sent, number + 1)
         self.sent_s = time.monotonic()
