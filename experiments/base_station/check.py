@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from experiments import workloads
 from experiments.base_station.errors import DriverError
 from experiments.base_station.exchange import fire
+from experiments.base_station.plan import UNTIMED_S
 from experiments.workloads.workload import Reply, ReplyError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from experiments.base_station.plan import Plan, ScenarioPlan
     from experiments.workloads.data import Dataset
 
@@ -23,10 +26,17 @@ def spread(plan: Plan, texts: Dataset, source: str | None = None) -> dict[str, d
     Raises:
         DriverError: a request failed, TCP is not as planned, or requests were served elsewhere than they should be.
     """
-    return {name: _spread(name, scenario, texts, source) for name, scenario in plan.scenarios.items()}
+    return {name: spread_of(name, scenario, texts, source) for name, scenario in plan.scenarios.items()}
 
 
-def _spread(name: str, scenario: ScenarioPlan, texts: Dataset, source: str | None) -> dict[str, str]:
+def spread_of(
+    name: str,
+    scenario: ScenarioPlan,
+    texts: Dataset,
+    source: str | None,
+    lost: Callable[[], Exception | None] = lambda: None,
+) -> dict[str, str]:
+    """Do so for one scenario; ``lost`` tells why it is no use to wait for a reply any longer, if so."""
     workload = workloads.make(scenario.workload, scenario.settings, texts)
     bodies = [workload.probe()] * scenario.parallel
     expected = sorted(scenario.nodes[: scenario.parallel])
@@ -37,8 +47,9 @@ def _spread(name: str, scenario: ScenarioPlan, texts: Dataset, source: str | Non
             scenario.host,
             bodies,
             congestion_control=scenario.congestion_control,
-            timeout_s=scenario.timeout_s,
+            timeout_s=scenario.timeout_s or UNTIMED_S,
             source=source,
+            lost=lost,
         ):
             if exchange.error:
                 raise DriverError(f"scenario {name}: {exchange.error}")

@@ -11,11 +11,14 @@ import threading
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from experiments.base_station.encoding import ACCEPTED, EncodingError, Unpacking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONNECT_TIMEOUT_S = 30
 # How much of a reply that cannot be used is kept.
@@ -23,6 +26,8 @@ BODY_CHARACTERS = 200
 EXCERPT_BYTES = 4 * BODY_CHARACTERS
 # A reply beyond this is no reply of a function; read to its end it would fill the base station's memory.
 REPLY_BYTES = 64 << 20
+# How often it is asked, while replies are waited for, whether that is still of use.
+LOOK_S = 0.5
 # Linux gives the congestion control's name in at most 16 bytes (TCP_CA_NAME_MAX).
 CONGESTION_NAME_BYTES = 16
 
@@ -44,7 +49,14 @@ class Exchange:
 
 
 def fire(
-    url: str, host: str, bodies: list[bytes], *, congestion_control: str, timeout_s: float, source: str | None = None
+    url: str,
+    host: str,
+    bodies: list[bytes],
+    *,
+    congestion_control: str,
+    timeout_s: float,
+    source: str | None = None,
+    lost: Callable[[], Exception | None] = lambda: None,
 ) -> list[Exchange]:
     """Send the bodies together, each on a new connection, and return what came of them in their order.
 
@@ -55,21 +67,27 @@ def fire(
         congestion_control: of the connections.
         timeout_s: of a whole exchange.
         source: this node's address from which to send, by which the links back to it are told; None for any.
+        lost: why it is no use to wait any longer, if so; then the exchanges that wait fail with that reason.
     """
     missing = _missing(congestion_control)
     if missing is not None:
         return [Exchange(error=f"{url} was not asked: {missing}") for _ in bodies]
     exchanges = [Exchange() for _ in bodies]
+    traces = [_Trace(exchange, timeout_s) for exchange in exchanges]
     barrier = threading.Barrier(len(bodies))
     with _client(congestion_control, timeout_s, source) as client:
         threads = [
-            threading.Thread(target=_send, args=(client, url, host, body, exchange, barrier, timeout_s))
-            for body, exchange in zip(bodies, exchanges, strict=True)
+            threading.Thread(target=_send, args=(client, url, host, body, exchange, trace, barrier, timeout_s))
+            for body, exchange, trace in zip(bodies, exchanges, traces, strict=True)
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():
+                thread.join(LOOK_S)
+                if reason := lost():
+                    for trace in traces:
+                        trace.abort(str(reason))
     return exchanges
 
 
@@ -100,6 +118,7 @@ def _send(
     host: str,
     body: bytes,
     exchange: Exchange,
+    trace: _Trace,
     barrier: threading.Barrier,
     timeout_s: float,
 ) -> None:
@@ -110,10 +129,9 @@ def _send(
         "Connection": "close",
     }
     request = client.build_request("POST", url, content=body, headers=headers)
-    trace = _Trace(exchange, timeout_s)
     request.extensions["trace"] = trace
     # httpx times each read and each write; a peer that sends a byte now and then would have forever.
-    deadline = threading.Timer(timeout_s, trace.abort)
+    deadline = threading.Timer(timeout_s, trace.abort, [_too_late(url, timeout_s)])
     barrier.wait()
     exchange.sent_ns = time.monotonic_ns()
     deadline.start()
@@ -122,7 +140,7 @@ def _send(
         with closing(response):
             exchange.body = _body(response)
     except httpx.HTTPError as error:
-        exchange.error = _sentence(url, httpx.ReadTimeout("the deadline") if trace.is_aborted else error)
+        exchange.error = trace.aborted or _sentence(url, error, timeout_s)
         return
     except EncodingError as error:
         exchange.error = f"{url} answered {error}"
@@ -163,13 +181,17 @@ def excerpt(body: bytes) -> str:
     return f"{shown} ... ({len(body)} bytes)" if len(body) > EXCERPT_BYTES or len(shown) < len(text) else shown
 
 
-def _sentence(url: str, error: httpx.HTTPError) -> str:
+def _sentence(url: str, error: httpx.HTTPError, timeout_s: float) -> str:
     if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
         return f"{url} cannot be reached: {excerpt(str(error).encode()) if str(error) else 'timed out'}"
     if isinstance(error, httpx.TimeoutException):
-        return f"{url} did not answer in time"
+        return _too_late(url, timeout_s)
     # What is wrong may be quoted in it as it came.
     return f"{url}: the connection broke ({type(error).__name__}: {excerpt(str(error).encode())})"
+
+
+def _too_late(url: str, timeout_s: float) -> str:
+    return f"{url} did not answer in time ({timeout_s:g} s)"
 
 
 class _Trace:
@@ -179,11 +201,11 @@ class _Trace:
         self._exchange = exchange
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
-        self.is_aborted = False
+        self.aborted: str | None = None
 
-    def abort(self) -> None:
-        """End the exchange, from another thread: whatever it waits for fails at once."""
-        self.is_aborted = True
+    def abort(self, reason: str) -> None:
+        """End the exchange, from another thread: whatever it waits for fails at once, with this reason."""
+        self.aborted = self.aborted or reason
         if self._socket is not None:
             with suppress(OSError):  # it has ended meanwhile
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -194,8 +216,8 @@ class _Trace:
             self._exchange.connected_ns = now
             self._socket = info["return_value"].get_extra_info("socket")
             self._exchange.congestion_control = _congestion_control(self._socket)
-            if self.is_aborted:
-                self.abort()
+            if self.aborted:
+                self.abort(self.aborted)
         elif event == "http11.send_request_body.complete":
             if self._socket is not None:
                 _wait_until_acknowledged(self._socket, self._timeout_s)

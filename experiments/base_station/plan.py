@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 3
+# After how many seconds a request fails where neither the scenario nor a warm-up says how long one may take.
+UNTIMED_S = 600.0
 
 
 class Key(NamedTuple):
@@ -39,7 +41,10 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a scenario's requests are sent; ``settings`` are those of its workload (`experiments.workloads`)."""
+    """How a scenario's requests are sent; ``settings`` are those of its workload (`experiments.workloads`).
+
+    Without ``timeout_s`` a request may take three times as long as the longest warm-up did, and a minute at least.
+    """
 
     url: str
     host: str
@@ -49,7 +54,7 @@ class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     test_share: float
     training_shares: tuple[float, ...]
     congestion_control: str
-    timeout_s: float
+    timeout_s: float | None
     idle_s: float
 
     @property

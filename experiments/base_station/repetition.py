@@ -55,7 +55,14 @@ class Repetition:
         return [self.workload.body(rows) for rows in self.cut.training]
 
     def measure(
-        self, bodies: list[bytes], attempt: int, is_cold: Callable[[str | None], bool], links: str | None = None
+        self,
+        bodies: list[bytes],
+        attempt: int,
+        is_cold: Callable[[str | None], bool],
+        links: str | None = None,
+        *,
+        timeout_s: float,
+        lost: Callable[[], Exception | None] = lambda: None,
     ) -> list[RequestRecord]:
         """Send its requests together, and return one record each, in their order.
 
@@ -64,6 +71,8 @@ class Repetition:
             attempt: how often this repetition was measured before.
             is_cold: whether a replica answers for the first time.
             links: what tells the links in force from others.
+            timeout_s: of each request.
+            lost: why it is no use to wait any longer, if so.
         """
         started_at = datetime.now(UTC).isoformat()
         intended_ns = time.monotonic_ns()
@@ -72,8 +81,9 @@ class Repetition:
             self.scenario.host,
             bodies,
             congestion_control=self.scenario.congestion_control,
-            timeout_s=self.scenario.timeout_s,
+            timeout_s=timeout_s,
             source=self.source,
+            lost=lost,
         )
         requests = []
         for number, (exchange, body) in enumerate(zip(exchanges, bodies, strict=True)):
@@ -124,7 +134,7 @@ class Repetition:
         Raises:
             WorkloadError: the workload cannot finish this repetition, nor any other.
         """
-        error = next((request.error for request in requests if request.error), None) or self._misplaced(requests)
+        error = next((request.error for request in requests if request.error), None) or self.misplaced(requests)
         if error is None:
             outcome = self.workload.finish(self.cut, requests, self.seed)
         else:
@@ -161,7 +171,7 @@ class Repetition:
         except ReplyError as error:
             return Reply(), {}, f"{self.scenario.url}: {error}; it answered: {excerpt(exchange.body)}"
 
-    def _misplaced(self, requests: Sequence[RequestRecord]) -> str | None:
+    def misplaced(self, requests: Sequence[RequestRecord]) -> str | None:
         """Return how the requests were served otherwise than planned, as a sentence; ``None`` where it is not known."""
         replicas, nodes = [r.replica for r in requests], [r.node for r in requests]
         if None in replicas or None in nodes:

@@ -261,12 +261,13 @@ def trained(number: int, request: Request) -> Reply:
 def test_requests_that_were_not_served_as_planned_are_a_failed_repetition(tmp_path: Path, node: int) -> None:
     def respond(number: int, request: Request) -> Reply:
         reply = trained(number, request)
-        if number not in (2, 3):
+        if number not in (2, 3, 4, 5):  # a repetition, and what is sent to see whether that has ended
             return reply
         where = {"replica": "replica-on-edge-1", "node": "edge-1"} if node == 0 else {"node": f"edge-{number}"}
         return Reply(json.dumps({**json.loads(reply.body), **where}).encode())
 
-    _, models, _ = measured(tmp_path, loaded(tmp_path, workload="training"), respond)
+    requests, models, served = measured(tmp_path, loaded(tmp_path, workload="training"), respond)
+    assert len(served) == len(requests) + 4, "the spread is checked until it is as planned"
     assert [model.error is None for model in models] == [True, False, True, True]
     assert "planned were one each on edge-1, edge-2" in str(models[1].error)
     if node == 0:
