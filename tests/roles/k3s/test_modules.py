@@ -131,6 +131,32 @@ def test_the_last_words_quoted_are_those_that_complain() -> None:
     assert journal.shortened('time="2026-11-24T13:26:31Z" level=error msg="x"') == 'level=error msg="x"'
 
 
+def test_what_k3s_wrote_before_it_was_restarted_is_no_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = {"first": 'level=error msg="not authorized"', "second": 'level=error msg="no route to host"'}
+    invocation = "first"
+
+    def attempt(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        output = ""
+        if arguments[:3] == ("show", "--property", "InvocationID"):
+            output = invocation
+        elif program == "journalctl":
+            output = next(line for name, line in written.items() if arguments[-1] == f"_SYSTEMD_INVOCATION_ID={name}")
+        return subprocess.CompletedProcess([program, *arguments], 0, output, "")
+
+    monkeypatch.setattr(journal, "attempt", attempt)
+    waiting = journal.Watch("faasbed-k3s")
+    waiting.look()
+    assert waiting.cause is not None
+    assert waiting.cause.lasting
+    restarted = journal.Watch("faasbed-k3s", restart=True)
+    restarted.look()
+    assert restarted.cause is None, "what ended, or is about to, still writes"
+    invocation = "second"
+    restarted.look()
+    assert restarted.cause is not None
+    assert not restarted.cause.lasting
+
+
 # The firewall
 
 SAVED = """\
