@@ -159,7 +159,8 @@ def test_what_k3s_wrote_before_it_was_restarted_is_no_cause(monkeypatch: pytest.
 
 # The firewall
 
-SAVED = """\
+SAVED_MARKED = '-A INPUT -m comment --comment "KUBE-ROUTER rule to explicitly ACCEPT traffic" -m mark --mark 0x20000/0x20000 -j ACCEPT'
+SAVED = f"""\
 *nat
 :PREROUTING ACCEPT [0:0]
 :POSTROUTING ACCEPT [0:0]
@@ -175,6 +176,8 @@ SAVED = """\
 COMMIT
 *filter
 :INPUT ACCEPT [0:0]
+{SAVED_MARKED}
+-A INPUT -m comment --comment "of mine, not of KUBE-ROUTER" -j ACCEPT
 -A INPUT -j ACCEPT
 COMMIT
 """
@@ -189,7 +192,11 @@ def test_only_a_clusters_chains_and_what_leads_to_them_go() -> None:
         "-X KUBE-SERVICES",
         "-X KUBE-MARK-MASQ",
         "COMMIT",
+        "*filter",
+        SAVED_MARKED.replace("-A", "-D"),
+        "COMMIT",
     ]
+    assert "KUBE-ROUTER" not in firewall.removal_of(SAVED, {"CNI-PODMAN", "KUBE-ROUTER-INPUT"}), "of another cluster"
 
 
 def test_the_kernel_takes_what_removes_the_chains(tmp_path: Path) -> None:
@@ -203,7 +210,11 @@ def test_the_kernel_takes_what_removes_the_chains(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     left = {line for line in done.stdout.splitlines() if line.startswith("-A")}
-    gone = {line for line in SAVED.splitlines() if line.endswith((" KUBE-SERVICES", " KUBE-MARK-MASQ"))}
+    gone = {
+        line
+        for line in SAVED.splitlines()
+        if line.endswith((" KUBE-SERVICES", " KUBE-MARK-MASQ")) or '"KUBE-ROUTER ' in line
+    }
     assert left == {line for line in SAVED.splitlines() if line.startswith("-A")} - gone
     assert ":KUBE-" not in done.stdout
 
