@@ -1,4 +1,4 @@
-"""Whether the nodes of the replicas are there: each says so once a second, by a datagram of roles/monitor."""
+"""Whether the nodes of the replicas are there: each sends a datagram once a second (roles/monitor)."""
 
 from __future__ import annotations
 
