@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.long, pytest.mark.lab(judges_links=False)]
 
 REPETITIONS = 30  # a minute
+# Until a node is called not Ready.
+MANY = 80
 # The controller looks at the links of all nodes after each third of it.
 LEASE_S = 60
 SERVER, AGENT = "edge-1", "edge-2"
@@ -169,7 +171,7 @@ def test_an_activator_that_is_killed_with_requests_out_costs_these_only(
     reads=[],
 )
 def test_a_node_that_is_not_ready_fails_repetitions_by_name(pair: TrialLab, tmp_path: Path) -> None:
-    small = small_run(pair, tmp_path, REPETITIONS, **PAIR)
+    small = small_run(pair, tmp_path, MANY, **PAIR)
     with small.begun(LEFT_OUT) as controller:
         controller.measures()
         pair.ssh(AGENT, "systemctl", "stop", UNIT).check_returncode()
@@ -183,7 +185,7 @@ def test_a_node_that_is_not_ready_fails_repetitions_by_name(pair: TrialLab, tmp_
             pair.ssh(AGENT, "systemctl", "start", "--no-block", UNIT)
         eventually(lambda: is_ready(pair, AGENT), f"{AGENT} Ready")
         assert controller.ends() == 0, controller.output
-    (error,) = is_whole(small).values()
+    (error,) = is_whole(small, MANY).values()
     assert f"planned were one each on {SERVER}, {AGENT}" in error
 
 
