@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from experiments import plan, workloads
 from experiments.base_station.arrivals import Closed, Together, expected_s
-from experiments.base_station.plan import Entry
+from experiments.base_station.plan import UNTIMED_S, Entry
 from experiments.base_station.repetition import Repetition
 from experiments.workloads.data import Dataset as Rows
 
@@ -103,7 +103,7 @@ def _duration(scenario: Scenario, experiment: Experiment) -> str:
     known_s = scenario.requests.idle_s + (sending_s or 0)
     each = "each repetition takes as long as its replies do"
     if not known_s:
-        return f"{each}, {scenario.requests.timeout_s:g} s at most"
+        return f"{each}, {scenario.requests.timeout_s or UNTIMED_S:g} s at most"
     return f"{each}, and {known_s:g} s at least: {known_s * times / 60:.3g} minutes or more for all {times}"
 
 

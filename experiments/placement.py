@@ -8,6 +8,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from experiments import platforms
+from experiments.base_station.plan import UNTIMED_S
 from experiments.errors import SpecError
 from experiments.service import Service
 
@@ -122,7 +123,7 @@ def _service(scenario: Scenario, inventory: Inventory, platform: Platform, index
         gateway_port=platform.port(index),
         host=platform.host(scenario.name),
         congestion_control=scenario.transport.congestion_control,
-        timeout_s=scenario.requests.timeout_s,
+        timeout_s=scenario.requests.timeout_s or UNTIMED_S,
         scale_to_zero=scenario.function.scale_to_zero,
         module=scenario.function.module,
     )

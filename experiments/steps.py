@@ -15,12 +15,12 @@ from collect import exit_codes
 from collect.folder import write_json
 from experiments import follow, gate, manifest, placement, plan, proofs, resume
 from experiments.data import dataset
-from experiments.errors import ExpectationError, RunError
+from experiments.errors import ExpectationError, LostNodesError, RunError
 from experiments.leakage import leakage
 from nodes.errors import PlaybookError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from collect.folder import RunFolder
     from experiments.progress import Reporter
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 # A run of the paper's size takes some 50 MB with its data set and figures.
 FREE_BYTES = 200_000_000
+# How long a node that was lost is waited for.
+RETURN_S = 600
 
 
 @dataclass(slots=True)
@@ -161,7 +163,8 @@ def measure(context: Context) -> None:
     """Start the driver on the base station and follow it to its end."""
     context.playbooks.run("measure-start", **context.variables())
     lease_s = follow.lease_s(context.inventory)
-    follow.follow(context.playbooks, context.reporter, context.variables(), lease_s)
+    if loss := follow.follow(context.playbooks, context.reporter, context.variables(), lease_s):
+        raise LostNodesError(loss.error, loss.nodes, loss.finished)
 
 
 def verify_links_again(context: Context) -> None:
@@ -227,13 +230,54 @@ def carry_out(context: Context) -> None:
         _take(provision, context)
     with gate.cleared(context.playbooks, context.reporter):
         try:
-            for step in STEPS[STEPS.index(measure if goes_on else shape_links) :]:
-                _take(step, context)
+            _take_all(STEPS[STEPS.index(measure if goes_on else shape_links) :], context)
         except BaseException:
             if any(entry["step"] == "measure" for entry in proofs.steps(context.run)):
                 _stop(context)
                 _rescue(context)
             raise
+
+
+def _take_all(steps: Sequence[Callable[[Context], None]], context: Context) -> None:
+    """Take steps in order; where nodes are lost meanwhile, wait for them, and begin again with the links.
+
+    Raises:
+        FaasbedError: a step failed, a node stayed away, or one was lost again before anything more was measured.
+    """
+    finished = -1
+    while True:
+        try:
+            for step in steps:
+                _take(step, context)
+        except LostNodesError as lost:
+            if lost.finished == finished:
+                raise
+            finished = lost.finished
+            context.reporter.say(f"  {lost}: it is waited for, and the links are shaped and verified again")
+            _stop(context)
+            with context.reporter.step(f"wait for {' and '.join(lost.nodes)}"):
+                _wait(context)
+            steps = STEPS[STEPS.index(shape_links) :]
+        else:
+            return
+
+
+def _wait(context: Context) -> None:
+    """Return when every node answers again, without links: those of one that was lost may lead nowhere.
+
+    Raises:
+        UnreachableError: a node stayed away.
+    """
+    until_s = time.monotonic() + RETURN_S
+    while True:
+        try:
+            context.playbooks.run("clear")
+        except UnreachableError:
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(follow.RECONNECT_PAUSE_S)
+        else:
+            return
 
 
 def _is_measuring(context: Context) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,3 +132,32 @@ def links_in(folder: Path, links: str | None = "these", problem: str | None = No
 def start_over(links: Path) -> None:
     """Start the driver as roles/driver does where links are shaped."""
     told("start", links.parent, "--links", json.dumps(["cat", str(links)]))
+
+
+def free_port() -> int:
+    """A UDP port that nobody has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+@contextmanager
+def beating(port: int, *nodes: str) -> Iterator[None]:
+    """Say that nodes are there, as roles/monitor does on each of them."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not ended.wait(0.2):
+                sender.sendto(b"\xff{", ("127.0.0.1", port))  # what else comes to this port is passed over
+                for node in nodes:
+                    sender.sendto(json.dumps({"run": "trial", "node": node}).encode(), ("127.0.0.1", port))
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

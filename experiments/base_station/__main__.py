@@ -24,6 +24,7 @@ from experiments.base_station.crossing import Delays
 from experiments.base_station.driver import Driver
 from experiments.base_station.errors import DriverError, disk_full
 from experiments.base_station.links import Links
+from experiments.base_station.nodes import LostNodeError, Nodes
 from experiments.workloads import data
 from experiments.workloads.workload import WorkloadError
 
@@ -52,6 +53,9 @@ def main() -> int:
         default={},
         help="what the links back to this node add: lowest_ms, mean_ms, sigma_ms by the node that they leave, as JSON",
     )
+    parser.add_argument(
+        "--beats-port", type=int, default=0, help="UDP port at which the nodes say that they are there; 0: they do not"
+    )
     parser.add_argument("--source", help="this node's address on the data network, from which requests are sent")
     arguments = parser.parse_args()
     folder: Path = arguments.folder.resolve()
@@ -59,9 +63,9 @@ def main() -> int:
     try:
         match arguments.command:
             case "start":
-                _start(folder, arguments.base_station, links, arguments.source)
+                _start(folder, links, arguments)
             case "run":
-                _run(folder, arguments.base_station, links, arguments.source)
+                _run(folder, links, arguments)
             case "follow":
                 _follow(folder, arguments.wait_s)
             case "stop":
@@ -75,7 +79,7 @@ def main() -> int:
     return 0
 
 
-def _start(folder: Path, base_station: str, links: Links, source: str | None) -> None:
+def _start(folder: Path, links: Links, arguments: argparse.Namespace) -> None:
     # A driver that has written how it ended is about to end, and measures nothing more.
     changed = process.running(folder) is None or (
         not status.read(folder).is_alive
@@ -83,17 +87,17 @@ def _start(folder: Path, base_station: str, links: Links, source: str | None) ->
     )
     if changed:
         status.write(folder, status.Status("starting"))
-        process.start(folder, base_station, links, source)
+        process.start(folder, arguments.base_station, links, arguments.source, arguments.beats_port)
     print(json.dumps({"changed": changed}))
 
 
-def _run(folder: Path, base_station: str, links: Links, source: str | None) -> None:
+def _run(folder: Path, links: Links, arguments: argparse.Namespace) -> None:
     with process.alone(folder):
         current = status.Status("running")
         try:
             (folder / "raw").mkdir(exist_ok=True)
             while True:
-                driver = _driver(folder, base_station, links, source)
+                driver = _driver(folder, arguments, links)
                 current = replace(current, finished=driver.finished, total=driver.total)
                 status.write(folder, current)
 
@@ -107,16 +111,26 @@ def _run(folder: Path, base_station: str, links: Links, source: str | None) -> N
                 if len(plan.read(folder / "plan.json").order) == driver.total:
                     break
         except Exception as error:
+            lost = error.nodes if isinstance(error, LostNodeError) else ()
             with suppress(OSError):  # the disk may be full: then the log, or its lack, tells
-                status.write(folder, replace(current, state="failed", error=_sentence(error)))
+                status.write(folder, replace(current, state="failed", error=_sentence(error), lost=lost))
             raise
         status.write(folder, replace(current, state="done"))
 
 
-def _driver(folder: Path, base_station: str, links: Links, source: str | None) -> Driver:
+def _driver(folder: Path, arguments: argparse.Namespace, links: Links) -> Driver:
     planned = plan.read(folder / "plan.json")
     plan.check_dataset(planned, folder / "dataset.json")
-    return Driver(planned, folder / "dataset.json", folder / "raw" / "samples.jsonl", base_station, links, source)
+    names = sorted({node for scenario in planned.scenarios.values() for node in scenario.nodes})
+    return Driver(
+        planned,
+        folder / "dataset.json",
+        folder / "raw" / "samples.jsonl",
+        arguments.base_station,
+        links,
+        Nodes(planned.run, names, arguments.beats_port, arguments.source),
+        arguments.source,
+    )
 
 
 def _follow(folder: Path, wait_s: float) -> None:

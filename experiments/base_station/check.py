@@ -9,9 +9,12 @@ from experiments.base_station import crossing
 from experiments.base_station.errors import DriverError
 from experiments.base_station.exchange import CONNECT_TIMEOUT_S, fire
 from experiments.base_station.links import Links
+from experiments.base_station.plan import UNTIMED_S
 from experiments.workloads.workload import Reply, ReplyError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from experiments.base_station.plan import Plan, ScenarioPlan
     from experiments.workloads.data import Dataset
 
@@ -34,7 +37,7 @@ def spread(
     links.in_force()
     spread = {}
     for name, scenario in plan.scenarios.items():
-        spread[name] = _spread(name, scenario, texts, source)
+        spread[name] = spread_of(name, scenario, texts, source)
         _check_crossing(name, scenario, source, links.round_trip(scenario.gateway))
     return spread
 
@@ -43,12 +46,19 @@ def _check_crossing(name: str, scenario: ScenarioPlan, source: str | None, added
     """Refuse a scenario whose requests do not cross the links; where these add nothing, there is nothing to see."""
     if not added.mean_ms:
         return
-    measured = crossing.connect(scenario.url, min(CONNECT_TIMEOUT_S, scenario.timeout_s), source)
+    measured = crossing.connect(scenario.url, min(CONNECT_TIMEOUT_S, scenario.timeout_s or CONNECT_TIMEOUT_S), source)
     if problem := crossing.problem_of_several(scenario.gateway, measured, added):
         raise DriverError(f"scenario {name}: {problem}")
 
 
-def _spread(name: str, scenario: ScenarioPlan, texts: Dataset, source: str | None) -> dict[str, str]:
+def spread_of(
+    name: str,
+    scenario: ScenarioPlan,
+    texts: Dataset,
+    source: str | None,
+    lost: Callable[[], Exception | None] = lambda: None,
+) -> dict[str, str]:
+    """Do so for one scenario; ``lost`` tells why it is no use to wait for a reply any longer, if so."""
     workload = workloads.make(scenario.workload, scenario.settings, texts)
     bodies = [workload.probe()] * scenario.probes
     expected = sorted(scenario.nodes[: scenario.probes])
@@ -59,8 +69,9 @@ def _spread(name: str, scenario: ScenarioPlan, texts: Dataset, source: str | Non
             scenario.host,
             bodies,
             congestion_control=scenario.congestion_control,
-            timeout_s=scenario.timeout_s,
+            timeout_s=scenario.timeout_s or UNTIMED_S,
             source=source,
+            lost=lost,
         ):
             if exchange.error:
                 raise DriverError(f"scenario {name}: {exchange.error}")

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from experiments import workloads
+from experiments.base_station.check import spread_of
+from experiments.base_station.errors import DriverError
 from experiments.base_station.history import History
 from experiments.base_station.links import Links, LinksError
+from experiments.base_station.nodes import LostNodeError, Nodes
+from experiments.base_station.plan import UNTIMED_S
 from experiments.base_station.repetition import Repetition
 from experiments.workloads import data
 from experiments.workloads.workload import Shared
@@ -24,6 +28,11 @@ if TYPE_CHECKING:
 
     from collect.records import ModelRecord, RequestRecord
     from experiments.base_station.plan import Entry, Plan
+
+# How many times as long as the longest warm-up a request may take, and for how many seconds at least.
+WARMUPS, LEAST_S = 3, 60.0
+# How often requests are tried while replicas are not where they should be.
+LOOK_S = 1.0
 
 
 class Driver:
@@ -43,17 +52,19 @@ class Driver:
         samples: Path,
         base_station: str,
         links: Links | None = None,
+        nodes: Nodes | None = None,
         source: str | None = None,
     ) -> None:
         self._plan = plan
         self._source = source
         self._links = links or Links()
+        self._nodes = nodes or Nodes(plan.run, ())
         self._dataset = dataset
         self._base_station = base_station
         self._history = History(samples, plan)
-        texts = data.read(dataset)
+        self._texts = data.read(dataset)
         self._workloads = {
-            name: workloads.make(scenario.workload, scenario.settings, texts)
+            name: workloads.make(scenario.workload, scenario.settings, self._texts)
             for name, scenario in plan.scenarios.items()
         }
         # When each scenario's last request ended, on this process's clock.
@@ -73,14 +84,17 @@ class Driver:
         """Measure and finish every repetition that is not on record; ``report(record)`` is called after each one.
 
         Raises:
-            LinksError: the links of this node are not in force, so nothing more is measured.
+            LinksError: the links of this node are not in force, so nothing more is measured. LostNodeError: a node was
+                lost, and nothing more is measured either.
             WorkloadError: repetitions cannot be finished, for example because the base station's trainer died.
+            DriverError: the replicas are not where they should be, and do not come back.
             OSError: the records cannot be written, for example because the disk is full.
         """
         with ExitStack() as stack:
             shared = Shared(self._dataset, stack)
             for workload in self._workloads.values():
                 workload.open(shared)
+            stack.enter_context(self._nodes).hear_all()
             for entry in self._plan.order:
                 if self._history.is_finished(entry.key):
                     continue
@@ -88,11 +102,16 @@ class Driver:
                 # Where a driver was cut off between a repetition's replies and its end, only the end is missing.
                 requests = self._history.requests(entry.key)
                 links = requests[0].links if requests else None
+                broken: DriverError | None = None
                 if not requests:
-                    requests, links = self._measure(repetition)
+                    requests, links, broken = self._measure(repetition)
                 model = repetition.finish(requests, links)
                 self._history.append([model])
                 report(model)
+                if broken is not None:
+                    raise broken
+                if repetition.misplaced(requests):
+                    self._await_spread(entry.scenario)
 
     def _repetition(self, entry: Entry) -> Repetition:
         return Repetition(
@@ -107,23 +126,64 @@ class Driver:
             source=self._source,
         )
 
-    def _measure(self, repetition: Repetition) -> tuple[list[RequestRecord], str | None]:
-        """Measure a repetition; return its requests, and the links they went over, ``None`` if these did not hold."""
+    def _measure(self, repetition: Repetition) -> tuple[list[RequestRecord], str | None, DriverError | None]:
+        """Measure a repetition; return its requests, the links they went over, and why these did not hold, if so."""
         ready = repetition.ready()
         self._leave_alone(repetition.entry.scenario, repetition.scenario.idle_s)
+        self._nodes.check()
         links = self._links.in_force()
-        added = self._links.round_trip(repetition.scenario.gateway)
-        attempt = self._history.attempt(repetition.entry.key)
-        requests = repetition.measure(ready, attempt, self._history.is_cold, links, added)
-        held = links
+        requests = repetition.measure(
+            ready,
+            self._history.attempt(repetition.entry.key),
+            self._history.is_cold,
+            links,
+            self._links.round_trip(repetition.scenario.gateway),
+            timeout_s=self._timeout_s(repetition.entry),
+            lost=self._nodes.lost,
+        )
+        broken: DriverError | None = None
         try:
             self._links.in_force()
+            if any(request.error for request in requests) or repetition.misplaced(requests):
+                self._nodes.hear_all()  # a node that is lost fails a request before it has been silent for long
+            else:
+                self._nodes.check()
         except LinksError as error:
-            held = None
+            broken = error
             requests = [replace(request, error=request.error or str(error)) for request in requests]
+        except LostNodeError as error:
+            broken = error
+            requests = [replace(request, error=str(error)) for request in requests]
         self._history.append(requests)
         self._last_asked_s[repetition.entry.scenario] = time.monotonic()
-        return requests, held
+        return requests, None if broken else links, broken
+
+    def _await_spread(self, scenario: str) -> None:
+        """Return when parallel requests are served by separate replicas again, each on its node.
+
+        Raises:
+            DriverError: they are not for too long. LostNodeError: a node was lost meanwhile.
+        """
+        until_s = time.monotonic() + UNTIMED_S
+        while True:
+            try:
+                spread_of(scenario, self._plan.scenarios[scenario], self._texts, self._source, self._nodes.lost)
+            except DriverError:
+                if time.monotonic() > until_s:
+                    raise
+                self._nodes.check()
+                time.sleep(LOOK_S)
+            else:
+                self._last_asked_s[scenario] = time.monotonic()
+                return
+
+    def _timeout_s(self, entry: Entry) -> float:
+        """Return after how many seconds a request fails: as the scenario says, else by what its warm-ups took."""
+        fixed_s = self._plan.scenarios[entry.scenario].timeout_s
+        if fixed_s is not None:
+            return fixed_s
+        warm_s = self._history.longest_warmup_s(entry.scenario)
+        return UNTIMED_S if entry.warmup or warm_s is None else min(UNTIMED_S, max(LEAST_S, WARMUPS * warm_s))
 
     def _leave_alone(self, scenario: str, idle_s: float) -> None:
         """Send nothing to a scenario's function for so long, counted from its last request, so that replicas end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import math
 import select
 import socket
 import termios
@@ -29,6 +30,8 @@ BODY_CHARACTERS = 200
 EXCERPT_BYTES = 4 * BODY_CHARACTERS
 # A reply beyond this is no reply of a function; read to its end it would fill the base station's memory.
 REPLY_BYTES = 64 << 20
+# How often it is asked, while replies are waited for, whether that is still of use.
+LOOK_S = 0.5
 # Linux gives the congestion control's name in at most 16 bytes (TCP_CA_NAME_MAX).
 CONGESTION_NAME_BYTES = 16
 
@@ -56,7 +59,13 @@ Send = Callable[[bytes, Callable[[], None]], Exchange]
 
 @contextmanager
 def sender(
-    url: str, host: str, *, congestion_control: str, timeout_s: float, source: str | None = None
+    url: str,
+    host: str,
+    *,
+    congestion_control: str,
+    timeout_s: float,
+    source: str | None = None,
+    lost: Callable[[], Exception | None] = lambda: None,
 ) -> Iterator[Send]:
     """Yield what sends requests, from any thread.
 
@@ -66,23 +75,33 @@ def sender(
         congestion_control: of the connections.
         timeout_s: of a whole exchange.
         source: this node's address from which to send, by which the links back to it are told; None for any.
+        lost: why it is no use to wait any longer, if so; then the exchanges that wait fail with that reason.
     """
     missing = _missing(congestion_control)
     if missing is not None:
         yield lambda _body, _ready: Exchange(error=f"{url} was not asked: {missing}")
         return
-    with _client(congestion_control, timeout_s, source) as client, _Deadlines(timeout_s) as deadlines:
-        yield lambda body, ready: _send(client, url, host, body, ready, deadlines)
+    with _client(congestion_control, timeout_s, source) as client, _Waiting(url, timeout_s, lost) as waiting:
+        yield lambda body, ready: _send(client, url, host, body, ready, waiting)
 
 
 def fire(
-    url: str, host: str, bodies: list[bytes], *, congestion_control: str, timeout_s: float, source: str | None = None
+    url: str,
+    host: str,
+    bodies: list[bytes],
+    *,
+    congestion_control: str,
+    timeout_s: float,
+    source: str | None = None,
+    lost: Callable[[], Exception | None] = lambda: None,
 ) -> list[Exchange]:
     """Send the bodies together, each on a new connection, and return what came of them in their order.
 
     Args: as those of `sender`, and bodies, one a request.
     """
-    with sender(url, host, congestion_control=congestion_control, timeout_s=timeout_s, source=source) as send:
+    with sender(
+        url, host, congestion_control=congestion_control, timeout_s=timeout_s, source=source, lost=lost
+    ) as send:
         return together(send, bodies)
 
 
@@ -119,7 +138,7 @@ def _client(congestion_control: str, timeout_s: float, source: str | None) -> ht
 
 
 def _send(
-    client: httpx.Client, url: str, host: str, body: bytes, ready: Callable[[], None], deadlines: _Deadlines
+    client: httpx.Client, url: str, host: str, body: bytes, ready: Callable[[], None], waiting: _Waiting
 ) -> Exchange:
     exchange = Exchange()
     headers = {
@@ -129,26 +148,26 @@ def _send(
         "Connection": "close",
     }
     request = client.build_request("POST", url, content=body, headers=headers)
-    trace = _Trace(exchange, deadlines.timeout_s)
+    trace = _Trace(exchange, waiting.timeout_s)
     request.extensions["trace"] = trace
     # httpx times each read and each write; a peer that sends a byte now and then would have forever.
     ready()
     exchange.sent_ns = time.monotonic_ns()
-    deadlines.begin(trace)
+    waiting.begin(trace)
     try:
         response = client.send(request, stream=True)
         with closing(response):
             exchange.body = _body(response)
     except httpx.HTTPError as error:
-        # An exchange that ended at its deadline before the connection stood failed to connect.
-        is_late = trace.is_aborted and exchange.connected_ns is not None
-        exchange.error = _sentence(url, httpx.ReadTimeout("the deadline") if is_late else error)
+        # An exchange that was ended before its connection stood failed to connect.
+        ended = trace.ended if exchange.connected_ns is not None else None
+        exchange.error = ended or _sentence(url, error, waiting.timeout_s)
         return exchange
     except EncodingError as error:
         exchange.error = f"{url} answered {error}"
         return exchange
     finally:
-        deadlines.end(trace)
+        waiting.end(trace)
     exchange.last_byte_ns = exchange.last_byte_ns or time.monotonic_ns()
     exchange.status = response.status_code
     exchange.headers = dict(response.headers)
@@ -184,21 +203,30 @@ def excerpt(body: bytes) -> str:
     return f"{shown} ... ({len(body)} bytes)" if len(body) > EXCERPT_BYTES or len(shown) < len(text) else shown
 
 
-def _sentence(url: str, error: httpx.HTTPError) -> str:
+def _sentence(url: str, error: httpx.HTTPError, timeout_s: float) -> str:
     if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
         return f"{url} cannot be reached: {excerpt(str(error).encode()) if str(error) else 'timed out'}"
     if isinstance(error, httpx.TimeoutException):
-        return f"{url} did not answer in time"
+        return _too_late(url, timeout_s)
     # What is wrong may be quoted in it as it came.
     return f"{url}: the connection broke ({type(error).__name__}: {excerpt(str(error).encode())})"
 
 
-class _Deadlines:
-    """Ends exchanges that take too long: one thread for all of them, as one for each would delay what is sent next."""
+def _too_late(url: str, timeout_s: float) -> str:
+    return f"{url} did not answer in time ({timeout_s:g} s)"
 
-    def __init__(self, timeout_s: float) -> None:
+
+class _Waiting:
+    """Ends exchanges that take too long, or for which it is no use to wait: one thread looks after all of them.
+
+    One for each would delay what is sent next.
+    """
+
+    def __init__(self, url: str, timeout_s: float, lost: Callable[[], Exception | None]) -> None:
         self.timeout_s = timeout_s
-        self._ends_s: dict[_Trace, float] = {}  # in the order of their ends, as all have the same time
+        self._url = url
+        self._lost = lost
+        self._until_s: dict[_Trace, float] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -213,25 +241,26 @@ class _Deadlines:
 
     def begin(self, trace: _Trace) -> None:
         with self._lock:
-            self._ends_s[trace] = time.monotonic() + self.timeout_s
+            self._until_s[trace] = time.monotonic() + self.timeout_s
 
     def end(self, trace: _Trace) -> None:
         with self._lock:
-            self._ends_s.pop(trace, None)
+            self._until_s.pop(trace, None)
 
     def _run(self) -> None:
-        # What begins while this waits ends later than what it waits for.
-        while not self._closed.wait(self._left_s()):
+        while not self._closed.wait(self._look_s()):
+            lost, now_s = self._lost(), time.monotonic()
             with self._lock:
-                over = [trace for trace, end_s in self._ends_s.items() if end_s <= time.monotonic()]
+                over = [trace for trace, until_s in self._until_s.items() if lost or until_s <= now_s]
             for trace in over:
+                trace.end(str(lost) if lost else _too_late(self._url, self.timeout_s))
                 self.end(trace)
-                trace.abort()
 
-    def _left_s(self) -> float:
+    def _look_s(self) -> float:
+        """Return after how many seconds to look again: what begins meanwhile ends later than what began before."""
         with self._lock:
-            first_s = next(iter(self._ends_s.values()), None)
-        return self.timeout_s if first_s is None else max(0.0, first_s - time.monotonic())
+            first_s = next(iter(self._until_s.values()), math.inf)
+        return min(LOOK_S, self.timeout_s, max(0.0, first_s - time.monotonic()))
 
 
 class _Trace:
@@ -241,11 +270,11 @@ class _Trace:
         self._exchange = exchange
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
-        self.is_aborted = False
+        self.ended: str | None = None
 
-    def abort(self) -> None:
-        """End the exchange, from another thread: whatever it waits for fails at once."""
-        self.is_aborted = True
+    def end(self, reason: str) -> None:
+        """End the exchange, from another thread: whatever it waits for fails at once, with this reason."""
+        self.ended = self.ended or reason
         if self._socket is not None:
             with suppress(OSError):  # it has ended meanwhile
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -257,8 +286,8 @@ class _Trace:
             self._socket = info["return_value"].get_extra_info("socket")
             self._exchange.congestion_control = _congestion_control(self._socket)
             self._measure()
-            if self.is_aborted:
-                self.abort()
+            if self.ended:
+                self.end(self.ended)
         elif event == "http11.send_request_body.complete":
             if self._socket is not None:
                 _wait_until_acknowledged(self._socket, self._timeout_s)

@@ -34,6 +34,7 @@ class History:
         self._finished: set[Key] = set()
         self._answered: dict[Key, list[RequestRecord]] = {}
         self._replicas: set[str] = set()
+        self._warmups_s: dict[str, float] = {}
         expected = plan and plan.hash
         for record in records.read(samples) if samples.exists() else ():
             if record.plan not in (None, expected or record.plan):
@@ -65,6 +66,10 @@ class History:
         """Return whether a replica has answered for the first time: it was started for this request."""
         return replica is not None and replica not in self._replicas
 
+    def longest_warmup_s(self, scenario: str) -> float | None:
+        """Return how long the longest answer to a warm-up of a scenario took in seconds; None where there is none."""
+        return self._warmups_s.get(scenario)
+
     def append(self, new: Sequence[Record]) -> None:
         """Append records to the file and count them in.
 
@@ -85,5 +90,8 @@ class History:
                 self._finished.add(key)
         else:
             self._replicas |= {record.replica} if record.replica else set()
+            if record.warmup and not record.error and record.sent_ns and record.last_byte_ns:
+                took_s = (record.last_byte_ns - record.sent_ns) / 1e9
+                self._warmups_s[record.scenario] = max(took_s, self._warmups_s.get(record.scenario, 0.0))
             others = self._answered.get(key, [])
             self._answered[key] = [*(other for other in others if other.attempt == record.attempt), record]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 4
+# After how many seconds a request fails where neither the scenario nor a warm-up says how long one may take.
+UNTIMED_S = 600.0
 
 
 class Key(NamedTuple):
@@ -43,7 +45,8 @@ class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a scenario's requests are sent; ``settings`` are those of its workload (`experiments.workloads`).
 
     The requests carry the ``training_shares`` in turn. ``max_late_ms`` is what the 99th percentile of their lateness
-    may be, where they are not sent together.
+    may be, where they are not sent together. Without ``timeout_s`` a request may take three times as long as the
+    longest warm-up did, and a minute at least.
     """
 
     url: str
@@ -56,7 +59,7 @@ class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     traffic: Arrivals
     max_late_ms: float
     congestion_control: str
-    timeout_s: float
+    timeout_s: float | None
     idle_s: float
 
     @property

@@ -27,15 +27,18 @@ LOOK_S = 0.2
 STOP_DEADLINE_S = 10
 
 
-def start(folder: Path, base_station: str, links: Links, source: str | None = None) -> None:
+def start(folder: Path, base_station: str, links: Links, source: str | None = None, beats_port: int = 0) -> None:
     """Start a driver that outlives this process and its SSH connection.
 
-    ``links`` are those that it measures over, ``source`` is the address from which requests are sent.
+    ``links`` are those that it measures over, ``source`` is the address from which requests are sent, and at
+    ``beats_port`` the nodes say that they are there.
     """
     command = [sys.executable, "-m", PROGRAM, "run", "--folder", str(folder), "--base-station", base_station]
     command += links.arguments()
     if source:
         command += ["--source", source]
+    if beats_port:
+        command += ["--beats-port", str(beats_port)]
     with (folder / "driver.log").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     try:

@@ -72,6 +72,9 @@ class Repetition:
         is_cold: Callable[[str | None], bool],
         links: str | None = None,
         added: crossing.Delays = crossing.NOTHING,
+        *,
+        timeout_s: float,
+        lost: Callable[[], Exception | None] = lambda: None,
     ) -> list[RequestRecord]:
         """Send its requests, and return one record each, in their order.
 
@@ -81,14 +84,17 @@ class Repetition:
             is_cold: whether a replica answers for the first time.
             links: what tells the links in force from others.
             added: what they add to the round trips of its connections.
+            timeout_s: of each request.
+            lost: why it is no use to wait any longer, if so.
         """
         started_at = datetime.now(UTC).isoformat()
         with sender(
             self.scenario.url,
             self.scenario.host,
             congestion_control=self.scenario.congestion_control,
-            timeout_s=self.scenario.timeout_s,
+            timeout_s=timeout_s,
             source=self.source,
+            lost=lost,
         ) as send:
             all_sent = ready.sent(send)
         requests = []
@@ -148,7 +154,7 @@ class Repetition:
             WorkloadError: the workload cannot finish this repetition, nor any other.
         """
         is_together = isinstance(self.scenario.traffic, Together)
-        error = next((request.error for request in requests if request.error), None) or self._misplaced(requests)
+        error = next((request.error for request in requests if request.error), None) or self.misplaced(requests)
         if error is None and not is_together:
             error = self._late(requests)
         if error is None:
@@ -199,7 +205,7 @@ class Repetition:
             f"{self.scenario.max_late_ms:g} ms are allowed; lower the rate, or raise traffic.max_late_ms"
         )
 
-    def _misplaced(self, requests: Sequence[RequestRecord]) -> str | None:
+    def misplaced(self, requests: Sequence[RequestRecord]) -> str | None:
         """Return how the requests were served otherwise than planned, as a sentence; ``None`` where it is not known."""
         replicas, nodes = [r.replica for r in requests], [r.node for r in requests]
         if None in replicas or None in nodes:

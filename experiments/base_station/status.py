@@ -26,13 +26,14 @@ class Last(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The state is starting, running, done or failed; then ``error`` says why."""
+    """The state is starting, running, done or failed; then ``error`` says why, and ``lost`` which nodes were lost."""
 
     state: str
     finished: int = 0
     total: int = 0
     last: Last | None = None
     error: str | None = None
+    lost: tuple[str, ...] = ()
 
     @property
     def is_alive(self) -> bool:

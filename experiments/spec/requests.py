@@ -19,11 +19,12 @@ class RequestSpec(Model):
     idle_s: float = Field(
         ge=0, le=MOST_SECONDS, default=0, description="Seconds without a request before each repetition."
     )
-    timeout_s: float = Field(
+    timeout_s: float | None = Field(
         gt=0,
         le=MOST_SECONDS,
-        default=600,
-        description="Seconds after which an unanswered request is an error and its repetition fails.",
+        default=None,
+        description="Seconds after which an unanswered request is an error and its repetition fails; unless set, three "
+        "times what the longest warm-up took, 60 at least and 600 at most, and 600 for warm-ups.",
     )
 
 

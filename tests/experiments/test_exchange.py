@@ -134,7 +134,7 @@ def test_a_reply_that_does_not_come_is_a_sentence_and_keeps_the_times_so_far() -
     with function() as listening:
         listening.hold_from(0)
         (exchange,) = send(listening.url, timeout_s=0.3)
-    assert exchange.error == f"{listening.url} did not answer in time"
+    assert exchange.error == f"{listening.url} did not answer in time (0.3 s)"
     assert exchange.uploaded_ns is not None
     assert exchange.first_byte_ns is exchange.last_byte_ns is exchange.status is None
 
@@ -174,7 +174,7 @@ def test_a_peer_that_does_not_read_is_waited_for_no_longer_than_any_other(size: 
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         message = failure(f"http://127.0.0.1:{listener.getsockname()[1]}/", body=b"x" * size, timeout_s=0.3)
-    assert message == " did not answer in time"
+    assert message == " did not answer in time (0.3 s)"
 
 
 @pytest.mark.timeout(60)
@@ -199,7 +199,7 @@ def test_the_time_out_is_a_deadline_for_the_whole_exchange() -> None:
         finally:
             ended.set()
             peer.join()
-    assert message == " did not answer in time"
+    assert message == " did not answer in time (0.5 s)"
 
 
 def test_another_status_is_a_sentence_with_the_beginning_of_what_was_said() -> None:

@@ -52,6 +52,48 @@ def test_the_lease_is_renewed_for_as_long_as_a_base_station_measures(monkeypatch
     assert [seen["driver_follow_s"] for seen in playbooks.variables if seen] == [30, 30, 30]
 
 
+LOST = Answers(
+    "measure-follow",
+    {"driver_status": {"bs": {"state": "failed", "lost": ["edge-2"], "finished": 7, "error": "edge-2 was lost"}}},
+)
+
+
+class Unrenewed(Followed):
+    """Its nodes do not let their lease be renewed."""
+
+    def __init__(self, error: PlaybookError, *follows: Answers | PlaybookError) -> None:
+        super().__init__(*follows)
+        self._refused = error
+
+    def run(self, playbook: str, **variables: Any) -> Answers:
+        if playbook == "renew":
+            raise self._refused
+        return super().run(playbook, **variables)
+
+
+def test_a_driver_that_ended_because_a_node_was_lost_is_no_error() -> None:
+    loss = follow.follow(Followed(status("running"), LOST), Reporter(Console(file=io.StringIO())), {}, 90)
+    assert loss == follow.Loss(("edge-2",), 7, "edge-2 was lost")
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [UnreachableError("edge-2 is unreachable"), PlaybookError("edge-2 restarted after its links were applied")],
+)
+def test_where_a_lease_cannot_be_renewed_the_driver_is_asked_for_lost_nodes_first(refused: PlaybookError) -> None:
+    playbooks = Unrenewed(refused, status("running"), LOST)
+    loss = follow.follow(playbooks, Reporter(Console(file=io.StringIO())), {}, 90)
+    assert loss is not None
+    assert loss.nodes == ("edge-2",)
+    assert playbooks.variables[-1]["driver_follow_s"] == follow.NOTICED_S
+
+
+def test_a_lease_that_is_refused_while_no_node_is_lost_ends_the_measurement() -> None:
+    playbooks = Unrenewed(PlaybookError("tc lists something else"), status("running"), status("running"))
+    with pytest.raises(PlaybookError, match="tc lists something else"):
+        follow.follow(playbooks, Reporter(Console(file=io.StringIO())), {}, 90)
+
+
 def test_a_lost_connection_is_made_again_and_then_the_lease_is_renewed_first(monkeypatch: pytest.MonkeyPatch) -> None:
     lost = UnreachableError("bs is unreachable")
     playbooks = Followed(lost, status("running"), status("done"))

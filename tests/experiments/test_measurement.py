@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING
 
 from measured import (
     CUBIC,
     REPETITIONS,
+    beating,
     check_complete,
     followed,
+    free_port,
     links_in,
     measurement,
     pid_of,
@@ -117,3 +120,24 @@ def test_a_plan_of_another_version_is_refused_in_one_sentence(tmp_path: Path) ->
 def test_following_what_was_never_started_is_one_sentence(tmp_path: Path) -> None:
     done = measurement("follow", tmp_path)
     assert (done.returncode, done.stderr) == (1, f"{tmp_path}: no driver was started here\n")
+
+
+@CUBIC
+def test_nothing_is_measured_before_every_node_was_heard(tmp_path: Path) -> None:
+    port = free_port()
+    with planned(tmp_path) as served, beating(port, "edge-1"):
+        told("start", tmp_path, "--beats-port", str(port))
+        died = followed(tmp_path)
+        assert (died["state"], died["finished"], died["lost"]) == ("failed", 0, ["edge-2"])
+        assert served.requests == []
+
+
+@CUBIC
+def test_a_port_for_the_nodes_that_another_program_has_is_named(tmp_path: Path) -> None:
+    with planned(tmp_path), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        told("start", tmp_path, "--beats-port", str(port), "--source", "127.0.0.1")
+        assert followed(tmp_path)["error"] == (
+            f"the nodes cannot be heard at 127.0.0.1:{port}/udp: Address already in use; end the program that has this port"
+        )

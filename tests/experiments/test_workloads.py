@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from driven import TEXTS, counted, drawn, loaded, measured
 from loopback import NODES, Reply, Request, answer, function
 from msgspec.structs import replace
 
+from collect import records
 from experiments import spec, workloads
+from experiments.base_station import driver
 from experiments.base_station.check import spread
+from experiments.base_station.driver import Driver
 from experiments.base_station.errors import DriverError
 from experiments.errors import SpecError
 from experiments.workloads.data import Dataset
@@ -210,16 +214,52 @@ def trained(number: int, request: Request) -> Reply:
 def test_requests_that_were_not_served_as_planned_are_a_failed_repetition(tmp_path: Path, node: int) -> None:
     def respond(number: int, request: Request) -> Reply:
         reply = trained(number, request)
-        if number not in (2, 3):
+        if number not in (2, 3, 4, 5):  # a repetition, and what is sent to see whether that has ended
             return reply
         where = {"replica": "replica-on-edge-1", "node": "edge-1"} if node == 0 else {"node": f"edge-{number}"}
         return Reply(json.dumps({**json.loads(reply.body), **where}).encode())
 
-    _, models, _ = measured(tmp_path, loaded(tmp_path, workload="training"), respond)
+    requests, models, served = measured(tmp_path, loaded(tmp_path, workload="training"), respond)
+    assert len(served) == len(requests) + 4, "the spread is checked until it is as planned"
     assert [model.error is None for model in models] == [True, False, True, True]
     assert "planned were one each on edge-1, edge-2" in str(models[1].error)
     if node == 0:
         assert "2 requests were served by 1 replica (replica-on-edge-1 on edge-1)" in str(models[1].error)
+
+
+def test_without_a_time_out_a_request_may_take_some_times_as_long_as_a_warm_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "LEAST_S", 0.5)
+    goes_on = threading.Event()
+
+    def respond(number: int, request: Request) -> Reply:
+        if number in (2, 3):  # the repetition after the warm-up
+            assert goes_on.wait(60)
+        goes_on.set() if number > 3 else None
+        return counted(number, request)
+
+    scenario = loaded(tmp_path, warmups=1, repetitions=2)
+    _, (warmup, late, good), _ = measured(tmp_path, scenario, respond)
+    assert warmup.error is good.error is None
+    assert str(late.error).endswith("did not answer in time (0.5 s)")
+
+
+@pytest.mark.parametrize(
+    ("took_s", "set_s", "expected_s"),
+    [([], None, 600), ([9, 5], None, 60), ([30, 50], None, 150), ([500], None, 600), ([30], 5, 5)],
+)
+def test_time_outs_follow_the_longest_warm_up_within_bounds(
+    tmp_path: Path, took_s: list[int], set_s: float | None, expected_s: float
+) -> None:
+    requests = {"parallel": 2} | ({"timeout_s": set_s} if set_s else {})
+    scenario = loaded(tmp_path, warmups=1, repetitions=1, requests=requests)
+    (warm, *_), _, _ = measured(tmp_path, scenario, counted)
+    taken = [replace(warm, request=number, sent_ns=1, last_byte_ns=1 + s * 10**9) for number, s in enumerate(took_s)]
+    plan = drawn(scenario, "http://192.0.2.11:31080/")
+    records.append(tmp_path / "others.jsonl", [replace(one, plan=plan.hash) for one in taken])
+    one = Driver(plan, tmp_path / "dataset.json", tmp_path / "others.jsonl", "bs")
+    assert [one._timeout_s(entry) for entry in plan.order] == [set_s or 600, expected_s]
 
 
 def test_bodies_are_utf_8_and_not_escaped() -> None:

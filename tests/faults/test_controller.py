@@ -413,6 +413,29 @@ def test_an_mtu_that_was_changed_is_noticed(pair: TrialLab, tmp_path: Path, read
     small.goes_on(REPETITIONS)
 
 
+@pytest.mark.fault(
+    what="a compute node falls silent, as one does that is lost",
+    step="measure",
+    on="local",
+    seen="within 10 s the driver ends; the run clears all links, shapes them again, and measures on",
+    ends="within the same run",
+    reads="edge-1 was lost: silent for 10 s: it is waited for, and the links are shaped and verified again",
+)
+def test_a_run_goes_on_when_a_node_that_fell_silent_answers(
+    pair: TrialLab, tmp_path: Path, reads: Callable[[str], None]
+) -> None:
+    small = small_run(pair, tmp_path, LONG_REPETITIONS)
+    with small.begun() as controller:
+        controller.measures()
+        sampler = pair.folder / "nodes" / "edge-1" / "monitor" / controller.run.name / "pid"
+        os.kill(int(sampler.read_text("ascii")), signal.SIGKILL)
+        assert controller.ends() == 0, controller.output
+    reads(controller.output)
+    assert controller.output.count("shape links: ") == 2
+    small.is_complete(LONG_REPETITIONS)
+    assert not small.are_shaped()
+
+
 def remove_a_rule(lab: TrialLab, node: str) -> None:
     """Remove a rule of tc from a node by hand, so that frames which leave it pass unshaped."""
     listed = lab.ssh(node, "tc", "filter", "show", "dev", "data0", "egress").stdout.splitlines()

@@ -22,8 +22,10 @@ from measured import (
     CUBIC,
     REPETITIONS,
     ROOT,
+    beating,
     check_complete,
     followed,
+    free_port,
     links_in,
     measurement,
     models,
@@ -396,6 +398,40 @@ def test_a_repetition_whose_links_end_in_the_middle_is_no_data_point_and_is_meas
         assert followed(tmp_path)["state"] == "done"
     ended = models(tmp_path)
     assert len({(one.repetition, one.warmup) for one in ended if not one.error}) == REPETITIONS == len(ended) - 1
+
+
+@CUBIC
+@pytest.mark.fault(
+    what="a node of the replicas falls silent while requests are out",
+    step="measure",
+    on="loopback",
+    seen="within 10 s these requests are given up, their repetition is on record as failed by that reason, and the driver "
+    "ends; started again, it measures that repetition again",
+    ends="with the next start, when the node is back",
+    reads="edge-2 was lost: silent for 10 s",
+)
+def test_requests_of_a_node_that_falls_silent_are_given_up_and_sent_again(
+    tmp_path: Path, reads: Callable[[str], None]
+) -> None:
+    links, port = links_in(tmp_path), free_port()
+    start = ["--links", json.dumps(["cat", str(links)]), "--beats-port", str(port), "--source", "127.0.0.1"]
+    with planned(tmp_path) as served, beating(port, "edge-1"):
+        served.hold_from(2)
+        with beating(port, "edge-2"):
+            told("start", tmp_path, *start)
+            served.wait_for(4)
+        died = followed(tmp_path)
+        assert (died["state"], died["finished"], died["lost"]) == ("failed", 1, ["edge-2"])
+        reads(died["error"])
+        failed = [(one.repetition, one.error) for one in requests(tmp_path) if one.links is None or one.error]
+        assert failed == [(1, died["error"])] * 2
+        served.release()
+        with beating(port, "edge-2"):
+            told("start", tmp_path, *start)
+            assert followed(tmp_path)["state"] == "done"
+    ended = models(tmp_path)
+    assert [one.repetition for one in ended if not one.error] == list(range(REPETITIONS))
+    assert [one.links for one in ended if one.error] == [None]
 
 
 # A machine's time of day as these processes alone see it: so many seconds off as a file says, at each look.

@@ -12,7 +12,6 @@ from ansible.module_utils.k3s.api import ApiError, as_kubelet, why_not_ready
 from ansible.module_utils.k3s.journal import Watch, started_s
 from ansible.module_utils.node.change import outcome
 from ansible.module_utils.node.errors import NodeError
-from ansible.module_utils.node.process import attempt
 
 DOCUMENTATION = r"""
 module: k3s_joined
@@ -69,7 +68,7 @@ def wait(options: dict[str, Any]) -> None:
         NodeError: it is not, and will not be; the sentence has what k3s reports.
     """
     node, unit, server, port = (options[name] for name in ("node", "unit", "server", "port"))
-    watch = Watch(unit)
+    watch = Watch(unit, restart=options["restart"])
     reached = watch.started
     while (reason := why_not(node, unit)) is not None:
         now = time.monotonic()
@@ -113,8 +112,6 @@ def main() -> None:
         },
     )
     options, started = module.params, time.monotonic()
-    if options["restart"]:
-        attempt("systemctl", "restart", "--no-block", options["unit"])
     try:
         wait(options)
         labelled = label(options["node"], options["labels"], dry=module.check_mode)

@@ -129,9 +129,9 @@ def firewall_goes(before: dict[str, Any]) -> Iterator[Change]:
         kept = set(before.get(kind, []))
         script = removal_of(saved, kept)
         if script:
-            count = script.count("-X ")
+            count = script.count("\n-X ") + script.count("\n-D ")
             restore = program(f"{kind}-restore") or f"{kind}-restore"
-            yield Change(f"remove {count} chains of {kind}", partial(run, restore, "--noflush", text=script))
+            yield Change(f"remove {count} chains and rules of {kind}", partial(run, restore, "--noflush", text=script))
         family = FAMILIES.get(kind)
         if kind not in before or family is None or shutil.which("nft") is None:
             continue
@@ -146,9 +146,10 @@ def firewall_goes(before: dict[str, Any]) -> Iterator[Change]:
 
 def sets_go(_: str) -> Iterator[Change]:
     """Remove the sets of addresses."""
-    for name in attempt("ipset", "list", "-name").stdout.split():
+    ipset = program("ipset") or "ipset"
+    for name in attempt(ipset, "list", "-name").stdout.split():
         if name.startswith("KUBE-"):
-            yield Change(f"remove ipset {name}", partial(attempt, "ipset", "destroy", name))
+            yield Change(f"remove ipset {name}", partial(attempt, ipset, "destroy", name))
 
 
 def cgroups_go(_: str) -> Iterator[Change]:

@@ -1,8 +1,9 @@
 """Writes once a second how busy this node is: a line of JSON each. Standard library only, and little of it.
 
-Usage: sampler.py FILE SECONDS [INTERFACE FOLDER]. It prints a line when it begins, and ends by itself after so many
-seconds, and when its file is gone. With an interface, each thirtieth line says whether the links that leave the node there
-are in force, as the program says that roles/netem left in the folder.
+Usage: sampler.py FILE SECONDS [OPTIONS]. It prints a line when it begins, and ends by itself after so many seconds, and
+when its file is gone. Options are JSON. With "links", an interface and a folder, each thirtieth line says whether the links
+that leave the node there are in force, as the program says that roles/netem left in the folder. With "beat", which is sent
+once a second to each address and port of "to", base stations hear that the node is there.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 INTERVAL_S = 1.0
@@ -60,6 +64,17 @@ def links_problem(interface: str, folder: str) -> str | None:
     return problem
 
 
+def beat(message: bytes, targets: list[tuple[str, int]]) -> None:
+    """Send a datagram to each target once a second, for as long as this process lives."""
+    where = [socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0] for host, port in targets]
+    sockets = [(socket.socket(family, kind), address) for family, kind, _, _, address in where]
+    pause = threading.Event()
+    while not pause.wait(INTERVAL_S):
+        for sender, address in sockets:
+            with suppress(OSError):  # nobody listens there yet, or any more
+                sender.sendto(message, address)
+
+
 def line(before: list[int], after: list[int], paths: list[Path]) -> dict[str, float | str | None]:
     """Return one sample: shares of the time of all cores between two readings, memory and frequency now."""
     spent = [new - old for new, old in zip(after, before, strict=True)]
@@ -78,9 +93,14 @@ def line(before: list[int], after: list[int], paths: list[Path]) -> dict[str, fl
 
 def main() -> None:
     """Sample until the time is over."""
-    target, seconds, links = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
+    target, seconds = Path(sys.argv[1]), float(sys.argv[2])
+    options = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    links = options.get("links")
     # From the last sample that tells of the links to the end nobody would know of them: the end is a sample, too.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    if options.get("to"):  # in a thread, as the program that tells of the links may take its time
+        message = json.dumps(options["beat"]).encode()
+        threading.Thread(target=beat, args=(message, options["to"]), daemon=True).start()
     os.nice(19)  # it must not take CPU time from what it watches
     paths = sorted(Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
     due_s = time.monotonic()

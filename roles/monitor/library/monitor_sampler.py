@@ -17,6 +17,7 @@ short_description: Sample the load of a node once a second
 description:
   - Starts a program, detached, that writes CPU time, CPU steal, memory and frequency of the node once a second, and
     every half minute whether the links that leave the node are in force.
+  - It also tells base stations once a second, by a datagram, that the node is there.
   - Each start writes a file of its own, so that none is ever overwritten.
 options:
   state:
@@ -30,6 +31,12 @@ options:
     description: Data interface of a node that links leave, and the folder that roles/netem keeps on it.
     type: list
     elements: str
+    default: []
+  beat: {description: What each datagram says., type: dict, default: {}}
+  beats_to:
+    description: Address and port of each base station that is to hear it.
+    type: list
+    elements: list
     default: []
   max_s: {description: Seconds after which it ends by itself., type: int, default: 604800}
 author: [faasbed]
@@ -59,6 +66,8 @@ def main() -> None:
             "folder": {"type": "path", "required": True},
             "program": {"type": "str"},
             "links": {"type": "list", "elements": "str", "default": []},
+            "beat": {"type": "dict", "default": {}},
+            "beats_to": {"type": "list", "elements": "list", "default": []},
             "max_s": {"type": "int", "default": 604800},
         },
         required_if=[("state", "started", ("program",))],
@@ -72,7 +81,8 @@ def main() -> None:
         changed = not pids if state == "started" else is_left
         if changed and not module.check_mode:
             if state == "started":
-                start(folder, options["program"], options["max_s"], options["links"])
+                told = {"links": options["links"], "beat": options["beat"], "to": options["beats_to"]}
+                start(folder, options["program"], options["max_s"], told)
             else:
                 end(pids, "samplers")
                 if state == "absent" and folder.exists():

@@ -81,11 +81,11 @@ class Surface(Opened):
         self._raw = b"\r\n".join([*head, b"", body]) if raw is None else as_bytes(raw)
         repetition = Repetition(
             run="trial", plan=self._plan.hash, seed=1, base_station="bs", entry=self._plan.order[0],
-            scenario=replace(self._scenario, timeout_s=timeout_s),
+            scenario=self._scenario,
             workload=workloads.make(workload, {}, TEXTS), cut=self._plan.cut("cloud", 0, "bs"),
         )  # fmt: skip
         with mock.patch.object(exchange, "REPLY_BYTES", most):
-            (record,) = repetition.measure(repetition.ready(), 1, lambda _: False)
+            (record,) = repetition.measure(repetition.ready(), 1, lambda _: False, timeout_s=timeout_s)
         assert records.load(records.dump(record)) == record
         if record.error is not None:
             assert "\n" not in record.error

@@ -131,9 +131,36 @@ def test_the_last_words_quoted_are_those_that_complain() -> None:
     assert journal.shortened('time="2026-11-24T13:26:31Z" level=error msg="x"') == 'level=error msg="x"'
 
 
+def test_what_k3s_wrote_before_it_was_restarted_is_no_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = {"first": 'level=error msg="not authorized"', "second": 'level=error msg="no route to host"'}
+    invocation = "first"
+
+    def attempt(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        output = ""
+        if arguments[:3] == ("show", "--property", "InvocationID"):
+            output = invocation
+        elif program == "journalctl":
+            output = next(line for name, line in written.items() if arguments[-1] == f"_SYSTEMD_INVOCATION_ID={name}")
+        return subprocess.CompletedProcess([program, *arguments], 0, output, "")
+
+    monkeypatch.setattr(journal, "attempt", attempt)
+    waiting = journal.Watch("faasbed-k3s")
+    waiting.look()
+    assert waiting.cause is not None
+    assert waiting.cause.lasting
+    restarted = journal.Watch("faasbed-k3s", restart=True)
+    restarted.look()
+    assert restarted.cause is None, "what ended, or is about to, still writes"
+    invocation = "second"
+    restarted.look()
+    assert restarted.cause is not None
+    assert not restarted.cause.lasting
+
+
 # The firewall
 
-SAVED = """\
+SAVED_MARKED = '-A INPUT -m comment --comment "KUBE-ROUTER rule to explicitly ACCEPT traffic" -m mark --mark 0x20000/0x20000 -j ACCEPT'
+SAVED = f"""\
 *nat
 :PREROUTING ACCEPT [0:0]
 :POSTROUTING ACCEPT [0:0]
@@ -149,6 +176,8 @@ SAVED = """\
 COMMIT
 *filter
 :INPUT ACCEPT [0:0]
+{SAVED_MARKED}
+-A INPUT -m comment --comment "of mine, not of KUBE-ROUTER" -j ACCEPT
 -A INPUT -j ACCEPT
 COMMIT
 """
@@ -163,7 +192,11 @@ def test_only_a_clusters_chains_and_what_leads_to_them_go() -> None:
         "-X KUBE-SERVICES",
         "-X KUBE-MARK-MASQ",
         "COMMIT",
+        "*filter",
+        SAVED_MARKED.replace("-A", "-D"),
+        "COMMIT",
     ]
+    assert "KUBE-ROUTER" not in firewall.removal_of(SAVED, {"CNI-PODMAN", "KUBE-ROUTER-INPUT"}), "of another cluster"
 
 
 def test_the_kernel_takes_what_removes_the_chains(tmp_path: Path) -> None:
@@ -177,7 +210,11 @@ def test_the_kernel_takes_what_removes_the_chains(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     left = {line for line in done.stdout.splitlines() if line.startswith("-A")}
-    gone = {line for line in SAVED.splitlines() if line.endswith((" KUBE-SERVICES", " KUBE-MARK-MASQ"))}
+    gone = {
+        line
+        for line in SAVED.splitlines()
+        if line.endswith((" KUBE-SERVICES", " KUBE-MARK-MASQ")) or '"KUBE-ROUTER ' in line
+    }
     assert left == {line for line in SAVED.splitlines() if line.startswith("-A")} - gone
     assert ":KUBE-" not in done.stdout
 

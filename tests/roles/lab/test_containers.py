@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from ansible.module_utils.lab.containers import CAPABILITIES, missing_cgroups, other_labs
+from replica import eventually
 from testbed import PAPER_NODES, TrialLab, changed, run, trial_lab
 
 if TYPE_CHECKING:
@@ -97,6 +98,16 @@ def test_a_node_that_stopped_starts_again_with_its_files(nodes: TrialLab) -> Non
     assert changed(nodes.make())["localhost"] == 1
     assert (nodes.folder / "known_hosts").read_text("utf-8") == known
     assert nodes.ssh("edge-2", "ls", "/root/kept").returncode == 0
+
+
+def test_a_node_that_is_started_again_has_none_of_its_links(nodes: TrialLab) -> None:
+    """Its network namespace is the same one: what redirected frames to an emulator would lead nowhere now."""
+    nodes.ssh("edge-2", "tc", "qdisc", "add", "dev", "data0", "clsact").check_returncode()
+    for command in ("kill", "start"):
+        assert run(["podman", command, nodes.namespace("edge-2")]).returncode == 0
+    eventually(lambda: nodes.ssh("edge-2", "true").returncode == 0, "an answer of edge-2")
+    assert nodes.ssh("edge-2", "tc", "qdisc", "show", "dev", "data0").stdout.split()[:2] == ["qdisc", "noqueue"]
+    assert nodes.ssh("bs", "ping", "-c", "1", "-W", "2", "edge-2").returncode == 0
 
 
 def test_root_in_a_node_may_not_do_what_concerns_the_whole_machine(nodes: TrialLab) -> None:

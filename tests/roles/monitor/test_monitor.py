@@ -113,7 +113,7 @@ def test_a_node_tells_of_its_links_at_the_beginning_and_at_the_end(folder: Path,
         f"import sys\nprint(open({str(answer)!r}).read().replace('ARGUMENTS', sys.argv[1]))"
     )
     answer.write_text('{"links": "a1", "problem": null}')
-    begun = sampler.start(folder, PROGRAM.read_text("utf-8"), 3600, ["data0", str(tmp_path / "netem")])
+    begun = sampler.start(folder, PROGRAM.read_text("utf-8"), 3600, {"links": ["data0", str(tmp_path / "netem")]})
     (samples,) = folder.glob("*.jsonl")
     wait_for(lambda: len(samples.read_text("ascii").splitlines()) > 1)
     answer.write_text('{"links": "a1", "problem": "tc of ARGUMENTS is empty"}')
@@ -123,7 +123,7 @@ def test_a_node_tells_of_its_links_at_the_beginning_and_at_the_end(folder: Path,
     assert (told[0], told[-1]) == (None, "tc of data0 is empty")
     assert set(told[1:-1]) == {"untold"}
     answer.unlink()
-    begun = sampler.start(folder, PROGRAM.read_text("utf-8"), 3600, ["data0", str(tmp_path / "netem")])
+    begun = sampler.start(folder, PROGRAM.read_text("utf-8"), 3600, {"links": ["data0", str(tmp_path / "netem")]})
     end([begun.pid])
     begun.wait(DEADLINE_S)
     newest = max(folder.glob("*.jsonl"))

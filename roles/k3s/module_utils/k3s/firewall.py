@@ -1,15 +1,18 @@
-"""What a cluster leaves in iptables: identified by its chains' names, removed without touching anything else."""
+"""What a cluster leaves in iptables: known by the names of its chains, removed without touching anything else."""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from ansible.module_utils.node.process import attempt
 
 PREFIXES = ("KUBE-", "CNI-", "FLANNEL-")
 PROGRAMS = ("iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy")
+# The controller of network policies also has rules in the kernel's own chains that lead to no chain; it marks them so.
+ROUTER = "KUBE-ROUTER"
 # A released k3s brings its own.
 BUNDLED = Path("/var/lib/rancher/k3s/data/current/bin/aux")
 
@@ -26,6 +29,18 @@ class Table:
     def ours(self, kept: set[str]) -> list[str]:
         """Return the chains that a cluster made, without those that were there before it."""
         return [chain for chain in self.own if chain.startswith(PREFIXES) and chain not in kept]
+
+    def leading(self, gone: set[str], kept: set[str]) -> list[str]:
+        """Return the rules of other chains that lead to chains that go, or are marked as a cluster's."""
+        is_ours = not any(chain.startswith(ROUTER) for chain in kept)
+        found = []
+        for rule in self.rules:
+            words = rule.split()
+            leads = any(word in {"-j", "-g"} and target in gone for word, target in pairwise(words))
+            marked = is_ours and f'--comment "{ROUTER} ' in rule
+            if words[1] not in gone and (leads or marked):
+                found.append(rule)
+        return found
 
 
 def tables_of(saved: str) -> list[Table]:
@@ -52,17 +67,10 @@ def removal_of(saved: str, kept: set[str]) -> str:
     script = []
     for table in tables_of(saved):
         chains = table.ours(kept)
-        if not chains:
-            continue
-        gone = set(chains)
-        script += [f"*{table.name}", *(f"-F {chain}" for chain in chains)]
-        for rule in table.rules:
-            words = rule.split()
-            if words[1] not in gone and any(
-                word in {"-j", "-g"} and target in gone for word, target in zip(words, words[1:], strict=False)
-            ):
-                script.append(f"-D{rule[2:]}")
-        script += [*(f"-X {chain}" for chain in chains), "COMMIT"]
+        rules = table.leading(set(chains), kept)
+        if chains or rules:
+            script += [f"*{table.name}", *(f"-F {chain}" for chain in chains), *(f"-D{rule[2:]}" for rule in rules)]
+            script += [*(f"-X {chain}" for chain in chains), "COMMIT"]
     return "".join(f"{line}\n" for line in script)
 
 

@@ -93,10 +93,14 @@ class Watch:
 
     Args:
         unit: the systemd unit that runs k3s.
+        restart: restart it first. What runs until then may still write why it failed, which is no cause any more.
     """
 
-    def __init__(self, unit: str) -> None:
+    def __init__(self, unit: str, *, restart: bool = False) -> None:
         self.unit = unit
+        self._before = invocation_of(unit) if restart else ""
+        if restart:
+            attempt("systemctl", "restart", "--no-block", unit)
         self.started = time.monotonic()
         self.cause: Cause | None = None
         self._restarts = restarts_of(unit)
@@ -104,7 +108,8 @@ class Watch:
 
     def look(self) -> None:
         """Read the unit's recent lines."""
-        self.cause = explain(recent_lines(self.unit))
+        now = invocation_of(self.unit)
+        self.cause = explain(recent_lines(now) if now and now != self._before else [])
         lasting = self.cause is not None and self.cause.lasting
         self._complained = (self._complained or time.monotonic()) if lasting else None
 
@@ -129,19 +134,23 @@ class Watch:
 
     def lines(self) -> str:
         """Return the last lines of k3s, as a sentence."""
-        return f"Its k3s reports: {quoted(last_lines(self.unit))}"
+        return f"Its k3s reports: {quoted(last_lines('--unit', self.unit))}"
 
 
-def last_lines(unit: str, since_s: float | None = None) -> list[str]:
-    """Return the last lines of a unit's journal, or those since a time in seconds since 1970."""
-    command = ["journalctl", "--unit", unit, "--output", "cat", "--no-pager", "--lines", "60"]
-    since = ["--since", f"@{since_s:.0f}"] if since_s else []
-    return [shortened(line) for line in attempt(*command, *since).stdout.splitlines() if line.strip()]
+def last_lines(*choice: str) -> list[str]:
+    """Return the last lines of the journal that arguments of journalctl choose."""
+    command = ["journalctl", "--output", "cat", "--no-pager", "--lines", "60"]
+    return [shortened(line) for line in attempt(*command, *choice).stdout.splitlines() if line.strip()]
 
 
-def recent_lines(unit: str) -> list[str]:
-    """Return a unit's recent lines, since its last start."""
-    return last_lines(unit, since_s=max(started_s(unit), time.time() - RECENT_S))
+def recent_lines(invocation: str) -> list[str]:
+    """Return the recent lines of one start of a unit."""
+    return last_lines("--since", f"@{time.time() - RECENT_S:.0f}", f"_SYSTEMD_INVOCATION_ID={invocation}")
+
+
+def invocation_of(unit: str) -> str:
+    """Return what tells this start of a unit from others; nothing where it was never started."""
+    return attempt("systemctl", "show", "--property", "InvocationID", "--value", unit).stdout.strip()
 
 
 def started_s(unit: str) -> float:

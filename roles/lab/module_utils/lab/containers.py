@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.lab import machine
 from ansible.module_utils.lab.files import PRIVATE, node_files, sshd_config
 from ansible.module_utils.lab.nodes import controller_changes, file_change
-from ansible.module_utils.lab.plan import Lab, LabError, Node
+from ansible.module_utils.lab.plan import DATA_INTERFACE, Lab, LabError, Node
 from ansible.module_utils.node.cgroups import remove_cgroup
 from ansible.module_utils.node.change import Change
 from ansible.module_utils.node.files import read, write
@@ -41,10 +41,12 @@ CAPABILITIES = (
 )  # fmt: skip
 DEVICES = ("/dev/kmsg", "/dev/net/tun")
 # Podman mounts control groups so that they cannot be written, unless a container is privileged or it starts systemd itself.
-# The limits of open files are the whole machine's, and a node's systemd would raise them.
-INIT = """
+# The limits of open files are the whole machine's, and a node's systemd would raise them. The node's network namespace outlives
+# the node: without the third line a redirection of links would lead nowhere after a restart, where a machine has none.
+INIT = f"""
 mount --bind --options ro /proc/sys/fs /proc/sys/fs
-awk '$5 ~ "^/sys/fs/cgroup" {print $5}' /proc/self/mountinfo | while read -r mount; do mount -o remount,bind,rw "$mount"; done
+awk '$5 ~ "^/sys/fs/cgroup" {{print $5}}' /proc/self/mountinfo | while read -r mount; do mount -o remount,bind,rw "$mount"; done
+for qdisc in clsact root; do tc qdisc delete dev {DATA_INTERFACE} $qdisc 2> /dev/null || true; done
 exec /sbin/init
 """
 # What k3s would load by itself on a machine of its own.

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from ansible.module_utils.node import files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
+    from typing import Any
 
 PROGRAM, PID = "sampler.py", "pid"
 # Which machine's load it is: nodes that are namespaces or containers share one.
@@ -37,14 +38,14 @@ def running(folder: Path) -> list[int]:
     return found
 
 
-def start(folder: Path, program: str, max_s: int, links: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+def start(folder: Path, program: str, max_s: int, options: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes]:
     """Start a sampler that outlives this process.
 
     Args:
         folder: where it writes, a file of its own.
         program: its text.
         max_s: seconds after which it ends by itself.
-        links: where links leave the node, its data interface and the folder that roles/netem keeps there.
+        options: what else it is told, as its text says.
 
     Returns:
         The process; it has begun.
@@ -58,7 +59,7 @@ def start(folder: Path, program: str, max_s: int, links: Sequence[str] = ()) -> 
     target = folder / f"{time.time_ns() // 1_000_000}.jsonl"
     target.touch()
     sampler = subprocess.Popen(
-        [sys.executable, str(folder / PROGRAM), str(target), str(max_s), *links],
+        [sys.executable, str(folder / PROGRAM), str(target), str(max_s), json.dumps(options or {})],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

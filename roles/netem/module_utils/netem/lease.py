@@ -24,7 +24,7 @@ from ansible.module_utils.node.errors import NodeError
 from ansible.module_utils.node.files import write
 from ansible.module_utils.node.process import attempt, end, on_this_node, run
 
-from .shaping import Shaping
+from .shaping import Shaping, boot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,6 @@ LOOK_SECONDS = 5.0
 NAME = "ansible.module_utils.netem.lease"
 IN_FORCE = "ansible.module_utils.netem.in_force"
 PACKAGES = ("ansible.module_utils.netem.", "ansible.module_utils.node.")
-BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_seconds() -> float:
@@ -89,7 +88,7 @@ class Lease:
             lease = json.loads(self.file.read_text())
         except (FileNotFoundError, ValueError):
             return None
-        return float(lease["until_s"]) - boot_seconds() if lease["boot"] == BOOT.read_text() else None
+        return float(lease["until_s"]) - boot_seconds() if lease["boot"] == boot() else None
 
     def renew(self, seconds: float) -> None:
         """Renew the lease for so many seconds, watched; 0 ends it: the links then stay until they are removed."""
@@ -98,7 +97,7 @@ class Lease:
             if self.folder.exists():
                 self._left_code()  # for whoever asks whether the links are in force
             return
-        lease = {"until_s": boot_seconds() + seconds, "lease_s": seconds, "boot": BOOT.read_text()}
+        lease = {"until_s": boot_seconds() + seconds, "lease_s": seconds, "boot": boot()}
         write(self.file, json.dumps(lease))
         self.note.unlink(missing_ok=True)
         if systemd_is_here():

@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 SCHEMA = 3  # of the state file: what another version left is cleared and made again
-BOOT = Path("/proc/sys/kernel/random/boot_id")
 LINKS_MAX = 499  # the filters' preferences and the classes' numbers leave room for so many
+
+
+def boot() -> str:
+    """Return what tells this start of the node from others.
+
+    The kernel's boot id alone does not: a node that is a container is started again under the same kernel.
+    """
+    began = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]  # starttime, proc_pid_stat(5)
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {began}"
 
 
 @dataclass(frozen=True)
@@ -172,7 +180,7 @@ class Shaping:
             return f"{self.interface}, whose links were applied, is gone"
         if state.get("schema") != SCHEMA:
             return "another version of this role applied the links"
-        if state["boot"] != BOOT.read_text():
+        if state["boot"] != boot():
             return "the node restarted after its links were applied, and they are gone"
         if not self.backends[state["backend"]].present():
             return f"the links were removed from {self.interface} by something other than this role"
@@ -223,7 +231,7 @@ class Shaping:
         if state is None:
             state = {
                 "schema": SCHEMA, "backend": backend.name, "before": backend.snapshot(),
-                "boot": BOOT.read_text(), "flaps": flaps(self.interface),
+                "boot": boot(), "flaps": flaps(self.interface),
             }  # fmt: skip
             self._write(state, {}, "")
             backend.open(state["before"], self.passing)
