@@ -22,7 +22,9 @@ from msgspec.structs import replace
 from collect import records
 from experiments import workloads
 from experiments.base_station import exchange
+from experiments.base_station.arrivals import Due
 from experiments.base_station.repetition import Repetition
+from experiments.base_station.sending import Ready
 from experiments.placement import place
 from experiments.plan import draw
 from experiments.workloads.data import Dataset
@@ -84,8 +86,9 @@ class Surface(Opened):
             scenario=self._scenario,
             workload=workloads.make(workload, {}, TEXTS), cut=self._plan.cut("cloud", 0, "bs"),
         )  # fmt: skip
+        ready = Ready(self._scenario.traffic, [(0, Due(0.0), b"{}")])
         with mock.patch.object(exchange, "REPLY_BYTES", most):
-            (record,) = repetition.measure(repetition.ready(), 1, lambda _: False, timeout_s=timeout_s)
+            (record,) = repetition.measure(ready, 1, lambda _: False, timeout_s=timeout_s)
         assert records.load(records.dump(record)) == record
         if record.error is not None:
             assert "\n" not in record.error
