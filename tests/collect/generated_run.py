@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MS = 1_000_000
-# How far apart requests are due that are not sent together.
+# How far apart requests are that are not sent together.
 EVERY_MS = 10
 RUN = "generated-numbers"
 PLAN = "0123456789abcdef"
