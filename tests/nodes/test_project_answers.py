@@ -59,7 +59,7 @@ class Trial:
 
 
 def status(state: str, finished: int, error: str | None = None) -> dict[str, Any]:
-    return {"state": state, "finished": finished, "total": 3, "last": None, "error": error}
+    return {"state": state, "finished": finished, "total": 3, "last": None, "error": error, "lost": []}
 
 
 @needs_tc
