@@ -32,7 +32,7 @@ LAST_LINES := --durations=15 --durations-min=0.1 --timeout=1500
 BESIDE := --numprocesses=2 --dist=loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup preflight provision verify experiment collect report compare reset test test-long test-unit test-pythons lint lint-python lint-ansible bench image clean-image artifacts lock
+.PHONY: help setup check preflight provision verify experiment collect report compare reset test test-long test-unit test-pythons lint lint-python lint-ansible bench image clean-image artifacts lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ help: ## list the targets
 
 setup: ## install what is missing: .venv, Debian packages
 	@sh setup.sh testbed "$$INVENTORY"
+
+check: setup ## say what an experiment will do: who sends what to whom and when; touch no node
+	@$(PYTHON) -m experiments check $(WHAT) --inventory "$$INVENTORY" --dataset "$$DATASET" --seed "$$SEED"
 
 preflight: setup ## say what stands in the way on all nodes, as one table; change nothing
 	@$(PYTHON) -m experiments preflight $(NODES) $(WHAT)

@@ -76,8 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="{check,preflight,provision,verify,experiment,reset,variables,schema}"
     )
 
-    check = commands.add_parser("check", help="check a scenario file and say what it will do; touch no node")
-    check.add_argument("scenario", metavar="SCENARIO", help="edge, cloud, paper or a .yaml file")
+    check = commands.add_parser(
+        "check", parents=[what], help="check a scenario file and say what it will do; touch no node"
+    )
     check.add_argument(
         "--inventory",
         type=inventories.name_of,

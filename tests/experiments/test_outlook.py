@@ -28,7 +28,7 @@ SCHEMA = Path(__file__).resolve().parents[2] / "experiments" / "scenario.schema.
 
 
 def lines(capsys: Capture, *arguments: str) -> list[str]:
-    assert main(["check", *arguments]) == 0
+    assert main(["check", "--scenario", *arguments]) == 0
     return capsys.readouterr().out.splitlines()
 
 
@@ -65,11 +65,11 @@ def test_what_is_told_of_arrivals_is_what_the_base_station_then_does(tmp_path: P
 
 
 def test_an_inventory_that_lacks_nodes_is_named_and_a_file_is_checked(tmp_path: Path, capsys: Capture) -> None:
-    assert main(["check", "cold", "--inventory", "local"]) == 2
+    assert main(["check", "--scenario", "cold", "--inventory", "local"]) == 2
     assert "scales to zero, which the platform process of inventory local cannot do" in capsys.readouterr().err
     path = tmp_path / "wrong.yaml"
     path.write_text(yaml.safe_dump({**SCENARIO, "trafic": {}}), encoding="utf-8")
-    assert main(["check", str(path)]) == 2
+    assert main(["check", "--scenario", str(path)]) == 2
     assert capsys.readouterr().err == f"error: {path}: trafic: unknown key; did you mean traffic?\n"
 
 
