@@ -180,6 +180,18 @@ def test_parallel_requests_served_by_one_replica_are_counted() -> None:
     assert edge.transport.requests == 2
 
 
+def test_the_smallest_round_trip_stands_beside_that_of_the_links_where_records_have_it() -> None:
+    measured = [
+        replace(r, min_rtt_ms=2.5 + r.repetition % 4, links_rtt_ms=0.5)
+        if isinstance(r, RequestRecord) and r.scenario == "edge"
+        else r
+        for r in all_records()
+    ]
+    edge, cloud = analysed(measured).scenarios
+    assert (edge.transport.min_rtt_ms, edge.transport.links_rtt_ms) == (2.5, 0.5)
+    assert (cloud.transport.min_rtt_ms, cloud.transport.links_rtt_ms) == (None, None)
+
+
 def test_the_summary_is_the_same_bytes_for_the_same_records_and_valid_json() -> None:
     first = summary.to_json(analysed(all_records()))
     assert first == summary.to_json(analysed(all_records()))
