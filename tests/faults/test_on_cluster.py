@@ -31,8 +31,6 @@ pytestmark = [pytest.mark.long, pytest.mark.lab(judges_links=False)]
 REPETITIONS = 30  # a minute
 # Until a node is called not Ready.
 MANY = 80
-# The controller looks at the links of all nodes after each third of it.
-LEASE_S = 60
 SERVER, AGENT = "edge-1", "edge-2"
 PAIR: dict[str, Any] = {
     "title": "Two nodes, 20 ms away",
@@ -203,7 +201,7 @@ def test_a_node_that_is_not_ready_fails_repetitions_by_name(pair: TrialLab, tmp_
 def test_a_node_that_is_killed_and_comes_back_is_measured_again(
     pair: TrialLab, tmp_path: Path, reads: Callable[[str], None], *, away: bool
 ) -> None:
-    small = small_run(pair, tmp_path, REPETITIONS, LEASE_S, **PAIR)
+    small = small_run(pair, tmp_path, REPETITIONS, **PAIR)
     with small.begun(LEFT_OUT) as controller:
         controller.measures()
         subprocess.run(["podman", "kill", pair.namespace(AGENT)], check=True, capture_output=True)

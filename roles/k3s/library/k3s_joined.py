@@ -53,16 +53,29 @@ def unreachable(address: str, port: int) -> str | None:
     return None
 
 
-def why_not(node: str, unit: str) -> str | None:
-    """Return why the node is not Ready, or None when it is."""
+def label(node: str, labels: dict[str, str], *, dry: bool) -> list[str]:
+    """Give the node's object its labels, as its kubelet may; return those that it did not have."""
+    api = as_kubelet()
+    current = api.call("GET", f"/api/v1/nodes/{node}")["metadata"].get("labels", {})
+    differing = {key: value for key, value in labels.items() if current.get(key) != value}
+    if differing and not dry:
+        api.call("PATCH", f"/api/v1/nodes/{node}", {"metadata": {"labels": differing}})
+    return [f"label {node} {key}={value}" for key, value in differing.items()]
+
+
+def why_not(node: str, unit: str, labels: dict[str, str], labelled: list[str], *, dry: bool) -> str | None:
+    """Return why the node is not Ready and labelled, or None when it is; ``labelled`` gets what it had to be given."""
     try:
-        return why_not_ready(as_kubelet().call("GET", f"/api/v1/nodes/{node}"), started_s(unit))
-    except ApiError as error:
+        reason = why_not_ready(as_kubelet().call("GET", f"/api/v1/nodes/{node}"), started_s(unit))
+        if reason is None:
+            labelled += label(node, labels, dry=dry)
+    except ApiError as error:  # a server that has just been restarted may answer and refuse in turn
         return str(error)
+    return reason
 
 
-def wait(options: dict[str, Any]) -> None:
-    """Wait until the node is Ready.
+def wait(options: dict[str, Any], *, dry: bool) -> list[str]:
+    """Wait until the node is Ready and has its labels; return which it had to be given, a sentence each.
 
     Raises:
         NodeError: it is not, and will not be; the sentence has what k3s reports.
@@ -70,7 +83,16 @@ def wait(options: dict[str, Any]) -> None:
     node, unit, server, port = (options[name] for name in ("node", "unit", "server", "port"))
     watch = Watch(unit, restart=options["restart"])
     reached = watch.started
-    while (reason := why_not(node, unit)) is not None:
+    labelled: list[str] = []
+    while True:
+        # The k3s that is to be restarted may be Ready for a moment yet.
+        reason = (
+            why_not(node, unit, options["labels"], labelled, dry=dry)
+            if watch.invocation
+            else "its k3s has not ended yet"
+        )
+        if reason is None:
+            return labelled
         now = time.monotonic()
         if server and (away := unreachable(server, port)) is None:
             reached = now
@@ -85,16 +107,6 @@ def wait(options: dict[str, Any]) -> None:
         if watch.given_up(options["timeout_s"]):
             raise NodeError(watch.report(f"{node} is not Ready after {watch.waited_s:.0f} s ({reason})"))
         time.sleep(POLL_S)
-
-
-def label(node: str, labels: dict[str, str], *, dry: bool) -> list[str]:
-    """Give the node's object its labels, as its kubelet may; return those that it did not have."""
-    api = as_kubelet()
-    current = api.call("GET", f"/api/v1/nodes/{node}")["metadata"].get("labels", {})
-    differing = {key: value for key, value in labels.items() if current.get(key) != value}
-    if differing and not dry:
-        api.call("PATCH", f"/api/v1/nodes/{node}", {"metadata": {"labels": differing}})
-    return [f"label {node} {key}={value}" for key, value in differing.items()]
 
 
 def main() -> None:
@@ -113,8 +125,7 @@ def main() -> None:
     )
     options, started = module.params, time.monotonic()
     try:
-        wait(options)
-        labelled = label(options["node"], options["labels"], dry=module.check_mode)
+        labelled = wait(options, dry=module.check_mode)
     except NodeError as error:
         module.fail_json(msg=str(error))
     result = outcome(labelled)

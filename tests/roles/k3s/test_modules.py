@@ -150,8 +150,10 @@ def test_what_k3s_wrote_before_it_was_restarted_is_no_cause(monkeypatch: pytest.
     assert waiting.cause.lasting
     restarted = journal.Watch("faasbed-k3s", restart=True)
     restarted.look()
+    assert restarted.invocation is None
     assert restarted.cause is None, "what ended, or is about to, still writes"
     invocation = "second"
+    assert restarted.invocation == "second"
     restarted.look()
     assert restarted.cause is not None
     assert not restarted.cause.lasting

@@ -106,10 +106,16 @@ class Watch:
         self._restarts = restarts_of(unit)
         self._complained: float | None = None
 
+    @property
+    def invocation(self) -> str | None:
+        """What tells this start of the unit from others; None while what is to be restarted still runs."""
+        now = invocation_of(self.unit)
+        return now if now and now != self._before else None
+
     def look(self) -> None:
         """Read the unit's recent lines."""
-        now = invocation_of(self.unit)
-        self.cause = explain(recent_lines(now) if now and now != self._before else [])
+        now = self.invocation
+        self.cause = explain(recent_lines(now) if now else [])
         lasting = self.cause is not None and self.cause.lasting
         self._complained = (self._complained or time.monotonic()) if lasting else None
 
