@@ -67,6 +67,8 @@ class Driver:
             name: workloads.make(scenario.workload, scenario.settings, self._texts)
             for name, scenario in plan.scenarios.items()
         }
+        # Scenarios whose last requests were not served by separate replicas, each on its node.
+        self._misplaced: set[str] = set()
         # When each scenario's last request ended, on this process's clock.
         self._last_asked_s: dict[str, float] = {}
 
@@ -111,7 +113,7 @@ class Driver:
                 if broken is not None:
                     raise broken
                 if repetition.misplaced(requests):
-                    self._await_spread(entry.scenario)
+                    self._misplaced.add(entry.scenario)
 
     def _repetition(self, entry: Entry) -> Repetition:
         return Repetition(
@@ -129,6 +131,8 @@ class Driver:
     def _measure(self, repetition: Repetition) -> tuple[list[RequestRecord], str | None, DriverError | None]:
         """Measure a repetition; return its requests, the links they went over, and why these did not hold, if so."""
         ready = repetition.ready()
+        if repetition.entry.scenario in self._misplaced:
+            self._await_spread(repetition.entry.scenario)
         self._leave_alone(repetition.entry.scenario, repetition.scenario.idle_s)
         self._nodes.check()
         links = self._links.in_force()
@@ -175,6 +179,7 @@ class Driver:
                 time.sleep(LOOK_S)
             else:
                 self._last_asked_s[scenario] = time.monotonic()
+                self._misplaced.discard(scenario)
                 return
 
     def _timeout_s(self, entry: Entry) -> float:
