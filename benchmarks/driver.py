@@ -24,12 +24,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.base_station.arrivals import Constant
+from experiments.base_station.arrivals import Constant, Together
 from experiments.base_station.exchange import fire, sender
 from experiments.base_station.sending import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from experiments.base_station.arrivals import Arrivals
+    from experiments.base_station.sending import Sent
 
 CONTROL = "cubic"
 # Targets: p99 of the skew of requests sent together, overhead over curl, p99 of the lateness at so many a second.
@@ -63,10 +66,8 @@ def _skew(url: str) -> bool:
     for parallel in (2, 8):
         skews_ms = []
         for _ in range(200):
-            sent = [
-                one.sent_ns or 0 for one in fire(url, "f", [b"{}"] * parallel, congestion_control=CONTROL, timeout_s=20)
-            ]
-            skews_ms.append((max(sent) - min(sent)) / 1e6)
+            sent_ns = [one.exchange.sent_ns or 0 for one in _sent(url, Together(parallel=parallel))]
+            skews_ms.append((max(sent_ns) - min(sent_ns)) / 1e6)
         p99 = float(np.quantile(skews_ms, 0.99))
         print(
             f"{parallel} requests together, 200 times: skew median {statistics.median(skews_ms):.3f} ms, p99 {p99:.3f} "
@@ -77,23 +78,15 @@ def _skew(url: str) -> bool:
 
 
 def _late(url: str, rate_per_s: int, core: int) -> bool:
-    """Measure an open loop from one core; True where its lateness is on target, or the rate has none."""
+    """Measure an open loop from one core; True where its lateness is on target."""
     all_cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
+    used_s = time.process_time()
     try:
-        ready = Traffic(
-            Constant(rate_per_s=rate_per_s, duration_s=OPEN_LOOP_S),
-            1,
-            {},
-            lambda *_: b"{}",
-            random.Random(1),  # noqa: S311
-        ).ready()
-        used_s = time.process_time()
-        with sender(url, "f", congestion_control=CONTROL, timeout_s=20) as send:
-            sent = ready.sent(send)
-        used_s = time.process_time() - used_s
+        sent = _sent(url, Constant(rate_per_s=rate_per_s, duration_s=OPEN_LOOP_S))
     finally:
         os.sched_setaffinity(0, all_cores)
+    used_s = time.process_time() - used_s
     late_ms = [((one.exchange.sent_ns or 0) - one.intended_ns) / 1e6 for one in sent]
     failed = sum(one.exchange.error is not None for one in sent)
     p99 = float(np.quantile(late_ms, 0.99))
@@ -104,6 +97,12 @@ def _late(url: str, rate_per_s: int, core: int) -> bool:
         flush=True,
     )
     return p99 <= LATE_MS and not failed
+
+
+def _sent(url: str, arrivals: Arrivals) -> list[Sent]:
+    ready = Traffic(arrivals, 1, {}, lambda *_: b"{}", random.Random(1)).ready()  # noqa: S311
+    with sender(url, "f", congestion_control=CONTROL, timeout_s=20) as send:
+        return ready.sent(send)
 
 
 def _beside_curl(url: str, megabytes: int) -> bool:

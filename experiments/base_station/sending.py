@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from experiments.base_station.exchange import together
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from experiments.base_station.arrivals import Arrivals
     from experiments.base_station.exchange import Exchange, Send
@@ -90,14 +92,15 @@ class Ready:
 
     def sent(self, send: Send) -> list[Sent]:
         """Send the requests, and return what came of each, in the order in which they were due."""
-        begin_ns = time.monotonic_ns()
-        match self.arrivals:
-            case Together():
-                return self._together(send, begin_ns)
-            case Closed() as closed:
-                return self._closed(send, begin_ns, closed)
-            case _:
-                return self._open(send, begin_ns)
+        with _no_collection():
+            begin_ns = time.monotonic_ns()
+            match self.arrivals:
+                case Together():
+                    return self._together(send, begin_ns)
+                case Closed() as closed:
+                    return self._closed(send, begin_ns, closed)
+                case _:
+                    return self._open(send, begin_ns)
 
     def _together(self, send: Send, begin_ns: int) -> list[Sent]:
         exchanges = together(send, [body for _, _, body in self.requests])
@@ -149,6 +152,19 @@ class Ready:
         with ThreadPoolExecutor(closed.clients) as pool:
             futures = [pool.submit(client) for _ in range(closed.clients)]
             return [sent for _, sent in sorted((pair for future in futures for pair in future.result()), key=_number)]
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect no garbage meanwhile: it stops all threads, for tens of milliseconds among as many objects as here."""
+    gc.collect()
+    is_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_enabled:
+            gc.enable()
 
 
 def _number(pair: tuple[int, Sent]) -> int:
