@@ -113,7 +113,10 @@ class ImpatientProtocol(H11Protocol):
         idle = [one for one in self.connections if isinstance(one, ImpatientProtocol) and one.idle_since_s is not None]
         if not idle:
             return False
-        min(idle, key=lambda one: one.idle_since_s or 0.0).transport.abort()
+        longest = min(idle, key=lambda one: one.idle_since_s or 0.0)
+        longest.transport.abort()
+        # It hears of that later, and until then others may come that have to find their room.
+        self.connections.discard(longest)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:

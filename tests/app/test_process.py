@@ -174,12 +174,17 @@ def test_a_connection_that_never_asks_is_closed():
         assert (silent.recv(1), slow.recv(1)) == (b"", b"")
 
 
+@pytest.mark.parametrize("at_once", [False, True])
 def test_of_more_connections_than_are_meant_those_go_that_have_been_idle_longest(
-    pool: ThreadPoolExecutor, tmp_path: Path
+    pool: ThreadPoolExecutor, tmp_path: Path, *, at_once: bool
 ):
-    with Replica() as replica, ExitStack() as stack:
+    # Nobody is closed for asking nothing.
+    with Replica(read_timeout_s=2 * DEADLINE_S) as replica, ExitStack() as stack:
         served = occupy(replica, pool, tmp_path / "end")
+        if at_once:  # the kernel takes them meanwhile
+            replica.process.send_signal(signal.SIGSTOP)
         held = [stack.enter_context(connect(replica)) for _ in range(300)]
+        replica.process.send_signal(signal.SIGCONT)
         assert httpx.get(f"{replica.url}/healthz").status_code == 200, "health is asked on a new connection"
         assert [dropped(connection) for connection in held[:40]] == [True] * 40
         held[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: function\r\n\r\n")

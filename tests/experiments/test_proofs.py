@@ -43,7 +43,8 @@ def test_a_run_without_a_plan_has_begun_nothing(run: RunFolder) -> None:
 def test_a_run_is_measured_when_every_base_station_has_every_repetition(run: RunFolder) -> None:
     edge = {
         "url": "http://192.0.2.1/", "host": "edge", "nodes": ["edge-1"], "workload": "http", "settings": {}, "test_share": 0.2,
-        "training_shares": [0.8], "congestion_control": "cubic", "timeout_s": 1.0, "idle_s": 0.0,
+        "training_shares": [0.8], "traffic": {"arrivals": "together", "parallel": 1}, "max_late_ms": 10.0,
+        "congestion_control": "cubic", "timeout_s": 1.0, "idle_s": 0.0,
     }  # fmt: skip
     begun = {
         "version": VERSION,
