@@ -58,7 +58,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Regime:
-    """What bounds a scenario: medians over the request that came back last in each repetition."""
+    """What bounds a scenario: medians over the request that came back last in each repetition.
+
+    Where requests were not sent together they are over all of them.
+    """
 
     phases_s: dict[str, float]
     network_share: float

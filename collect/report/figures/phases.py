@@ -40,7 +40,8 @@ LETTERS = 24
 # Of 255, as the eye weighs the three colours.
 HALF_BRIGHT = 140
 CAPTION = (
-    "Median phases of the request that came back last in each repetition. Blue: the network and the gateway; orange: "
+    "Median phases of the request that came back last in each repetition, or of all requests where they were not sent "
+    "together. Blue: the network and the gateway; orange: "
     "the function's compute; each has its own hatching, too. The medians of the phases need not add up to the median "
     "response time."
 )
