@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_CONNECTIONS = 256
 # Request line and headers, as the network's parts of it add up.
 MOST_HEAD_BYTES = 65_536
-LONG_HEAD = b'{"detail":"The request line and the headers are longer than 65536 bytes."}'
+LONG_HEAD = b'{"detail":"The request line and the headers are longer than %d bytes."}' % MOST_HEAD_BYTES
 NO_HTTP = b'{"detail":"This is not a valid HTTP/1.1 request."}'
 # What a client of HTTP/2 says first (RFC 9113, section 3.4).
 HTTP_2 = b"PRI * HTTP/2.0\r\n"

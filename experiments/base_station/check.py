@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments import workloads
 from experiments.base_station import crossing
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from experiments.base_station.plan import Plan, ScenarioPlan
     from experiments.workloads.data import Dataset
+    from experiments.workloads.workload import Workload
 
 
 def spread(
@@ -37,7 +38,8 @@ def spread(
     links.in_force()
     spread = {}
     for name, scenario in plan.scenarios.items():
-        spread[name] = spread_of(name, scenario, texts, source)
+        workload = workloads.make(scenario.workload, scenario.settings, texts)
+        spread[name] = spread_of(name, scenario, workload, source)
         _check_crossing(name, scenario, source, links.round_trip(scenario.gateway))
     return spread
 
@@ -54,12 +56,11 @@ def _check_crossing(name: str, scenario: ScenarioPlan, source: str | None, added
 def spread_of(
     name: str,
     scenario: ScenarioPlan,
-    texts: Dataset,
+    workload: Workload[Any],
     source: str | None,
     lost: Callable[[], Exception | None] = lambda: None,
 ) -> dict[str, str]:
     """Do so for one scenario; ``lost`` tells why it is no use to wait for a reply any longer, if so."""
-    workload = workloads.make(scenario.workload, scenario.settings, texts)
     bodies = [workload.probe()] * scenario.probes
     expected = sorted(scenario.nodes[: scenario.probes])
     replicas: dict[str, str] = {}

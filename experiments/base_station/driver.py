@@ -62,9 +62,9 @@ class Driver:
         self._dataset = dataset
         self._base_station = base_station
         self._history = History(samples, plan)
-        self._texts = data.read(dataset)
+        texts = data.read(dataset)
         self._workloads = {
-            name: workloads.make(scenario.workload, scenario.settings, self._texts)
+            name: workloads.make(scenario.workload, scenario.settings, texts)
             for name, scenario in plan.scenarios.items()
         }
         # Scenarios whose last requests were not served by separate replicas, each on its node.
@@ -171,7 +171,9 @@ class Driver:
         until_s = time.monotonic() + UNTIMED_S
         while True:
             try:
-                spread_of(scenario, self._plan.scenarios[scenario], self._texts, self._source, self._nodes.lost)
+                spread_of(
+                    scenario, self._plan.scenarios[scenario], self._workloads[scenario], self._source, self._nodes.lost
+                )
             except DriverError:
                 if time.monotonic() > until_s:
                     raise

@@ -9,6 +9,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from experiments.base_station.arrivals import MOST_REQUESTS, Closed, Due, Together, kinds
@@ -115,7 +117,7 @@ class Ready:
 
         def one(share: int, due: Due, body: bytes) -> Sent:
             intended_ns = begin_ns + round(due.offset_s * NS_PER_S)
-            return Sent(due, share, body, intended_ns, send(body, lambda: _wait_until(intended_ns)))
+            return Sent(due, share, body, intended_ns, send(body, partial(_wait_until, intended_ns)))
 
         with ThreadPoolExecutor(MOST_UNDER_WAY) as pool:
             futures = []
@@ -139,10 +141,9 @@ class Ready:
                 if number >= len(self.requests):
                     break
                 share, due, body = self.requests[number]
-                at_ns = intended_ns
-                exchange = send(body, lambda at_ns=at_ns: _wait_until(at_ns))  # type: ignore[misc]
-                offset = due._replace(offset_s=(at_ns - begin_ns) / NS_PER_S)
-                done.append((number, Sent(offset, share, body, at_ns, exchange)))
+                exchange = send(body, partial(_wait_until, intended_ns))
+                due = due._replace(offset_s=(intended_ns - begin_ns) / NS_PER_S)
+                done.append((number, Sent(due, share, body, intended_ns, exchange)))
                 if exchange.error is not None or exchange.last_byte_ns is None:
                     failed.set()
                     break
@@ -151,7 +152,9 @@ class Ready:
 
         with ThreadPoolExecutor(closed.clients) as pool:
             futures = [pool.submit(client) for _ in range(closed.clients)]
-            return [sent for _, sent in sorted((pair for future in futures for pair in future.result()), key=_number)]
+            return [
+                sent for _, sent in sorted((pair for future in futures for pair in future.result()), key=itemgetter(0))
+            ]
 
 
 @contextmanager
@@ -165,10 +168,6 @@ def _no_collection() -> Iterator[None]:
     finally:
         if is_enabled:
             gc.enable()
-
-
-def _number(pair: tuple[int, Sent]) -> int:
-    return pair[0]
 
 
 def _wait_until(at_ns: int) -> None:

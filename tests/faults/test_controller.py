@@ -340,7 +340,7 @@ def test_repetitions_whose_requests_did_not_cross_the_links_are_counted_as_faile
     what="a firewall on the gateway's node closes its port in a run (nftables, drop), and opens it again",
     step="measure",
     on="local",
-    seen="requests wait for as long as the scenario allows; their repetitions fail by that reason, the others count",
+    seen="requests wait for as long as the scenario allows; their repetitions fail with that reason, the others count",
     lost="the repetitions meanwhile, which count as failed",
     ends="when the port is open again",
     reads="http://…:31080/ cannot be reached: …",

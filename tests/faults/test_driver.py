@@ -405,7 +405,7 @@ def test_a_repetition_whose_links_end_in_the_middle_is_no_data_point_and_is_meas
     what="a node of the replicas falls silent while requests are out",
     step="measure",
     on="loopback",
-    seen="within 10 s these requests are given up, their repetition is on record as failed by that reason, and the driver "
+    seen="within 10 s these requests are given up, their repetition is on record as failed with that reason, and the driver "
     "ends; started again, it measures that repetition again",
     ends="with the next start, when the node is back",
     reads="edge-2 was lost: silent for 10 s",

@@ -194,7 +194,7 @@ def test_a_node_that_is_not_ready_fails_repetitions_by_name(pair: TrialLab, tmp_
     what="a node of the cluster is killed, and started again: at once, or when the cluster calls it not Ready",
     step="measure",
     on="containers",
-    seen="within 10 s the requests that are out are given up, and their repetition fails by that reason; the run waits for the "
+    seen="within 10 s the requests that are out are given up, and their repetition fails with that reason; the run waits for the "
     "node, shapes and verifies its links, checks that each node has its replica, and measures that repetition again",
     lost="nothing but the repetitions of the half minute before, of whose links nobody knows",
     ends="within the same run, when the node's k3s is back",
