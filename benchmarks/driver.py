@@ -102,7 +102,7 @@ def _late(url: str, rate_per_s: int, core: int) -> bool:
 def _sent(url: str, arrivals: Arrivals) -> list[Sent]:
     ready = Traffic(arrivals, 1, {}, lambda *_: b"{}", random.Random(1)).ready()  # noqa: S311
     with sender(url, "f", congestion_control=CONTROL, timeout_s=20) as send:
-        return ready.sent(send)
+        return ready.sent(lambda _: send)
 
 
 def _beside_curl(url: str, megabytes: int) -> bool:

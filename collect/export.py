@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from collect import parquet, records
 from collect.analysis.repetitions import Key
 from collect.folder import replacing
-from collect.records import ModelRecord, RequestRecord
+from collect.records import ModelRecord, NetworkRecord, RequestRecord
 from collect.tables import (
     DICTIONARY,
     LINKS,
     LOAD,
+    NETWORKS,
     REPETITIONS,
     SAMPLES,
     TABLES,
@@ -60,6 +61,7 @@ def write(run: Run, target: Path, *, refused: bool, form: str = "csv") -> list[P
     tables: list[tuple[Table[Any], Iterable[Any]]] = [
         (SAMPLES, _samples(run, states)),
         (REPETITIONS, _repetitions(run, states)),
+        (NETWORKS, (record for record in _records(run) if isinstance(record, NetworkRecord))),
         (LINKS, _links(run)),
         (LOAD, _load(run)),
         (DICTIONARY, described),
@@ -100,17 +102,19 @@ def _states(run: Run, *, refused: bool) -> dict[Key, tuple[str, str | None]]:
     """Return what became of each attempt that counts or failed, and why."""
     measured = run.measurements
     counted = chain.from_iterable(measured.scenarios.values())
-    states = {_attempt(one): ("refused" if refused else "data point", None) for one in counted}
-    states |= {_attempt(one): ("unpaired", None) for one in measured.unpaired}
-    return states | {_failed(one): ("failed", one.error) for one in measured.failures}
+    states = {key: ("refused" if refused else "data point", None) for one in counted for key in _attempts(one)}
+    states |= {key: ("unpaired", None) for one in measured.unpaired for key in _attempts(one)}
+    return states | {key: ("failed", one.error) for one in measured.failures for key in _failed(one)}
 
 
-def _attempt(one: Repetition) -> Key:
-    return Key(one.scenario, one.base_station, False, one.repetition, one.attempt)
+def _attempts(one: Repetition) -> Iterator[Key]:
+    for base_station, attempt in one.attempts.items():
+        yield Key(one.scenario, base_station, False, one.repetition, attempt)
 
 
-def _failed(one: Failure) -> Key:
-    return Key(one.scenario, one.base_station, one.warmup, one.repetition, one.attempt)
+def _failed(one: Failure) -> Iterator[Key]:
+    for base_station, attempt in (one.attempts or {one.base_station: one.attempt}).items():
+        yield Key(one.scenario, base_station, one.warmup, one.repetition, attempt)
 
 
 def _key(record: Record) -> Key:
@@ -135,6 +139,8 @@ def _repetitions(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterato
     """Yield the attempts in the order in which they were first on record."""
     attempts: dict[Key, list[Any]] = {}
     for record in _records(run):
+        if isinstance(record, NetworkRecord):
+            continue
         both = attempts.setdefault(_key(record), [None, None])
         place = 0 if isinstance(record, ModelRecord) else 1
         if both[place] is None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 # The first schema whose lines have a checksum and the hash of their plan.
 CHECKED_SCHEMA = 2
 # The arrivals of requests that are sent at the same moment, as before schema 4 all were.
@@ -71,14 +71,16 @@ class RequestRecord(
     """One request of one repetition, as the base station saw it.
 
     Times ``*_ns`` are CLOCK_MONOTONIC of the base station in nanoseconds; ``None`` where the request never came that
-    far. ``phases_ms`` are the function's own, from its ``Server-Timing`` header. ``error`` is a sentence, or ``None``
-    for a request that was answered with status 200. ``plan`` is the hash of what was measured by
-    (`experiments.base_station.plan`), ``None`` in schema 1. ``links`` tells the links that were in force from others;
-    ``None`` where nothing was shaped, and before schema 3. ``min_rtt_ms`` is the smallest round trip of its connection
-    and ``retransmissions`` how many segments were sent again, both as the base station's kernel measured them until
-    the upload was acknowledged; ``links_rtt_ms`` is the shortest round trip that the links to the gateway and back can
-    have, below which no connection that crosses them can be. ``requests`` is how many the repetition has, and
-    ``request_kind`` what the workload calls this one among others. Before schema 4 all these are ``None``.
+    far. Of several base stations they are those of the first one's clock, to ``clock_error_ms``; ``None`` of one alone.
+    ``site`` is the group of nodes that the request was sent to, ``None`` where there is only one. ``phases_ms`` are the
+    function's own, from its ``Server-Timing`` header. ``error`` is a sentence, or ``None`` for a request that was
+    answered with status 200. ``plan`` is the hash of what was measured by (`experiments.base_station.plan`), ``None``
+    in schema 1. ``links`` tells the links that were in force from others; ``None`` where nothing was shaped, and before
+    schema 3. ``min_rtt_ms`` is the smallest round trip of its connection and ``retransmissions`` how many segments were
+    sent again, both as the base station's kernel measured them until the upload was acknowledged; ``links_rtt_ms`` is
+    the shortest round trip that the links to the gateway and back can have, below which no connection that crosses them
+    can be. ``requests`` is how many the repetition has, and ``request_kind`` what the workload calls this one among
+    others. Before schema 4 all these are ``None``.
     """
 
     run: str
@@ -116,6 +118,8 @@ class RequestRecord(
     min_rtt_ms: float | None = None
     retransmissions: Count | None = None
     links_rtt_ms: float | None = None
+    site: Text | None = None
+    clock_error_ms: float | None = None
     schema: int = SCHEMA_VERSION
 
 
@@ -152,11 +156,40 @@ class ModelRecord(
     schema: int = SCHEMA_VERSION
 
 
+class NetworkRecord(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="network", gc=False
+):
+    """What the first of several base stations did with the replies that all of them got in a repetition.
+
+    ``base_station`` is the first one, and ``attempts`` the numbers of those attempts that make the repetition, by base
+    station; each has its own records. The parameters of the best reply of all train on all their training texts.
+    """
+
+    run: str
+    scenario: str
+    base_station: str
+    block: Count
+    repetition: Count
+    attempt: Count
+    warmup: bool
+    attempts: dict[Text, Count]
+    chosen_base_station: Text | None
+    chosen_request: Count | None
+    parameters: dict[str, Any] | None
+    accuracy_test: float | None
+    fit_ms: float | None
+    training_texts: Count
+    test_texts: Count
+    error: Sentence | None
+    plan: str | None = None
+    schema: int = SCHEMA_VERSION
+
+
 class _Head(Struct):
     schema: Any = None
 
 
-Record = RequestRecord | ModelRecord
+Record = RequestRecord | ModelRecord | NetworkRecord
 _DECODER = msgspec.json.Decoder(Record)
 _HEAD = msgspec.json.Decoder(_Head)
 _ENCODER = msgspec.json.Encoder()

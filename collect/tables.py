@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collect import load
     from collect.analysis.repetitions import Key
     from collect.links import LinkCheck
-    from collect.records import ModelRecord, RequestRecord
+    from collect.records import ModelRecord, NetworkRecord, RequestRecord
 
 Row = TypeVar("Row")
 Kind = Literal["text", "integer", "number", "boolean"]
@@ -100,6 +100,11 @@ def _end(name: str, unit: str, meaning: str, kind: Kind = "integer") -> Column[M
     return Column(name, unit, meaning, lambda row: getattr(row.end, name, None), kind)
 
 
+def _all(name: str, unit: str, meaning: str, kind: Kind = "text") -> Column[NetworkRecord]:
+    """Return a column of what several base stations' replies came to."""
+    return Column(name, unit, meaning, lambda row: getattr(row, name), kind)
+
+
 def _second(name: str, unit: str, meaning: str) -> Column[Loaded]:
     """Return a column of the load that a second of a machine has under this name."""
     return Column(name, unit, meaning, lambda row: getattr(row.sample, name), "number")
@@ -163,6 +168,13 @@ SAMPLES: Table[Sample] = Table(
         _of("retransmissions", "", "How many segments of the upload were sent again.", "integer"),
         _of("links", "", "What tells the links that were in force from others."),
         _of("links_rtt_ms", "ms", "The shortest round trip that the links to the gateway and back can have.", "number"),
+        _of("site", "", "The group of nodes that it was sent to, empty where there is only one."),
+        _of(
+            "clock_error_ms",
+            "ms",
+            "How far its times may be from the first base station's clock, by which several count.",
+            "number",
+        ),
         _of("node", "", "The node that served it."),
         _of("replica", "", "The replica that served it."),
         _of("cold", "", "Whether it had to wait for a replica to start.", "boolean"),
@@ -239,6 +251,35 @@ REPETITIONS: Table[Measured] = Table(
             "The final model's parameters, as JSON.",
             lambda row: _json(getattr(row.end, "parameters", None)),
         ),
+    ),
+)
+NETWORKS: Table[NetworkRecord] = Table(
+    "networks",
+    "what several base stations' replies of a repetition came to",
+    (
+        _all("scenario", "", "The scenario."),
+        _all("warmup", "", "Whether it is a warm-up, which never counts.", "boolean"),
+        _all("block", "", "The block of repetitions of one scenario that follow each other.", "integer"),
+        _all("repetition", "", "The repetition.", "integer"),
+        Column(
+            "attempts",
+            "",
+            "The attempt of each base station that it consists of, as JSON.",
+            lambda row: _json(row.attempts),
+        ),
+        _all("error", "", "Why it failed, empty where it did not."),
+        _all("chosen_base_station", "", "Which of them got the reply with the best validation accuracy."),
+        _all("chosen_request", "", "Its request's number.", "integer"),
+        _all(
+            "accuracy_test",
+            "0 to 1",
+            "The accuracy on the test texts of the model that all training texts were trained with.",
+            "number",
+        ),
+        _all("fit_ms", "ms", "How long the first base station took to train it.", "number"),
+        _all("training_texts", "", "How many texts it was trained on.", "integer"),
+        _all("test_texts", "", "How many texts it was tested on.", "integer"),
+        Column("parameters", "", "The model's parameters, as JSON.", lambda row: _json(row.parameters)),
     ),
 )
 LINKS: Table[Verified] = Table(
@@ -335,7 +376,7 @@ LOAD: Table[Loaded] = Table(
         _second("frequency_mhz", "MHz", "The mean clock of its cores, empty where the kernel does not tell it."),
     ),
 )
-TABLES: tuple[Table[Any], ...] = (SAMPLES, REPETITIONS, LINKS, LOAD)
+TABLES: tuple[Table[Any], ...] = (SAMPLES, REPETITIONS, NETWORKS, LINKS, LOAD)
 
 
 class Described(NamedTuple):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from experiments.base_station.plan import Plan
     from experiments.data.dataset import Dataset
+    from experiments.workloads.data import Cut, Division
     from experiments.workloads.workload import Split
 
 
@@ -44,17 +45,29 @@ def leakage(plan: Plan, data: Dataset) -> Leakage | None:
     function: list[float] = []
     for name, scenario in plan.scenarios.items():
         workload = workloads.make(scenario.workload, scenario.settings, rows)
-        # Base stations that have the same data are looked at once.
-        places = product(range(len(plan.splits)), plan.base_stations)
-        for repetition, cut in dict.fromkeys((number, plan.cut(name, number, station)) for number, station in places):
+        for repetition, station in product(range(len(plan.splits)), plan.base_stations):
+            where = f"dataset {data.name}: scenario {name}, repetition {repetition}"
+            part = plan.part(name, repetition, station, data.labels)
+            if len(plan.base_stations) > 1:
+                where += f", {station}"
+                _check_labels(where, part, data.labels, scenario.division)
             try:
-                splits = workload.splits(cut)
+                splits = workload.splits(part)
             except DataError as error:
-                raise DatasetError(f"dataset {data.name}: scenario {name}, repetition {repetition}: {error}") from error
+                raise DatasetError(f"{where}: {error}") from error
             if splits is not None:
                 base_station.append(_percent(splits.base_station, numbers))
                 function += [_percent(one, numbers) for one in splits.function]
     return Leakage(fmean(base_station), fmean(function)) if base_station else None
+
+
+def _check_labels(where: str, part: Cut, labels: Sequence[str], division: Division) -> None:
+    """Refuse a part without a label that the whole data set has."""
+    missing = sorted(set(labels) - {labels[row] for rows in part.training for row in rows})
+    if missing:
+        key = "weights" if division.alpha is None else f"alpha ({division.alpha:g})"
+        advice = f"raise base_stations.{key}"
+        raise DatasetError(f"{where}: none of its texts is labelled {missing[0][:40]!r}; {advice}, or give more texts")
 
 
 def _percent(split: Split, numbers: Sequence[int]) -> float:

@@ -12,13 +12,14 @@ from experiments.base_station.repetition import Repetition
 from experiments.workloads.data import Dataset as Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from experiments.base_station.arrivals import Arrivals
     from experiments.base_station.plan import Plan
     from experiments.base_station.sending import Ready
     from experiments.data.dataset import Dataset
     from experiments.placement import Placement
+    from experiments.service import Service
     from experiments.spec import Experiment, Scenario
 
 MB = 1e6
@@ -40,31 +41,45 @@ def outlook(experiment: Experiment, placement: Placement, data: Dataset, seed: i
 def _of_scenario(
     scenario: Scenario, experiment: Experiment, placement: Placement, drawn: Plan, rows: Rows
 ) -> Iterator[str]:
-    service = placement.services[scenario.name]
+    services = {service.site: service for service in placement.services[scenario.name]}
     yield f"{scenario.name}: {scenario.title}"
-    yield (
-        f"  {_count(len(service.nodes), 'replica')} on {', '.join(service.nodes)}, reached through {service.gateway} "
-        f"at {service.url}"
-    )
-    base_station = placement.base_stations[0]
-    ready = _first(drawn, scenario.name, base_station, rows)
-    sizes = [len(body) for _, _, body in ready.requests]
-    if isinstance(scenario.arrivals, Closed) and scenario.arrivals.count is None:
-        yield f"  {_words(scenario.arrivals)}; each request has {_mb(max(sizes))} at most"
-    else:
+    for service in services.values():
         yield (
-            f"  {_words(scenario.arrivals)}: {_count(len(sizes), 'request')} of "
-            f"{' to '.join(dict.fromkeys((_mb(min(sizes)), _mb(max(sizes)))))}{_when(ready)}"
+            f"  {_count(len(service.nodes), 'replica')} on {', '.join(service.nodes)}, reached through "
+            f"{service.gateway} at {service.url}"
         )
-        whole = sum(sizes)
-        yield f"  {base_station} -> {service.gateway}: {_mb(whole)} a repetition, and the replies back"
-        for node in service.nodes[1:]:
-            part = _mb(whole / len(service.nodes))
-            yield f"  {service.gateway} -> {node}: {part} of it, as far as replicas share alike"
+    for base_station in placement.base_stations:
+        which = f"from {base_station} " if len(placement.base_stations) > 1 else ""
+        yield from _sent_by(which, scenario, services, _first(drawn, scenario.name, base_station, rows))
     yield f"  {_duration(scenario, experiment)}"
 
 
-def _first(drawn: Plan, name: str, base_station: str, rows: Rows) -> Ready:
+def _sent_by(
+    which: str, scenario: Scenario, services: Mapping[str, Service], repetition: Repetition
+) -> Iterator[str]:
+    """Yield what one base station sends, and where to."""
+    ready = repetition.ready()
+    sizes = [len(body) for _, _, body in ready.requests]
+    if isinstance(scenario.arrivals, Closed) and scenario.arrivals.count is None:
+        yield f"  {which}{_words(scenario.arrivals)}; each request has {_mb(max(sizes))} at most"
+        return
+    yield (
+        f"  {which}{_words(scenario.arrivals)}: {_count(len(sizes), 'request')} of "
+        f"{' to '.join(dict.fromkeys((_mb(min(sizes)), _mb(max(sizes)))))}{_when(ready)}"
+    )
+    by_site = dict.fromkeys(services, 0)
+    for size, site in zip(sizes, repetition.sites, strict=False):
+        by_site[site] += size
+    for site, size in by_site.items():
+        if size:
+            gateway, *others = services[site].nodes
+            yield f"  {repetition.base_station} -> {gateway}: {_mb(size)} a repetition, and the replies back"
+            for node in others:
+                part = _mb(size / len(services[site].nodes))
+                yield f"  {gateway} -> {node}: {part} of it, as far as replicas share alike"
+
+
+def _first(drawn: Plan, name: str, base_station: str, rows: Rows) -> Repetition:
     planned = drawn.scenarios[name]
     return Repetition(
         run=drawn.run,
@@ -74,8 +89,9 @@ def _first(drawn: Plan, name: str, base_station: str, rows: Rows) -> Ready:
         entry=Entry(scenario=name, block=1, repetition=0, warmup=False),
         scenario=planned,
         workload=workloads.make(planned.workload, planned.settings, rows),
-        cut=drawn.cut(name, 0, base_station),
-    ).ready()
+        cut=drawn.part(name, 0, base_station, rows.y),
+        position=list(drawn.base_stations).index(base_station),
+    )
 
 
 def _words(arrivals: Arrivals) -> str:

@@ -20,16 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """An experiment on an inventory's nodes; ``links`` are entries of roles/netem's ``netem_links``."""
+    """An experiment on an inventory's nodes; ``links`` are entries of roles/netem's ``netem_links``.
+
+    ``base_stations`` are their addresses by name, and ``services`` and ``routes`` are by scenario: at each site one
+    service, and for each base station the sites that it sends to, with their weights.
+    """
 
     platform: Platform
-    base_stations: tuple[str, ...]
-    services: dict[str, Service]
+    base_stations: dict[str, str]
+    services: dict[str, tuple[Service, ...]]
+    routes: dict[str, dict[str, dict[str, float]]]
     links: tuple[dict[str, Any], ...]
 
     def variables(self) -> dict[str, Any]:
         """Return the variables of the roles: the links, the services, and what the platform's own roles need."""
-        services = list(self.services.values())
+        services = [service for of_scenario in self.services.values() for service in of_scenario]
         return {
             "netem_links": list(self.links),
             "function_services": [service.variables() for service in services],
@@ -50,25 +55,49 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
     platform = platforms.of(inventory)
     for scenario in experiment.scenarios:
         _check_idle(scenario, platform, inventory)
-    services: dict[str, Service] = {}
+    services: dict[str, tuple[Service, ...]] = {}
+    routes: dict[str, dict[str, dict[str, float]]] = {}
     links: dict[tuple[str, str], dict[str, Any]] = {}
-    for index, scenario in enumerate(experiment.scenarios):
-        service = _service(scenario, inventory, platform, index)
-        services[scenario.name] = service
-        _check_nodes(scenario, (*base_stations, *service.nodes), inventory)
-        for pair, entry in _links(scenario, (*base_stations, *service.nodes), inventory).items():
+    for scenario in experiment.scenarios:
+        _check_weights(scenario, base_stations, inventory)
+        first = sum(map(len, services.values()))
+        placed = _services(scenario, inventory, platform, first)
+        services[scenario.name] = placed
+        nodes = [node for service in placed for node in service.nodes]
+        _check_nodes(scenario, (*base_stations, *nodes), inventory)
+        own = _links(scenario, (*base_stations, *nodes), inventory)
+        routes[scenario.name] = {name: _route(scenario, name, placed, own) for name in base_stations}
+        for pair, entry in own.items():
             if links.setdefault(pair, entry) != entry:
                 raise SpecError(
                     f"inventory {inventory.name}: scenarios shape the link {pair[0]} -> {pair[1]} differently and "
                     "cannot be measured in one run here; add nodes to the groups they name, or run them one by one"
                 )
-    controls = sorted({service.congestion_control for service in services.values()})
+    every = [service for placed in services.values() for service in placed]
+    names = [service.name for service in every]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SpecError(
+            f"two services would have the name {twice}, which is a scenario's with a site's after it: give one of the "
+            "scenarios another name"
+        )
+    controls = sorted({service.congestion_control for service in every})
     if len(controls) > 1 and not platform.congestion_control_by_service:
         raise SpecError(
             f"inventory {inventory.name}: {platform.name} uses one TCP congestion control for all services, but the "
             f"scenarios have {' and '.join(controls)}; give them the same congestion_control, or run them one by one"
         )
-    return Placement(platform, base_stations, services, tuple(links.values()))
+    addresses = {name: inventory.address(name) for name in base_stations}
+    return Placement(platform, addresses, services, routes, tuple(links.values()))
+
+
+def _check_weights(scenario: Scenario, base_stations: tuple[str, ...], inventory: Inventory) -> None:
+    weights = scenario.base_stations.weights
+    if weights is not None and len(weights) != len(base_stations):
+        raise SpecError(
+            f"scenario {scenario.name}: base_stations.weights has {len(weights)}, inventory {inventory.name} has "
+            f"{len(base_stations)} base stations ({', '.join(base_stations)}): name one for each"
+        )
 
 
 def _check_nodes(scenario: Scenario, members: tuple[str, ...], inventory: Inventory) -> None:
@@ -106,27 +135,77 @@ def _check_idle(scenario: Scenario, platform: Platform, inventory: Inventory) ->
         )
 
 
-def _service(scenario: Scenario, inventory: Inventory, platform: Platform, index: int) -> Service:
-    replicas = scenario.function.replicas
-    groups = [inventory.hosts(group) for group in scenario.function.nodes if len(inventory.hosts(group)) >= replicas]
-    if not groups:
+def _services(scenario: Scenario, inventory: Inventory, platform: Platform, first: int) -> tuple[Service, ...]:
+    """Return the services of a scenario, the platform's from number ``first`` on."""
+    sites = scenario.function.sites
+    if sites is None:
+        return (_service(scenario, *_single(scenario, inventory), inventory, platform, first),)
+    placed = []
+    for number, (site, replicas) in enumerate(sites.items(), first):
+        hosts = inventory.hosts(site)
+        if len(hosts) < replicas:
+            raise SpecError(
+                f"scenario {scenario.name}: site {site} needs {replicas} nodes, inventory {inventory.name} has "
+                f"{len(hosts)} in a group of this name: add them to its hosts.yml"
+            )
+        placed.append(_service(scenario, site, hosts[:replicas], inventory, platform, number))
+    return tuple(placed)
+
+
+def _single(scenario: Scenario, inventory: Inventory) -> tuple[str, tuple[str, ...]]:
+    """Return the group of a scenario that names several in order of preference, and its nodes."""
+    replicas, groups = scenario.function.replicas or 1, scenario.function.nodes or ()
+    site = next((group for group in groups if len(inventory.hosts(group)) >= replicas), None)
+    if site is None:
         raise SpecError(
             f"scenario {scenario.name} needs {replicas} node{'s' * (replicas > 1)} in one of the groups "
-            f"{', '.join(scenario.function.nodes)}; inventory {inventory.name} has too few: add them to its hosts.yml"
+            f"{', '.join(groups)}; inventory {inventory.name} has too few: add them to its hosts.yml"
         )
-    nodes = groups[0][:replicas]
+    return site, inventory.hosts(site)[:replicas]
+
+
+def _service(
+    scenario: Scenario, site: str, nodes: tuple[str, ...], inventory: Inventory, platform: Platform, number: int
+) -> Service:
+    # A part of host names, which have no underscores.
+    name = scenario.name if scenario.function.sites is None else f"{scenario.name}-{site.replace('_', '-').lower()}"
     return Service(
-        name=scenario.name,
+        name=name,
+        site=site,
         nodes=nodes,
         gateway=nodes[0],
         gateway_address=inventory.address(nodes[0]),
-        gateway_port=platform.port(index),
-        host=platform.host(scenario.name),
+        gateway_port=platform.port(number),
+        host=platform.host(name),
         congestion_control=scenario.transport.congestion_control,
         timeout_s=scenario.requests.timeout_s or UNTIMED_S,
         scale_to_zero=scenario.function.scale_to_zero,
         module=scenario.function.module,
     )
+
+
+def _route(
+    scenario: Scenario, base_station: str, services: tuple[Service, ...], links: dict[tuple[str, str], dict[str, Any]]
+) -> dict[str, float]:
+    """Return the sites that a base station sends to, with their weights."""
+    send_to = scenario.base_stations.send_to
+    if isinstance(send_to, dict):
+        return dict(send_to)
+    if send_to == "all":
+        return {service.site: 1.0 for service in services}
+
+    def delay_ms(service: Service) -> float:
+        there_and_back = ((base_station, service.gateway), (service.gateway, base_station))
+        return sum(float(links.get(pair, {}).get("delay_ms", 0)) for pair in there_and_back)
+
+    nearest_ms = min(map(delay_ms, services))
+    near = [service.site for service in services if delay_ms(service) == nearest_ms]
+    if len(near) > 1:
+        raise SpecError(
+            f"scenario {scenario.name}: {' and '.join(near)} are equally near to {base_station}, {nearest_ms:g} ms "
+            "there and back: give their links different delays, or send to them by weights"
+        )
+    return {near[0]: 1.0}
 
 
 def _links(scenario: Scenario, members: tuple[str, ...], inventory: Inventory) -> dict[tuple[str, str], dict[str, Any]]:

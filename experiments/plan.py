@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 
 from experiments.base_station.errors import DriverError
-from experiments.base_station.plan import VERSION, Entry, Plan, ScenarioPlan, check_dataset, read
+from experiments.base_station.plan import VERSION, Entry, Plan, ScenarioPlan, Site, check_dataset, read
 from experiments.errors import RunError
+from experiments.workloads.data import Division
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,11 +107,14 @@ def _known_errors() -> Iterator[None]:
 
 
 def _scenario(scenario: Scenario, placement: Placement) -> ScenarioPlan:
-    service = placement.services[scenario.name]
+    own = scenario.base_stations
     return ScenarioPlan(
-        url=service.url,
-        host=service.host,
-        nodes=service.nodes,
+        sites={
+            service.site: Site(url=service.url, host=service.host, nodes=service.nodes)
+            for service in placement.services[scenario.name]
+        },
+        routes=placement.routes[scenario.name],
+        division=Division(own.weights or (1.0,) * len(placement.base_stations), own.alpha),
         workload=scenario.workload.name,
         settings=scenario.settings,
         test_share=scenario.data.test_share,

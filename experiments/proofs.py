@@ -35,7 +35,10 @@ def measured(run: RunFolder) -> bool:
         histories = [History(path) for path in files]
     except RecordError as error:
         raise RunError(f"{error}: the line is damaged; restore the file, or begin a new run") from error
-    return all(history.is_finished(entry.key) for history in histories for entry in known.order)
+    keys = [entry.key for entry in known.order]
+    if len(histories) > 1 and not all(any(history.is_of_all(key) for history in histories) for key in keys):
+        return False
+    return all(history.is_finished(key) for history in histories for key in keys)
 
 
 def verified_afterwards(run: RunFolder) -> bool:

@@ -1,4 +1,4 @@
-"""A scenario's function as deployed on an inventory's nodes, and how the base station reaches it."""
+"""A scenario's function as deployed at a site, and how the base stations reach it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A scenario's function as deployed: one replica on each of ``nodes``, reached through ``gateway``.
+    """A scenario's function as deployed at a site: one replica on each of ``nodes``, reached through ``gateway``.
 
-    ``host`` is the Host header of its requests.
+    ``site`` is the group of the inventory that the nodes are in, and ``host`` the Host header of its requests.
     """
 
     name: str
+    site: str
     nodes: tuple[str, ...]
     gateway: str
     gateway_address: str
@@ -26,7 +27,7 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where the base station sends its requests."""
+        """Where base stations send their requests."""
         address = f"[{self.gateway_address}]" if ":" in self.gateway_address else self.gateway_address
         return f"http://{address}:{self.gateway_port}/"
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from loopback import Function, Reply, Request, answer, function
 from processes import running
-from trial_nodes import inventory, only
+from trial_nodes import aimed, inventory, only
 
 from collect import records
 from collect.records import ModelRecord, RequestRecord
@@ -93,9 +93,8 @@ def planned(
     placed = place(experiment, inventory())
     with function(respond) as served:
         digest = hashlib.sha256(data).hexdigest()
-        plan = as_json(draw(experiment, placed, run="trial", texts=len(texts), dataset=digest, seed=1))
-        plan["scenarios"]["edge"]["url"] = served.url
-        (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+        plan = aimed(draw(experiment, placed, run="trial", texts=len(texts), dataset=digest, seed=1), served.url)
+        (folder / "plan.json").write_text(json.dumps(as_json(plan)), encoding="utf-8")
         (folder / "dataset.json").write_bytes(data)
         try:
             yield served

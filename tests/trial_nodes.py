@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from experiments.spec import Experiment, load
 from nodes.inventory import Inventory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from experiments.base_station.plan import Plan
 
 PAPER = {"base_stations": ("bs",), "edge": ("edge-1", "edge-2"), "cloud": ("cloud-1",)}
 
@@ -30,3 +34,14 @@ def paper(repetitions: int = 20, warmups: int = 1, block_repetitions: int = 1) -
 def only(name: str, repetitions: int, warmups: int = 0) -> Experiment:
     """Return an experiment of one of the shipped scenarios."""
     return load(name, repetitions=repetitions).model_copy(update={"warmups": warmups})
+
+
+def aimed(plan: Plan, url: str) -> Plan:
+    """Return a plan whose sites are all reached at one address."""
+    return replace(
+        plan,
+        scenarios={
+            name: replace(one, sites={site: replace(own, url=url) for site, own in one.sites.items()})
+            for name, one in plan.scenarios.items()
+        },
+    )

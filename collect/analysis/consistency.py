@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from collect.records import TOGETHER, median_request_ms, response_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from collect.records import ModelRecord, RequestRecord
 
@@ -45,7 +45,7 @@ def _problems(model: ModelRecord, requests: Sequence[RequestRecord], expected: i
         yield f"its response time is recorded as {recorded:.3f} ms, its requests took {recomputed:.3f} ms"
     if model.chosen_request is not None and model.chosen_request >= expected:
         yield f"it chose request {model.chosen_request} of {expected}"
-    yield from _not_a_share("test accuracy", model.accuracy_test)
+    yield from shares({"test accuracy": model.accuracy_test})
     if model.fit_ms is not None and model.fit_ms < 0:
         yield f"the fit took {model.fit_ms:.3f} ms"
 
@@ -64,14 +64,17 @@ def _of_request(request: RequestRecord) -> Iterator[str]:
         for (before, earlier), (after, later) in pairwise(named):
             if later < earlier:
                 yield f"{after} {later} before {before} {earlier}"
-    yield from _not_a_share("validation accuracy", request.accuracy_validation)
-    yield from _not_a_share("accuracy of the function", request.accuracy_function)
+    yield from shares(
+        {"validation accuracy": request.accuracy_validation, "accuracy of the function": request.accuracy_function}
+    )
     if request.phases_ms and min(request.phases_ms.values()) < 0:
         for name, lasted_ms in request.phases_ms.items():
             if lasted_ms < 0:
                 yield f"phase {name} took {lasted_ms:.3f} ms"
 
 
-def _not_a_share(name: str, value: float | None) -> Iterator[str]:
-    if value is not None and not 0 <= value <= 1:
-        yield f"{name} {value:g}: expected 0 to 1"
+def shares(values: Mapping[str, float | None]) -> Iterator[str]:
+    """Yield which of these values, by name, is no share, as a phrase each."""
+    for name, value in values.items():
+        if value is not None and not 0 <= value <= 1:
+            yield f"{name} {value:g}: expected 0 to 1"

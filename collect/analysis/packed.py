@@ -11,7 +11,7 @@ from msgspec.structs import astuple
 from collect.records import ModelRecord, RequestRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 class _Request(RequestRecord, frozen=True, array_like=True, tag=False, gc=False):
@@ -41,14 +41,14 @@ def unpack_model(row: bytes) -> ModelRecord:
 class Requests(Sequence[RequestRecord]):
     """Packed requests, which are unpacked whenever they are read: read them once where there are many repetitions."""
 
-    __slots__ = ("_rows",)
+    __slots__ = ("rows",)
 
     def __init__(self, rows: tuple[bytes, ...]) -> None:
-        self._rows = rows
+        self.rows = rows
 
     def __len__(self) -> int:
         """Return how many there are, which unpacks none."""
-        return len(self._rows)
+        return len(self.rows)
 
     @overload
     def __getitem__(self, place: int) -> RequestRecord: ...
@@ -56,16 +56,24 @@ class Requests(Sequence[RequestRecord]):
     def __getitem__(self, place: slice) -> Requests: ...
     def __getitem__(self, place: int | slice) -> RequestRecord | Requests:
         """Unpack one, or return a part."""
-        return Requests(self._rows[place]) if isinstance(place, slice) else _REQUEST.decode(self._rows[place])
+        return Requests(self.rows[place]) if isinstance(place, slice) else _REQUEST.decode(self.rows[place])
 
     def __iter__(self) -> Iterator[RequestRecord]:
         """Unpack one after the other."""
-        return map(_REQUEST.decode, self._rows)
+        return map(_REQUEST.decode, self.rows)
 
     def __eq__(self, other: object) -> bool:
         """Tell whether the same requests are packed."""
-        return isinstance(other, Requests) and self._rows == other._rows
+        return isinstance(other, Requests) and self.rows == other.rows
 
     def __hash__(self) -> int:
         """Return the hash of what is packed."""
-        return hash(self._rows)
+        return hash(self.rows)
+
+
+def joined(several: Iterable[Sequence[RequestRecord]]) -> Requests:
+    """Return the requests of several repetitions, one after the other."""
+    rows: list[bytes] = []
+    for requests in several:
+        rows += requests.rows if isinstance(requests, Requests) else map(pack, requests)
+    return Requests(tuple(rows))

@@ -9,14 +9,17 @@ from itertools import chain, groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from collect.analysis import consistency
+from collect.analysis.network import joint, name_of
 from collect.analysis.packed import Requests, pack, unpack_model
-from collect.records import TOGETHER, RequestRecord
+from collect.records import TOGETHER, NetworkRecord, RequestRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from collect.records import Record
+    from collect.records import ModelRecord, Record
 
+# Why an attempt that has no end is no data point.
+INTERRUPTED = "interrupted before the base station had finished training"
 # The paper's two first, in its order; any others follow by name.
 PAPER_SCENARIOS = ("edge", "cloud")
 
@@ -36,7 +39,8 @@ class Repetition:
     """A finished repetition that is a data point: its newest attempt's requests, in order, and what came of them.
 
     ``started_at`` is when the first of its requests was sent. ``response_s`` is that of all requests where these were
-    sent together, else the median of each one's, counted from when it was due.
+    sent together, else the median of each one's, counted from when it was due. One that several base stations measured
+    together has what each of them measured as its ``parts``, and the number of these for ``base_station``.
     """
 
     scenario: str
@@ -53,6 +57,18 @@ class Repetition:
     test_texts: int
     started_at: str = ""
     arrivals: str = TOGETHER
+    parts: tuple[Repetition, ...] = ()
+    chosen_base_station: str | None = None
+
+    @property
+    def attempts(self) -> dict[str, int]:
+        """The numbers of the attempts that it is, by base station."""
+        return {part.base_station: part.attempt for part in self.parts or (self,)}
+
+    def is_chosen(self, request: RequestRecord) -> bool:
+        """Return whether a request of it had the best reply."""
+        of = self.chosen_base_station
+        return request.request == self.chosen_request and of in (None, request.base_station)
 
     @property
     def pair(self) -> tuple[str, int]:
@@ -64,7 +80,8 @@ class Repetition:
 class Failure:
     """An attempt that is no data point; ``measured_again`` when a later attempt took its place.
 
-    ``started_at`` is empty where nothing was sent.
+    ``started_at`` is empty where nothing was sent. ``attempts`` are the numbers of the attempts by base station, where
+    several of them measured it together.
     """
 
     scenario: str
@@ -75,6 +92,7 @@ class Failure:
     measured_again: bool
     error: str
     started_at: str = ""
+    attempts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +129,29 @@ class _Attempt:
     chosen: int = -1
     # Which of its lines is there twice, in words.
     twice: str | None = None
+    # Whether several base stations agreed on when it starts.
+    is_joint: bool = False
 
     @property
     def in_order(self) -> Requests:
         """Its requests by their numbers."""
         return Requests(tuple(self.requests[number] for number in sorted(self.requests)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """An attempt that is no data point, and why."""
+
+    reason: str
+    started_at: str
+
+
+class _Group(NamedTuple):
+    """A repetition of several base stations."""
+
+    scenario: str
+    warmup: bool
+    repetition: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,32 +169,110 @@ def gather(records: Iterable[Record], links_off: Sequence[LinksOff] = ()) -> Mea
 
     A repetition whose records are not complete, or cannot be true, or that met links that were off, is a failure.
     """
-    attempts = _attempts(records)
+    attempts, networks = _attempts(records)
     most = _most_requests(attempts)
     scenarios: dict[str, list[Repetition]] = {name: [] for name in ordered({key.scenario for key in attempts})}
     failures = []
     warmups = 0
-    for _, of_repetition in groupby(sorted(attempts), lambda key: key[:-1]):
-        keys = list(of_repetition)
-        for key in keys:
-            attempt = attempts.pop(key)
-            judged = _judged(key, attempt, most[key.scenario], links_off)
-            if isinstance(judged, str):
-                names = (key.scenario, key.base_station, key.repetition, key.attempt, key.warmup)
-                at = _started_at(attempt.in_order)
-                failures.append(Failure(*names, measured_again=key is not keys[-1], error=judged, started_at=at))
-            elif key is keys[-1] and key.warmup:
-                warmups += 1
-            elif key is keys[-1]:
-                scenarios[key.scenario].append(judged)
+    is_joint = bool(networks) or any(attempt.is_joint for attempt in attempts.values())
+    judged = {key: _judged(key, attempts.pop(key), most[key.scenario], links_off) for key in sorted(attempts)}
+    for warmup, one in _joint(judged, networks) if is_joint else _each(judged):
+        if isinstance(one, Failure):
+            failures.append(one)
+        elif warmup:
+            warmups += 1
+        else:
+            scenarios[one.scenario].append(one)
     paired_up, unpaired = _population(scenarios)
     return Measurements(paired_up, tuple(failures), warmups, unpaired)
 
 
-def _attempts(records: Iterable[Record]) -> dict[Key, _Attempt]:
+def _each(judged: Mapping[Key, Repetition | _Refused]) -> Iterator[tuple[bool, Repetition | Failure]]:
+    """Yield the newest attempts that are whole, and all that are not, with whether they are warm-ups."""
+    for _, of_repetition in groupby(judged, lambda key: key[:-1]):
+        keys = list(of_repetition)
+        for key in keys:
+            one, is_newest = judged[key], key is keys[-1]
+            if isinstance(one, _Refused):
+                names = (key.scenario, key.base_station, key.repetition, key.attempt, key.warmup)
+                yield key.warmup, Failure(*names, not is_newest, one.reason, one.started_at)
+            elif is_newest:
+                yield key.warmup, one
+
+
+def _joint(
+    judged: Mapping[Key, Repetition | _Refused], networks: Mapping[_Group, NetworkRecord]
+) -> Iterator[tuple[bool, Repetition | Failure]]:
+    """Yield what several base stations measured together, as `_each` does.
+
+    Attempts that are none of a repetition that all have finished were interrupted, or came before it.
+    """
+    stations = sorted({key.base_station for key in judged})
+    for group, of_group in groupby(sorted(judged, key=_group), _group):
+        keys = list(of_group)
+        record = networks.get(group)
+        counted = record.attempts if record is not None else {}
+        rest: dict[int, dict[str, int]] = defaultdict(dict)
+        for key in keys:
+            if counted.get(key.base_station) != key.attempt:
+                rest[key.attempt][key.base_station] = key.attempt
+        newest = max(counted.values(), default=-1)
+        for attempt, attempts in rest.items():
+            again = attempt < newest
+            yield group.warmup, _failure(group, name_of(stations), attempts, again, INTERRUPTED, judged)
+        if record is None:
+            continue
+        parts = {
+            name: judged.get(Key(group.scenario, name, group.warmup, group.repetition, attempt))
+            for name, attempt in counted.items()
+        }
+        found = joint(record, {name: one.reason if isinstance(one, _Refused) else one for name, one in parts.items()})
+        again = any(attempt > newest for attempt in rest)
+        if isinstance(found, str):
+            yield group.warmup, _failure(group, name_of(stations), counted, again, found, judged)
+        elif not again:
+            yield group.warmup, found
+
+
+def _failure(
+    group: _Group,
+    name: str,
+    attempts: Mapping[str, int],
+    measured_again: bool,
+    error: str,
+    judged: Mapping[Key, Repetition | _Refused],
+) -> Failure:
+    own = [
+        judged[key]
+        for station, attempt in attempts.items()
+        if (key := Key(group.scenario, station, group.warmup, group.repetition, attempt)) in judged
+    ]
+    return Failure(
+        scenario=group.scenario,
+        base_station=name,
+        repetition=group.repetition,
+        attempt=max(attempts.values()),
+        warmup=group.warmup,
+        measured_again=measured_again,
+        error=error,
+        started_at=min((one.started_at for one in own), default=""),
+        attempts=dict(attempts),
+    )
+
+
+def _group(key: Key | NetworkRecord) -> _Group:
+    return _Group(key.scenario, key.warmup, key.repetition)
+
+
+def _attempts(records: Iterable[Record]) -> tuple[dict[Key, _Attempt], dict[_Group, NetworkRecord]]:
+    """Return the attempts, and of each repetition that several base stations measured what came of all of them."""
     attempts: dict[Key, _Attempt] = {}
+    networks: dict[_Group, NetworkRecord] = {}
     names: dict[str, str] = {}
     for record in records:
+        if isinstance(record, NetworkRecord):
+            networks[_group(record)] = record
+            continue
         # A million attempts share their names.
         scenario = names.setdefault(record.scenario, record.scenario)
         base_station = names.setdefault(record.base_station, record.base_station)
@@ -170,12 +284,13 @@ def _attempts(records: Iterable[Record]) -> dict[Key, _Attempt]:
             if record.request in attempt.requests:
                 attempt.twice = f"request {record.request} is on record twice"
             attempt.requests[record.request] = pack(record)
+            attempt.is_joint = record.clock_error_ms is not None
         else:
             if attempt.model is not None:
                 attempt.twice = "its end is on record twice"
             attempt.model = pack(record)
             attempt.chosen = -1 if record.chosen_request is None else record.chosen_request
-    return attempts
+    return attempts, networks
 
 
 def _population(
@@ -237,26 +352,21 @@ def _met(links_off: Sequence[LinksOff], started_at: str, response_s: float) -> L
     return next((off for off in links_off if off.from_s <= start_s + response_s and start_s <= off.until_s), None)
 
 
-def _judged(key: Key, attempt: _Attempt, most_requests: int, links_off: Sequence[LinksOff] = ()) -> Repetition | str:
+def _judged(
+    key: Key, attempt: _Attempt, most_requests: int, links_off: Sequence[LinksOff] = ()
+) -> Repetition | _Refused:
     """Return the repetition that an attempt is, or why it is none."""
     rows = attempt.in_order
     requests = list(rows)
-    of_requests = [f"request {r.request}: {r.error}" for r in requests if r.error is not None]
-    if attempt.model is None:
-        return "; ".join(["interrupted before the base station had finished training", *of_requests])
-    model = unpack_model(attempt.model)
-    if model.error is not None:
-        return "; ".join([model.error, *of_requests])
-    if model.response_time_ms is None:
-        return "its record holds neither a response time nor an error"
-    expected = most_requests if model.requests is None else model.requests
-    contradiction = attempt.twice or consistency.problem(model, requests, expected)
-    if contradiction:
-        return f"its records cannot be true: {contradiction}"
-    started_at, response_s = _started_at(requests), model.response_time_ms / 1000
+    started_at = _started_at(requests)
+    model = unpack_model(attempt.model) if attempt.model is not None else None
+    reason = _reason(attempt, model, requests, most_requests)
+    if model is None or model.response_time_ms is None or reason is not None:
+        return _Refused(reason or INTERRUPTED, started_at)
+    response_s = model.response_time_ms / 1000
     off = _met(links_off, started_at, response_s)
     if off is not None:
-        return f"the links that leave {off.node} were not in force: {off.problem}"
+        return _Refused(f"the links that leave {off.node} were not in force: {off.problem}", started_at)
     return Repetition(
         scenario=key.scenario,
         base_station=key.base_station,
@@ -273,3 +383,19 @@ def _judged(key: Key, attempt: _Attempt, most_requests: int, links_off: Sequence
         started_at=started_at,
         arrivals=model.arrivals,
     )
+
+
+def _reason(
+    attempt: _Attempt, model: ModelRecord | None, requests: Sequence[RequestRecord], most_requests: int
+) -> str | None:
+    """Return what is wrong with the records of an attempt, if anything."""
+    of_requests = [f"request {r.request}: {r.error}" for r in requests if r.error is not None]
+    if model is None:
+        return "; ".join([INTERRUPTED, *of_requests])
+    if model.error is not None:
+        return "; ".join([model.error, *of_requests])
+    if model.response_time_ms is None:
+        return "its record holds neither a response time nor an error"
+    expected = most_requests if model.requests is None else model.requests
+    contradiction = attempt.twice or consistency.problem(model, requests, expected)
+    return f"its records cannot be true: {contradiction}" if contradiction else None

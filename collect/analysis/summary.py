@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from collect.analysis import (
+    base_stations,
     beginning,
     claims,
     estimators,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from collect.analysis.arrived import Arrived
+    from collect.analysis.base_stations import Together
     from collect.analysis.claims import Claim
     from collect.analysis.dependence import Dependence
     from collect.analysis.expectations import Expectation
@@ -54,7 +56,8 @@ class Scenario:
     ``repetitions`` are those that count. ``failed`` ones are no data points, and neither are ``unpaired`` ones, whose
     partner failed; ``measured_again`` counts attempts that a later one took the place of. ``steadiness`` is whether the
     first repetitions were like the rest, ``None`` where there are too few, or several base stations, or blocks.
-    ``arrived`` are its requests where these were not sent together.
+    ``arrived`` are its requests where these were not sent together, and ``together`` is what each of several base
+    stations measured.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Scenario:
     transport: Transport
     traffic: Traffic
     arrived: Arrived | None = None
+    together: Together | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +174,8 @@ def analyse(
         for scenario in scenarios
         if scenario.name != against and _comparable(scenario, by_name[against])
     )
-    measured = _headline(scenarios, compared) + _counts(scenarios) + wording.arrived(scenarios)
+    measured = _headline(scenarios, compared) + _counts(scenarios)
+    measured += wording.arrived(scenarios) + wording.together(scenarios)
     without = tuple(name for name in measurements.scenarios if name not in finished)
     return Analysis(
         run=run,
@@ -253,6 +258,7 @@ def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measur
         transport=carried.transport,
         traffic=sent.traffic(paths),
         arrived=arriving.arrived() if arriving is not None else None,
+        together=base_stations.together(repetitions),
     )
 
 
@@ -295,11 +301,11 @@ def _compare(
         dependence=_dependence(ours, theirs) if by_pairs and not times.in_blocks else None,
         steadiness=of_ratio,
         without_first=beginning.without(pairs, (of_subject.steadiness, of_reference.steadiness, of_ratio)),
-        # The paper's requests go together.
-        claims=tuple(judged) if claims.is_papers(*names) and not of_subject.arrived else (),
+        # The paper's requests go together, from one base station.
+        claims=tuple(judged) if claims.is_papers(*names) and not of_subject.arrived and not of_subject.together else (),
         # How long requests wait for each other is not known for another speed.
         rescaling=None
-        if of_subject.arrived or of_reference.arrived
+        if of_subject.arrived or of_reference.arrived or of_subject.together
         else rescale(ours, theirs, paired=by_pairs, papers=claims.is_papers(*names)),
     )
 

@@ -43,6 +43,17 @@ def arrived(scenarios: Iterable[Scenario]) -> str:
     )
 
 
+def together(scenarios: Iterable[Scenario]) -> str:
+    """Return what a data point is where several base stations measured it, as a sentence after another one."""
+    several = next((scenario.together for scenario in scenarios if scenario.together is not None), None)
+    if several is None:
+        return ""
+    return (
+        f" A repetition is what {len(several.base_stations)} base stations measured at the same time: it lasts from "
+        "the first request of any to the last reply to any, and the best of all replies gave its model's parameters."
+    )
+
+
 def accuracy(value: float | None) -> str:
     """Return a share with four places: one text of 630 makes a difference of 0.0016."""
     return NOTHING if value is None else f"{value:.4f}"

@@ -58,6 +58,7 @@ def render(run: Run, analysis: Analysis, pictures: Mapping[Section, Sequence[Dra
         repetitions=run.measurements.scenarios,
         most_listed=LISTED,
         arrived={scenario.name for scenario in analysis.scenarios if scenario.arrived is not None},
+        together={scenario.name for scenario in analysis.scenarios if scenario.together is not None},
     )
 
 

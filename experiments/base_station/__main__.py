@@ -56,6 +56,12 @@ def main() -> int:
     parser.add_argument(
         "--beats-port", type=int, default=0, help="UDP port at which the nodes say that they are there; 0: they do not"
     )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=32000,
+        help="TCP port of the first base station, by which several of them agree on when to start",
+    )
     parser.add_argument("--source", help="this node's address on the data network, from which requests are sent")
     arguments = parser.parse_args()
     folder: Path = arguments.folder.resolve()
@@ -72,7 +78,7 @@ def main() -> int:
                 print(json.dumps({"changed": process.stop(folder)}))
             case _:
                 planned, texts = plan.read(folder / "plan.json"), data.read(folder / "dataset.json")
-                print(json.dumps(spread(planned, texts, arguments.source, links)))
+                print(json.dumps(spread(planned, arguments.base_station, texts, arguments.source, links)))
     except (DriverError, WorkloadError, OSError, ValueError) as error:
         print(f"{folder}: {_sentence(error)}", file=sys.stderr)
         return 1
@@ -87,7 +93,7 @@ def _start(folder: Path, links: Links, arguments: argparse.Namespace) -> None:
     )
     if changed:
         status.write(folder, status.Status("starting"))
-        process.start(folder, arguments.base_station, links, arguments.source, arguments.beats_port)
+        process.start(folder, arguments.base_station, links, arguments.source, arguments.beats_port, arguments.port)
     print(json.dumps({"changed": changed}))
 
 
@@ -130,6 +136,7 @@ def _driver(folder: Path, arguments: argparse.Namespace, links: Links) -> Driver
         links,
         Nodes(planned.run, names, arguments.beats_port, arguments.source),
         arguments.source,
+        arguments.port,
     )
 
 

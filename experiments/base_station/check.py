@@ -15,19 +15,20 @@ from experiments.workloads.workload import Reply, ReplyError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from experiments.base_station.plan import Plan, ScenarioPlan
+    from experiments.base_station.plan import Plan, ScenarioPlan, Site
     from experiments.workloads.data import Dataset
     from experiments.workloads.workload import Workload
 
 
 def spread(
-    plan: Plan, texts: Dataset, source: str | None = None, links: Links | None = None
+    plan: Plan, base_station: str, texts: Dataset, source: str | None = None, links: Links | None = None
 ) -> dict[str, dict[str, str]]:
     """Send each scenario parallel requests; return the node of each replica that answered.
 
     There are as many as are planned to be sent together, else as many as replicas.
     A workload whose requests are short may take several rounds until each replica has answered one. A function that
-    does not name its replica in its replies has no entry for it. ``source`` is the address from which to send,
+    does not name its replica in its replies has no entry for it. Only the sites that the base station sends to are
+    asked. ``source`` is the address from which to send,
     ``links`` are those that leave this node.
 
     Raises:
@@ -39,35 +40,52 @@ def spread(
     spread = {}
     for name, scenario in plan.scenarios.items():
         workload = workloads.make(scenario.workload, scenario.settings, texts)
-        spread[name] = spread_of(name, scenario, workload, source)
-        _check_crossing(name, scenario, source, links.round_trip(scenario.gateway))
+        spread[name] = spread_of(name, scenario, base_station, workload, source)
+        for site in scenario.route(base_station).values():
+            _check_crossing(name, scenario, site, source, links.round_trip(site.gateway))
     return spread
 
 
-def _check_crossing(name: str, scenario: ScenarioPlan, source: str | None, added: crossing.Delays) -> None:
+def _check_crossing(name: str, scenario: ScenarioPlan, site: Site, source: str | None, added: crossing.Delays) -> None:
     """Refuse a scenario whose requests do not cross the links; where these add nothing, there is nothing to see."""
     if not added.mean_ms:
         return
-    measured = crossing.connect(scenario.url, min(CONNECT_TIMEOUT_S, scenario.timeout_s or CONNECT_TIMEOUT_S), source)
-    if problem := crossing.problem_of_several(scenario.gateway, measured, added):
+    measured = crossing.connect(site.url, min(CONNECT_TIMEOUT_S, scenario.timeout_s or CONNECT_TIMEOUT_S), source)
+    if problem := crossing.problem_of_several(site.gateway, measured, added):
         raise DriverError(f"scenario {name}: {problem}")
 
 
 def spread_of(
     name: str,
     scenario: ScenarioPlan,
+    base_station: str,
     workload: Workload[Any],
     source: str | None,
     lost: Callable[[], Exception | None] = lambda: None,
 ) -> dict[str, str]:
     """Do so for one scenario; ``lost`` tells why it is no use to wait for a reply any longer, if so."""
-    bodies = [workload.probe()] * scenario.probes
-    expected = sorted(scenario.nodes[: scenario.probes])
+    replicas: dict[str, str] = {}
+    for site in scenario.route(base_station).values():
+        replicas |= _of_site(name, scenario, site, workload, source, lost)
+    return replicas
+
+
+def _of_site(
+    name: str,
+    scenario: ScenarioPlan,
+    site: Site,
+    workload: Workload[Any],
+    source: str | None,
+    lost: Callable[[], Exception | None],
+) -> dict[str, str]:
+    probes = scenario.probes(site)
+    bodies = [workload.probe()] * probes
+    expected = sorted(site.nodes[:probes])
     replicas: dict[str, str] = {}
     for _ in range(workload.check_rounds):
         for exchange in fire(
-            scenario.url,
-            scenario.host,
+            site.url,
+            site.host,
             bodies,
             congestion_control=scenario.congestion_control,
             timeout_s=scenario.timeout_s or UNTIMED_S,
@@ -83,13 +101,13 @@ def spread_of(
             try:
                 reply = workload.reply(exchange.body)
             except ReplyError as error:
-                raise DriverError(f"scenario {name}: {scenario.url}: {error}") from error
+                raise DriverError(f"scenario {name}: {site.url}: {error}") from error
             if reply == Reply():  # a function that does not say who it is: there is nothing to compare
                 return {}
             replicas[str(reply.replica)] = str(reply.node)
         if sorted(replicas.values()) == expected:
             return replicas
     raise DriverError(
-        f"scenario {name}: {scenario.probes} parallel requests were served by replicas on "
-        f"{', '.join(sorted(replicas.values()))}; expected one each on {', '.join(scenario.nodes)}"
+        f"scenario {name}: {probes} parallel requests were served by replicas on "
+        f"{', '.join(sorted(replicas.values()))}; expected one each on {', '.join(site.nodes)}"
     )

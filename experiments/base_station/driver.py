@@ -7,26 +7,30 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from collect.records import NetworkRecord
 from experiments import workloads
 from experiments.base_station.check import spread_of
 from experiments.base_station.errors import DriverError
 from experiments.base_station.history import History
 from experiments.base_station.links import Links, LinksError
+from experiments.base_station.network import GoneError, Measured, meet
 from experiments.base_station.nodes import LostNodeError, Nodes
 from experiments.base_station.plan import UNTIMED_S
 from experiments.base_station.repetition import Repetition
 from experiments.workloads import data
-from experiments.workloads.workload import Shared
+from experiments.workloads.workload import Outcome, Shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from collect.records import ModelRecord, RequestRecord
+    from experiments.base_station.network import Network, Start
     from experiments.base_station.plan import Entry, Plan
 
 # How many times as long as the longest warm-up a request may take, and for how many seconds at least.
@@ -54,15 +58,17 @@ class Driver:
         links: Links | None = None,
         nodes: Nodes | None = None,
         source: str | None = None,
+        port: int = 0,
     ) -> None:
         self._plan = plan
+        self._port = port
         self._source = source
         self._links = links or Links()
         self._nodes = nodes or Nodes(plan.run, ())
         self._dataset = dataset
         self._base_station = base_station
         self._history = History(samples, plan)
-        texts = data.read(dataset)
+        self._texts = texts = data.read(dataset)
         self._workloads = {
             name: workloads.make(scenario.workload, scenario.settings, texts)
             for name, scenario in plan.scenarios.items()
@@ -88,6 +94,7 @@ class Driver:
         Raises:
             LinksError: the links of this node are not in force, so nothing more is measured. LostNodeError: a node was
                 lost, and nothing more is measured either.
+            GoneError: another base station has ended.
             WorkloadError: repetitions cannot be finished, for example because the base station's trainer died.
             DriverError: the replicas are not where they should be, and do not come back.
             OSError: the records cannot be written, for example because the disk is full.
@@ -97,23 +104,69 @@ class Driver:
             for workload in self._workloads.values():
                 workload.open(shared)
             stack.enter_context(self._nodes).hear_all()
-            for entry in self._plan.order:
-                if self._history.is_finished(entry.key):
-                    continue
-                repetition = self._repetition(entry)
-                # Where a driver was cut off between a repetition's replies and its end, only the end is missing.
-                requests = self._history.requests(entry.key)
-                links = requests[0].links if requests else None
-                broken: DriverError | None = None
-                if not requests:
-                    requests, links, broken = self._measure(repetition)
-                model = repetition.finish(requests, links)
-                self._history.append([model])
-                report(model)
-                if broken is not None:
-                    raise broken
-                if repetition.misplaced(requests):
-                    self._misplaced.add(entry.scenario)
+            network = stack.enter_context(meet(self._plan, self._base_station, self._port))
+            try:
+                self._measure_all(network, report)
+            except GoneError:
+                self._nodes.hear_all()  # what ended the other may be that a node was lost, and that is the reason
+                raise
+
+    def _measure_all(self, network: Network, report: Callable[[ModelRecord], None]) -> None:
+        """Measure what is missing, each repetition with the other base stations."""
+        missing = network.to_do([number for number, entry in enumerate(self._plan.order) if self._has(entry)])
+        for number, entry in enumerate(self._plan.order):
+            if self._history.is_finished(entry.key) if missing is None else number not in missing:
+                continue
+            repetition = self._repetition(entry)
+            # Where a driver was cut off between a repetition's replies and its end, only the end is missing.
+            requests = self._history.requests(entry.key) if missing is None else []
+            links = requests[0].links if requests else None
+            broken: DriverError | None = None
+            if not requests:
+                requests, links, broken = self._measure(repetition, partial(network.start, number))
+            model = repetition.finish(requests, links)
+            self._history.append([model])
+            report(model)
+            best = None if model.error else repetition.workload.best(requests)
+            heard = network.measured(Measured(number, model.attempt, best, model.error))
+            if heard:
+                self._history.append([self._of_all(repetition, heard)])
+            if broken is not None:
+                raise broken
+            if repetition.misplaced(requests):
+                self._misplaced.add(entry.scenario)
+
+    def _has(self, entry: Entry) -> bool:
+        """Return whether a repetition is on record to its end, and what all made of it, if this is the first one."""
+        is_first = self._base_station == self._plan.first
+        return self._history.is_finished(entry.key) and (not is_first or self._history.is_of_all(entry.key))
+
+    def _of_all(self, repetition: Repetition, heard: Mapping[str, Measured]) -> NetworkRecord:
+        """Return what all base stations' replies come to: the best of them trains on all their training texts."""
+        entry, workload = repetition.entry, repetition.workload
+        cut = self._plan.cut(entry.scenario, entry.repetition)
+        best = [measured.best for measured in heard.values() if measured.best is not None]
+        error = next((f"{name}: {measured.error}" for name, measured in heard.items() if measured.error), None)
+        outcome = workload.finish(cut, best, self._plan.seed) if error is None else Outcome(error=error)
+        return NetworkRecord(
+            run=self._plan.run,
+            plan=self._plan.hash,
+            scenario=entry.scenario,
+            base_station=self._base_station,
+            block=entry.block,
+            repetition=entry.repetition,
+            attempt=heard[self._base_station].attempt,
+            warmup=entry.warmup,
+            attempts={name: measured.attempt for name, measured in heard.items()},
+            chosen_base_station=outcome.chosen.base_station if outcome.chosen else None,
+            chosen_request=outcome.chosen.request if outcome.chosen else None,
+            parameters=outcome.parameters,
+            accuracy_test=outcome.accuracy_test,
+            fit_ms=outcome.fit_ms,
+            training_texts=sum(map(len, cut.training)),
+            test_texts=len(cut.test),
+            error=outcome.error,
+        )
 
     def _repetition(self, entry: Entry) -> Repetition:
         return Repetition(
@@ -124,11 +177,14 @@ class Driver:
             entry=entry,
             scenario=self._plan.scenarios[entry.scenario],
             workload=self._workloads[entry.scenario],
-            cut=self._plan.cut(entry.scenario, entry.repetition, self._base_station),
+            cut=self._plan.part(entry.scenario, entry.repetition, self._base_station, self._texts.y),
+            position=list(self._plan.base_stations).index(self._base_station),
             source=self._source,
         )
 
-    def _measure(self, repetition: Repetition) -> tuple[list[RequestRecord], str | None, DriverError | None]:
+    def _measure(
+        self, repetition: Repetition, start: Callable[[], Start]
+    ) -> tuple[list[RequestRecord], str | None, DriverError | None]:
         """Measure a repetition; return its requests, the links they went over, and why these did not hold, if so."""
         ready = repetition.ready()
         if repetition.entry.scenario in self._misplaced:
@@ -141,7 +197,8 @@ class Driver:
             self._history.attempt(repetition.entry.key),
             self._history.is_cold,
             links,
-            self._links.round_trip(repetition.scenario.gateway),
+            self._links.round_trip,
+            start=start,
             timeout_s=self._timeout_s(repetition.entry),
             lost=self._nodes.lost,
         )
@@ -172,7 +229,12 @@ class Driver:
         while True:
             try:
                 spread_of(
-                    scenario, self._plan.scenarios[scenario], self._workloads[scenario], self._source, self._nodes.lost
+                    scenario,
+                    self._plan.scenarios[scenario],
+                    self._base_station,
+                    self._workloads[scenario],
+                    self._source,
+                    self._nodes.lost,
                 )
             except DriverError:
                 if time.monotonic() > until_s:

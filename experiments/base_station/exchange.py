@@ -102,18 +102,26 @@ def fire(
     with sender(
         url, host, congestion_control=congestion_control, timeout_s=timeout_s, source=source, lost=lost
     ) as send:
-        return together(send, bodies)
+        return together([send] * len(bodies), bodies)
 
 
-def together(send: Send, bodies: Sequence[bytes]) -> list[Exchange]:
-    """Send the bodies at the same moment, and return what came of them in their order."""
-    barrier = threading.Barrier(len(bodies))
+def together(
+    sends: Sequence[Send], bodies: Sequence[bytes], begin: Callable[[], None] = lambda: None
+) -> list[Exchange]:
+    """Send the bodies at the same moment, and return what came of them in their order.
+
+    Args:
+        sends: what sends each of them.
+        bodies: one a request.
+        begin: returns when it is time, called when each thread is ready.
+    """
+    barrier = threading.Barrier(len(bodies), begin)
 
     def ready() -> None:
         barrier.wait()
 
     with ThreadPoolExecutor(len(bodies)) as pool:
-        return list(pool.map(lambda body: send(body, ready), bodies))
+        return list(pool.map(lambda send, body: send(body, ready), sends, bodies))
 
 
 def _missing(congestion_control: str) -> str | None:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from collect import records
-from collect.records import ModelRecord, Record, RequestRecord
+from collect.records import ModelRecord, NetworkRecord, Record, RequestRecord
 from experiments.base_station.errors import DriverError
 from experiments.base_station.plan import Key
 
@@ -32,6 +32,7 @@ class History:
         self._samples = samples
         self._attempts: Counter[Key] = Counter()
         self._finished: set[Key] = set()
+        self._of_all: set[Key] = set()
         self._answered: dict[Key, list[RequestRecord]] = {}
         self._replicas: set[str] = set()
         self._warmups_s: dict[str, float] = {}
@@ -53,6 +54,10 @@ class History:
     def is_finished(self, key: Key) -> bool:
         """Return whether a repetition is on record to its end, over links that held."""
         return key in self._finished
+
+    def is_of_all(self, key: Key) -> bool:
+        """Return whether it is on record what all base stations' replies of a repetition came to."""
+        return key in self._of_all
 
     def attempt(self, key: Key) -> int:
         """Return the number of the next attempt at a repetition, from 0."""
@@ -82,6 +87,9 @@ class History:
 
     def _read(self, record: Record) -> None:
         key = Key(record.scenario, record.repetition, record.warmup)
+        if isinstance(record, NetworkRecord):
+            self._of_all.add(key)
+            return
         self._attempts[key] = record.attempt + 1
         if isinstance(record, ModelRecord):
             requests = self._answered.pop(key, [])

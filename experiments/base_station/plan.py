@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -12,9 +13,10 @@ from experiments.base_station.errors import DriverError
 from experiments.workloads import data
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-VERSION = 4
+VERSION = 5
 # After how many seconds a request fails where neither the scenario nor a warm-up says how long one may take.
 UNTIMED_S = 600.0
 
@@ -41,17 +43,32 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Key(self.scenario, self.repetition, self.warmup)
 
 
-class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a scenario's requests are sent; ``settings`` are those of its workload (`experiments.workloads`).
-
-    The requests carry the ``training_shares`` in turn. ``max_late_ms`` is what the 99th percentile of their lateness
-    may be, where they are not sent together. Without ``timeout_s`` a request may take three times as long as the
-    longest warm-up did, and a minute at least.
-    """
+class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Replicas that are reached at one address: one on each of ``nodes``, the gateway first."""
 
     url: str
     host: str
     nodes: tuple[str, ...]
+
+    @property
+    def gateway(self) -> str:
+        """The node to which requests are sent."""
+        return self.nodes[0]
+
+
+class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a scenario's requests are sent; ``settings`` are those of its workload (`experiments.workloads`).
+
+    ``sites`` are where replicas stand, by name, and ``routes`` tell for each base station how its requests are shared
+    among them: each site that it sends to, with its weight. The requests carry the ``training_shares`` in turn, each of
+    them that part which ``division`` gives the base station. ``max_late_ms`` is what the 99th percentile of their
+    lateness may be, where they are not sent together. Without ``timeout_s`` a request may take three times as long as
+    the longest warm-up did, and a minute at least.
+    """
+
+    sites: dict[str, Site]
+    routes: dict[str, dict[str, data.Weight]]
+    division: data.Division
     workload: str
     settings: dict[str, Any]
     test_share: float
@@ -63,43 +80,68 @@ class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_s: float
 
     @property
-    def gateway(self) -> str:
-        """The node to which requests are sent."""
-        return self.nodes[0]
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes of all replicas."""
+        return tuple(node for site in self.sites.values() for node in site.nodes)
 
     @property
-    def probes(self) -> int:
-        """How many requests are sent at once to see that each replica answers."""
-        return self.traffic.parallel if isinstance(self.traffic, Together) else len(self.nodes)
+    def replica_each(self) -> bool:
+        """Whether each request of a repetition can be served by a replica of its own: else some wait for others."""
+        return isinstance(self.traffic, Together) and len(self.sites) == len(self.routes) == 1
+
+    def route(self, base_station: str) -> dict[str, Site]:
+        """Return the sites to which a base station sends."""
+        return {name: self.sites[name] for name in self.routes[base_station]}
+
+    def probes(self, site: Site) -> int:
+        """Return how many requests are sent at once to see that each replica of a site answers."""
+        of_site = len(site.nodes)
+        return self.traffic.parallel if isinstance(self.traffic, Together) and self.replica_each else of_site
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A run: its scenarios, and its repetitions in the order in which they are measured.
 
     ``splits[r]`` is the permutation of the data set for repetition ``r`` of every scenario; ``dataset`` is its SHA-256.
+    ``base_stations`` are their addresses on the data network, by name; the first of several tells when all start.
     """
 
     version: int
     run: str
     seed: int
     dataset: str
-    base_stations: tuple[str, ...]
+    base_stations: dict[str, str]
     scenarios: dict[str, ScenarioPlan]
     splits: tuple[tuple[int, ...], ...]
     order: tuple[Entry, ...]
 
-    def cut(self, scenario: str, repetition: int, base_station: str) -> data.Cut:
-        """Return the data of a repetition as a base station has it; each of them has the whole data set."""
-        del base_station
+    @property
+    def first(self) -> str:
+        """The base station that tells the others when a repetition starts, and finishes what all have measured."""
+        return next(iter(self.base_stations))
+
+    def cut(self, scenario: str, repetition: int) -> data.Cut:
+        """Return the data of a repetition, of all base stations."""
         planned = self.scenarios[scenario]
         return data.cut(self.splits[repetition], planned.test_share, planned.training_shares)
+
+    def part(self, scenario: str, repetition: int, base_station: str, labels: Sequence[str]) -> data.Cut:
+        """Return what one base station has of a repetition's data; ``labels`` are those of the whole data set."""
+        whole = self.cut(scenario, repetition)
+        if len(self.base_stations) == 1:
+            return whole
+        # The same for all scenarios that divide alike, so that repetitions pair up.
+        rng = random.Random(f"{self.seed} {repetition} division")  # noqa: S311
+        owners = self.scenarios[scenario].division.owners(self.splits[repetition], labels, rng)
+        return data.part(whole, owners, list(self.base_stations).index(base_station))
 
     @property
     def hash(self) -> str:
         """What each record names its plan by: everything that is measured by, save how many repetitions of it."""
         # As read from its file, where 600 seconds are 600.0: it is drawn on one machine and read on another.
         scenarios = msgspec.convert(msgspec.to_builtins(self.scenarios), dict[str, ScenarioPlan])
-        measured_by = (self.version, self.run, self.seed, self.dataset, self.base_stations, scenarios)
+        base_stations = tuple(self.base_stations.items())  # their order counts
+        measured_by = (self.version, self.run, self.seed, self.dataset, base_stations, scenarios)
         return hashlib.sha256(msgspec.json.encode(measured_by, order="sorted")).hexdigest()[:16]
 
     @property
@@ -149,6 +191,20 @@ def _contradiction(plan: Plan) -> str | None:
             return f"its order names {entry.scenario[:40]!r}, which is not a scenario of it"
         if not 0 <= entry.repetition < len(plan.splits):
             return f"it has no split for repetition {entry.repetition}"
+    return next((problem for each in plan.scenarios.items() if (problem := _of_scenario(plan, *each))), None)
+
+
+def _of_scenario(plan: Plan, name: str, scenario: ScenarioPlan) -> str | None:
+    """Return what in a scenario of a plan cannot be measured, in a few words."""
+    which = f"scenario {name[:40]!r}"
+    if list(scenario.routes) != list(plan.base_stations) or not all(scenario.routes.values()):
+        return f"{which} does not tell where each base station sends"
+    if not {site for route in scenario.routes.values() for site in route} <= set(scenario.sites):
+        return f"{which} sends to a site that it has not"
+    if not all(site.nodes for site in scenario.sites.values()):
+        return f"{which} has a site without nodes"
+    if len(scenario.division.weights) != len(plan.base_stations):
+        return f"{which} divides its data among others than the base stations"
     return None
 
 

@@ -27,11 +27,13 @@ LOOK_S = 0.2
 STOP_DEADLINE_S = 10
 
 
-def start(folder: Path, base_station: str, links: Links, source: str | None = None, beats_port: int = 0) -> None:
+def start(
+    folder: Path, base_station: str, links: Links, source: str | None = None, beats_port: int = 0, port: int = 0
+) -> None:
     """Start a driver that outlives this process and its SSH connection.
 
-    ``links`` are those that it measures over, ``source`` is the address from which requests are sent, and at
-    ``beats_port`` the nodes say that they are there.
+    ``links`` are those that it measures over, ``source`` is the address from which requests are sent, at
+    ``beats_port`` the nodes say that they are there, and by ``port`` of the first of several base stations these agree.
     """
     command = [sys.executable, "-m", PROGRAM, "run", "--folder", str(folder), "--base-station", base_station]
     command += links.arguments()
@@ -39,6 +41,8 @@ def start(folder: Path, base_station: str, links: Links, source: str | None = No
         command += ["--source", source]
     if beats_port:
         command += ["--beats-port", str(beats_port)]
+    if port:
+        command += ["--port", str(port)]
     with (folder / "driver.log").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     try:

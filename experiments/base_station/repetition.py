@@ -5,21 +5,25 @@ from __future__ import annotations
 import math
 import random
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from collect.records import ModelRecord, RequestRecord, median_request_ms, response_time_ms
 from experiments.base_station import crossing
 from experiments.base_station.arrivals import Together
 from experiments.base_station.exchange import Exchange, excerpt, sender
+from experiments.base_station.network import Start, alone
 from experiments.base_station.sending import Ready, Traffic
+from experiments.workloads.data import turns
 from experiments.workloads.workload import Outcome, Reply, ReplyError, Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from experiments.base_station.plan import Entry, ScenarioPlan
+    from experiments.base_station.plan import Entry, ScenarioPlan, Site
     from experiments.workloads.data import Cut
 
 
@@ -38,9 +42,10 @@ NUMBER = re.compile(rf'({FLOAT})|"({FLOAT})"', re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """A repetition as planned: ``cut`` is its data, ``seed`` the run's, ``plan`` the plan's hash.
+    """A repetition as planned: ``cut`` is its base station's data, ``seed`` the run's, ``plan`` the plan's hash.
 
-    ``source`` is the base station's address from which requests are sent, ``None`` for any.
+    ``position`` is the base station's place among all, and ``source`` its address from which requests are sent,
+    ``None`` for any.
     """
 
     run: str
@@ -51,7 +56,14 @@ class Repetition:
     scenario: ScenarioPlan
     workload: Workload[Any]
     cut: Cut
+    position: int = 0
     source: str | None = None
+
+    @property
+    def sites(self) -> Iterator[str]:
+        """Where its requests go, one after the other, for ever; not all base stations begin with the same site."""
+        route = self.scenario.routes[self.base_station]
+        return islice(map(list(route).__getitem__, turns(list(route.values()))), self.position, None)
 
     def ready(self) -> Ready:
         """Return its requests, their bodies made."""
@@ -71,10 +83,11 @@ class Repetition:
         attempt: int,
         is_cold: Callable[[str | None], bool],
         links: str | None = None,
-        added: crossing.Delays = crossing.NOTHING,
+        added: Callable[[str], crossing.Delays] = lambda _: crossing.NOTHING,
         *,
         timeout_s: float,
         lost: Callable[[], Exception | None] = lambda: None,
+        start: Callable[[], Start] = alone,
     ) -> list[RequestRecord]:
         """Send its requests, and return one record each, in their order.
 
@@ -83,25 +96,41 @@ class Repetition:
             attempt: how often this repetition was measured before.
             is_cold: whether a replica answers for the first time.
             links: what tells the links in force from others.
-            added: what they add to the round trips of its connections.
+            added: what they add to the round trips of connections to a node.
             timeout_s: of each request.
             lost: why it is no use to wait any longer, if so.
+            start: tells when it begins, once all is ready.
         """
-        started_at = datetime.now(UTC).isoformat()
-        with sender(
-            self.scenario.url,
-            self.scenario.host,
-            congestion_control=self.scenario.congestion_control,
-            timeout_s=timeout_s,
-            source=self.source,
-            lost=lost,
-        ) as send:
-            all_sent = ready.sent(send)
+        begun, started_at = Start(0), ""
+
+        def begin() -> int:
+            nonlocal begun, started_at
+            begun, started_at = start(), datetime.now(UTC).isoformat()
+            return begun.begin_ns
+
+        names = list(islice(self.sites, len(ready.requests)))
+        sites = self.scenario.route(self.base_station)
+        with ExitStack() as stack:
+            senders = {
+                name: stack.enter_context(
+                    sender(
+                        site.url,
+                        site.host,
+                        congestion_control=self.scenario.congestion_control,
+                        timeout_s=timeout_s,
+                        source=self.source,
+                        lost=lost,
+                    )
+                )
+                for name, site in sites.items()
+            }
+            all_sent = ready.sent(lambda number: senders[names[number]], begin)
         requests = []
         for number, sent in enumerate(all_sent):
-            exchange = sent.exchange
-            reply, phases_ms, error = self._read(exchange)
-            error = error or crossing.problem(self.scenario.gateway, exchange.round_trip, added)
+            exchange, site = sent.exchange, sites[names[number]]
+            reply, phases_ms, error = self._read(site, exchange)
+            delays = added(site.gateway)
+            error = error or crossing.problem(site.gateway, exchange.round_trip, delays)
             requests.append(
                 RequestRecord(
                     run=self.run,
@@ -114,12 +143,12 @@ class Repetition:
                     attempt=attempt,
                     warmup=self.entry.warmup,
                     started_at=started_at,
-                    intended_ns=sent.intended_ns,
-                    sent_ns=exchange.sent_ns,
-                    connected_ns=exchange.connected_ns,
-                    uploaded_ns=exchange.uploaded_ns,
-                    first_byte_ns=exchange.first_byte_ns,
-                    last_byte_ns=exchange.last_byte_ns,
+                    intended_ns=sent.intended_ns - begun.offset_ns,
+                    sent_ns=begun.shared_ns(exchange.sent_ns),
+                    connected_ns=begun.shared_ns(exchange.connected_ns),
+                    uploaded_ns=begun.shared_ns(exchange.uploaded_ns),
+                    first_byte_ns=begun.shared_ns(exchange.first_byte_ns),
+                    last_byte_ns=begun.shared_ns(exchange.last_byte_ns),
                     request_bytes=len(sent.body),
                     response_bytes=len(exchange.body),
                     status=exchange.status,
@@ -138,7 +167,9 @@ class Repetition:
                     request_kind=sent.due.kind,
                     min_rtt_ms=exchange.round_trip.min_rtt_ms if exchange.round_trip else None,
                     retransmissions=exchange.round_trip.retransmissions if exchange.round_trip else None,
-                    links_rtt_ms=added.lowest_ms if links else None,
+                    links_rtt_ms=delays.lowest_ms if links else None,
+                    site=names[number] if len(self.scenario.sites) > 1 else None,
+                    clock_error_ms=begun.clock_error_ms,
                 )
             )
         return requests
@@ -160,8 +191,7 @@ class Repetition:
         if error is None:
             outcome = self.workload.finish(self.cut, requests, self.seed)
         else:
-            best = max(requests, key=lambda request: request.accuracy_validation or 0.0)
-            outcome = Outcome(parameters=best.parameters, error=error)
+            outcome = Outcome(parameters=self.workload.best(requests).parameters, error=error)
         return ModelRecord(
             run=self.run,
             plan=self.plan,
@@ -173,7 +203,7 @@ class Repetition:
             attempt=requests[0].attempt,
             warmup=self.entry.warmup,
             response_time_ms=response_time_ms(requests) if is_together else median_request_ms(requests),
-            chosen_request=outcome.chosen_request,
+            chosen_request=outcome.chosen.request if outcome.chosen else None,
             parameters=outcome.parameters,
             accuracy_test=outcome.accuracy_test,
             fit_ms=outcome.fit_ms,
@@ -184,7 +214,7 @@ class Repetition:
             arrivals=str(self.scenario.traffic.__struct_config__.tag),
         )
 
-    def _read(self, exchange: Exchange) -> tuple[Reply, dict[str, float], str | None]:
+    def _read(self, site: Site, exchange: Exchange) -> tuple[Reply, dict[str, float], str | None]:
         """Return what a reply puts on record; what it should not hold is an error, with the beginning of its body."""
         if exchange.error is not None:
             return Reply(), {}, exchange.error
@@ -192,7 +222,7 @@ class Repetition:
             phases_ms = server_timing(exchange.headers.get("server-timing", ""))
             return self.workload.reply(exchange.body), phases_ms, None
         except ReplyError as error:
-            return Reply(), {}, f"{self.scenario.url}: {error}; it answered: {excerpt(exchange.body)}"
+            return Reply(), {}, f"{site.url}: {error}; it answered: {excerpt(exchange.body)}"
 
     def _late(self, requests: Sequence[RequestRecord]) -> str | None:
         """Return how late requests were sent, as a sentence, where that is later than planned."""
@@ -212,9 +242,19 @@ class Repetition:
             return None
         planned = sorted(self.scenario.nodes[: len(requests)])
         by_each = len(set(replicas)) == len(requests) and sorted(map(str, nodes)) == planned
-        need_each = self.workload.replica_each and isinstance(self.scenario.traffic, Together)
-        if by_each or (not need_each and set(nodes) <= set(self.scenario.nodes)):
+        need_each = self.workload.replica_each and self.scenario.replica_each
+        elsewhere = [
+            request
+            for request, site in zip(requests, self.sites, strict=False)
+            if request.node not in self.scenario.sites[site].nodes
+        ]
+        if by_each or not (need_each or elsewhere):
             return None
+        if not need_each:
+            return (
+                f"request {elsewhere[0].request} was served by {elsewhere[0].replica} on {elsewhere[0].node}, where no "
+                "replica of its site should be"
+            )
         served = ", ".join(sorted({f"{r.replica} on {r.node}" for r in requests}))
         return (
             f"{len(requests)} requests were served by {len(set(replicas))} replica{'s' * (len(set(replicas)) > 1)} "

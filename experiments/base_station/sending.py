@@ -92,10 +92,15 @@ class Ready:
     arrivals: Arrivals
     requests: list[tuple[int, Due, bytes]]
 
-    def sent(self, send: Send) -> list[Sent]:
-        """Send the requests, and return what came of each, in the order in which they were due."""
+    def sent(self, send: Callable[[int], Send], begin: Callable[[], int] = time.monotonic_ns) -> list[Sent]:
+        """Send the requests, and return what came of each, in the order in which they were due.
+
+        Args:
+            send: returns what sends the request of this number.
+            begin: returns when they begin, on this node's CLOCK_MONOTONIC in nanoseconds; called when all is ready.
+        """
         with _no_collection():
-            begin_ns = time.monotonic_ns()
+            begin_ns = begin()
             match self.arrivals:
                 case Together():
                     return self._together(send, begin_ns)
@@ -104,29 +109,30 @@ class Ready:
                 case _:
                     return self._open(send, begin_ns)
 
-    def _together(self, send: Send, begin_ns: int) -> list[Sent]:
-        exchanges = together(send, [body for _, _, body in self.requests])
+    def _together(self, send: Callable[[int], Send], begin_ns: int) -> list[Sent]:
+        bodies = [body for _, _, body in self.requests]
+        exchanges = together([send(number) for number in range(len(bodies))], bodies, partial(_wait_until, begin_ns))
         return [
             Sent(due, share, body, begin_ns, exchange)
             for (share, due, body), exchange in zip(self.requests, exchanges, strict=True)
         ]
 
-    def _open(self, send: Send, begin_ns: int) -> list[Sent]:
+    def _open(self, send: Callable[[int], Send], begin_ns: int) -> list[Sent]:
         """Send each at its time, whether or not those before were answered."""
         begin_ns += AHEAD_NS
 
-        def one(share: int, due: Due, body: bytes) -> Sent:
+        def one(number: int, share: int, due: Due, body: bytes) -> Sent:
             intended_ns = begin_ns + round(due.offset_s * NS_PER_S)
-            return Sent(due, share, body, intended_ns, send(body, partial(_wait_until, intended_ns)))
+            return Sent(due, share, body, intended_ns, send(number)(body, partial(_wait_until, intended_ns)))
 
         with ThreadPoolExecutor(MOST_UNDER_WAY) as pool:
             futures = []
-            for request in self.requests:
+            for number, request in enumerate(self.requests):
                 _wait_until(begin_ns + round(request[1].offset_s * NS_PER_S) - AHEAD_NS)
-                futures.append(pool.submit(one, *request))
+                futures.append(pool.submit(one, number, *request))
             return [future.result() for future in futures]
 
-    def _closed(self, send: Send, begin_ns: int, closed: Closed) -> list[Sent]:
+    def _closed(self, send: Callable[[int], Send], begin_ns: int, closed: Closed) -> list[Sent]:
         """Let each client send, wait for the reply and think; a failure ends them all, as the repetition has failed."""
         begin_ns += AHEAD_NS
         until_ns = None if closed.duration_s is None else begin_ns + round(closed.duration_s * NS_PER_S)
@@ -141,7 +147,7 @@ class Ready:
                 if number >= len(self.requests):
                     break
                 share, due, body = self.requests[number]
-                exchange = send(body, partial(_wait_until, intended_ns))
+                exchange = send(number)(body, partial(_wait_until, intended_ns))
                 due = due._replace(offset_s=(intended_ns - begin_ns) / NS_PER_S)
                 done.append((number, Sent(due, share, body, intended_ns, exchange)))
                 if exchange.error is not None or exchange.last_byte_ns is None:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from collect.expect import Expect
 from experiments import workloads
 from experiments.base_station import arrivals as ways
+from experiments.spec.base_stations import BaseStationsSpec
 from experiments.spec.data import DataSpec, equal_shares
 from experiments.spec.fields import MOST_REPETITIONS, MOST_REQUESTS, Model, Name
 from experiments.spec.function import FunctionSpec
@@ -30,6 +31,7 @@ class Scenario(Model):
         description="The network between the groups of nodes. A pair of nodes that no entry covers is not shaped."
     )
     function: FunctionSpec
+    base_stations: BaseStationsSpec = BaseStationsSpec()
     requests: RequestSpec
     traffic: TrafficSpec = TrafficSpec()
     workload: WorkloadSpec = WorkloadSpec()
@@ -53,6 +55,9 @@ class Scenario(Model):
             case {"requests": {"parallel": int(parts)}} | {"function": {"replicas": int(parts)}}:
                 if isinstance(values, dict) and 0 < parts <= MOST_REQUESTS:
                     return {**values, "data": equal_shares(parts)}
+            case {"function": {"sites": _}}:
+                if isinstance(values, dict):
+                    return {**values, "data": equal_shares(1)}
         return values
 
     @model_validator(mode="after")
@@ -74,6 +79,18 @@ class Scenario(Model):
             raise ValueError(f"requests.parallel: not used with arrivals {kind}, which tell when each request is sent")
         if self.traffic.trace is not None:
             workloads.check_trace(self.workload.name, self.settings, ways.read_trace(self.traffic.trace))
+        return self
+
+    @model_validator(mode="after")
+    def _sends_to_its_sites(self) -> Scenario:
+        send_to, sites = self.base_stations.send_to, self.function.sites
+        if send_to == "all":
+            return self
+        if sites is None:
+            raise ValueError("base_stations.send_to: needs function.sites, which tell where replicas stand apart")
+        unknown = next((site for site in send_to if site not in sites), None) if isinstance(send_to, dict) else None
+        if unknown is not None:
+            raise ValueError(f"base_stations.send_to: {unknown} is none of function.sites ({', '.join(sites)})")
         return self
 
     @model_validator(mode="after")

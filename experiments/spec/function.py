@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from keyword import iskeyword
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from experiments.spec.fields import Model
+from experiments.spec.fields import MOST_REQUESTS, Model
+
+Replicas = Annotated[int, Field(ge=1, le=MOST_REQUESTS)]
 
 
 class FunctionSpec(Model):
@@ -17,11 +19,22 @@ class FunctionSpec(Model):
     ``model`` and ``options`` are settings of the workload training (``pac`` and none, unless they are named).
     """
 
-    nodes: tuple[str, ...] = Field(
+    nodes: tuple[str, ...] | None = Field(
         min_length=1,
+        default=None,
         description="Groups of the inventory, in order of preference: the first with enough nodes runs the replicas.",
     )
-    replicas: int = Field(ge=1, description="Replicas, each on a node of its own, each serving one request at a time.")
+    replicas: int | None = Field(
+        ge=1,
+        default=None,
+        description="Replicas, each on a node of its own, each serving one request at a time.",
+    )
+    sites: dict[str, Replicas] | None = Field(
+        min_length=1,
+        default=None,
+        description="In place of nodes and replicas: groups of the inventory that are addressed apart, each with its "
+        "replicas, such as `{west: 2, east: 2}`; base_stations.send_to tells who sends where.",
+    )
     scale_to_zero: bool = Field(
         default=False,
         description="Replicas end when idle and start with the next request, where the platform can do that (knative).",
@@ -36,6 +49,19 @@ class FunctionSpec(Model):
     options: dict[str, Any] | None = Field(
         default=None, description="Options of the function for that workload, such as `folds` (app/README.md)."
     )
+
+    @model_validator(mode="after")
+    def _stands_somewhere(self) -> FunctionSpec:
+        single = {"nodes": self.nodes, "replicas": self.replicas}
+        if self.sites is not None:
+            given = next((key for key, value in single.items() if value is not None), None)
+            if given is not None:
+                raise ValueError(f"{given}: not used with sites, which have their replicas each")
+            return self
+        missing = next((key for key, value in single.items() if value is None), None)
+        if missing is not None:
+            raise ValueError(f"{missing}: needed, unless sites are set")
+        return self
 
     @field_validator("module")
     @classmethod

@@ -148,7 +148,7 @@ class Training(Workload[Settings]):
 
     def finish(self, cut: Cut, requests: Sequence[RequestRecord], seed: int) -> Outcome:
         """Train with the parameters of the best validation accuracy on all training texts, and score the test texts."""
-        chosen = max(requests, key=lambda request: request.accuracy_validation or 0.0)
+        chosen = self.best(requests)
         answer = self._trainer.train(
             {
                 "train": [row for rows in cut.training for row in rows],
@@ -160,7 +160,7 @@ class Training(Workload[Settings]):
         )
         error = answer.get("error")
         return Outcome(
-            chosen_request=chosen.request if error is None else None,
+            chosen=chosen if error is None else None,
             parameters=chosen.parameters,
             accuracy_test=answer.get("accuracy (test)"),
             fit_ms=answer.get("fit_ms"),

@@ -72,7 +72,7 @@ class Splits:
 class Outcome:
     """What the base station made of a repetition's replies, for its record; ``error`` is a sentence."""
 
-    chosen_request: int | None = None
+    chosen: RequestRecord | None = None
     parameters: dict[str, Any] | None = None
     accuracy_test: float | None = None
     fit_ms: float | None = None
@@ -170,6 +170,10 @@ class Workload(ABC, Generic[S]):
         Raises:
             ReplyError: it is not what the function replies.
         """
+
+    def best(self, requests: Sequence[RequestRecord]) -> RequestRecord:
+        """Return the request with the best reply: that of the best validation accuracy, or the first one."""
+        return max(requests, key=lambda request: request.accuracy_validation or 0.0)
 
     @abstractmethod
     def finish(self, cut: Cut, requests: Sequence[RequestRecord], seed: int) -> Outcome:

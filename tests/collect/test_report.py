@@ -16,7 +16,7 @@ from generated_run import MANIFEST, MS, RUN, all_records, arrived, links, model,
 from msgspec.structs import replace
 
 from collect.__main__ import main
-from collect.records import RequestRecord
+from collect.records import ModelRecord, RequestRecord
 from collect.report import figures, table
 from collect.report import page as render
 from collect.report.figures import Section
@@ -354,7 +354,7 @@ def test_a_run_whose_repetitions_depend_on_their_block_is_warned_of_under_the_he
             start = 10_000 * MS * record.repetition
             for name in ("sent_ns", "connected_ns", "uploaded_ns", "first_byte_ns", "last_byte_ns"):
                 changes[name] = start + (getattr(record, name) - start) * slow[block]
-        elif record.response_time_ms:
+        elif isinstance(record, ModelRecord) and record.response_time_ms:
             changes["response_time_ms"] = record.response_time_ms * slow[block]
         samples.append(replace(record, **changes))
     folder = write_run(tmp_path, samples, whole=False)

@@ -144,7 +144,7 @@ def slowed(lines: list[Record], scenario: str, first: int, factor: float) -> lis
                 for name in ("sent_ns", "connected_ns", "uploaded_ns", "first_byte_ns", "last_byte_ns")
             }
             changed.append(msgspec.structs.replace(one, **times))
-        else:
+        elif isinstance(one, ModelRecord):
             of_end = [r.last_byte_ns or 0 for r in changed if isinstance(r, RequestRecord)][-(one.requests or 0) :]
             spent = (max(of_end) - 10_000 * MS * one.repetition) / MS
             changed.append(msgspec.structs.replace(one, response_time_ms=spent))

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from loopback import NODES, Reply, Request, function
-from msgspec.structs import replace
-from trial_nodes import inventory
+from trial_nodes import aimed, inventory
 
 from collect import records
 from collect.records import ModelRecord, RequestRecord
@@ -45,7 +44,7 @@ def loaded(folder: Path, **changes: Any) -> Experiment:
 
 def drawn(experiment: Experiment, url: str) -> Plan:
     plan = draw(experiment, place(experiment, inventory()), run="trial", texts=len(TEXTS.x), dataset="d", seed=1)
-    return replace(plan, scenarios={name: replace(one, url=url) for name, one in plan.scenarios.items()})
+    return aimed(plan, url)
 
 
 def counted(number: int, request: Request) -> Reply:

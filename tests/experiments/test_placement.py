@@ -42,8 +42,8 @@ def pairs(placed: Placement) -> list[tuple[str, str]]:
 
 def test_on_the_papers_nodes_each_scenario_has_its_own_and_every_ordered_pair_is_a_link() -> None:
     placed = place(paper(), inventory())
-    assert placed.base_stations == ("bs",)
-    assert {name: service.nodes for name, service in placed.services.items()} == {
+    assert placed.base_stations == {"bs": inventory().address("bs")}
+    assert {name: service.nodes for name, (service,) in placed.services.items()} == {
         "edge": ("edge-1", "edge-2"),
         "cloud": ("cloud-1",),
     }
@@ -65,7 +65,7 @@ def test_on_the_papers_nodes_each_scenario_has_its_own_and_every_ordered_pair_is
 
 def test_a_gateway_is_a_compute_node_on_a_port_of_its_own() -> None:
     placed = place(paper(), inventory())
-    for index, service in enumerate(placed.services.values()):
+    for index, (service,) in enumerate(placed.services.values()):
         assert service.gateway == service.nodes[0]
         address = inventory().variable(service.gateway, "data_address")
         assert service.url == f"http://{address}:{FIRST_PORT + index}/"
@@ -78,7 +78,7 @@ def test_on_a_cluster_all_services_share_the_gateways_port() -> None:
     assert placed.platform.name == "knative"
     assert placed.variables()["knative_congestion_control"] == "cubic"
     services = placed.services
-    assert {service.url for service in services.values()} == {
+    assert {service.url for (service,) in services.values()} == {
         f"http://{nodes.variable(node, 'data_address')}:{FIRST_PORT}/" for node in ("edge-1", "cloud-1")
     }
 
@@ -87,13 +87,13 @@ def test_on_a_cluster_all_services_share_the_gateways_port() -> None:
 @pytest.mark.parametrize("group", ["edge", "cloud"])
 def test_either_scenario_runs_on_either_kind_of_nodes(scenario: str, group: str) -> None:
     nodes = inventory({"base_stations": ("bs",), group: ("a", "b", "c")})
-    service = place(only(scenario, 1), nodes).services[scenario]
+    service = place(only(scenario, 1), nodes).services[scenario][0]
     assert service.nodes == (("a", "b") if scenario == "edge" else ("a",))
 
 
 def test_a_group_with_too_few_nodes_gives_way_to_the_next() -> None:
     nodes = inventory({"base_stations": ("bs",), "edge": ("edge-1",), "cloud": ("cloud-1",)})
-    assert place(only("edge", 1), nodes).services["edge"].nodes == ("edge-1", "cloud-1")
+    assert place(only("edge", 1), nodes).services["edge"][0].nodes == ("edge-1", "cloud-1")
 
 
 def test_every_base_station_has_links_to_every_node_and_to_the_others() -> None:
@@ -174,9 +174,9 @@ def test_a_function_that_scales_to_zero_needs_a_cluster() -> None:
     ):
         place(only("cold", 1), inventory())
     nodes = on("knative")
-    service = place(only("cold", 1), nodes).services["cold"]
+    service = place(only("cold", 1), nodes).services["cold"][0]
     assert service.variables()["scale_to_zero"] is True
-    assert "scale_to_zero" not in place(only("edge", 1), nodes).services["edge"].variables()
+    assert "scale_to_zero" not in place(only("edge", 1), nodes).services["edge"][0].variables()
 
 
 def test_a_cluster_has_one_congestion_control_for_all() -> None:
@@ -207,9 +207,9 @@ def test_a_scenario_may_name_the_module_that_is_served() -> None:
     experiment = only("edge", 1)
     scenario = experiment.scenarios[0]
     served = scenario.model_copy(update={"function": scenario.function.model_copy(update={"module": "app.words"})})
-    (service,) = place(experiment.model_copy(update={"scenarios": (served,)}), inventory()).services.values()
+    ((service,),) = place(experiment.model_copy(update={"scenarios": (served,)}), inventory()).services.values()
     assert service.variables()["module"] == "app.words"
-    assert "module" not in place(experiment, inventory()).services["edge"].variables()
+    assert "module" not in place(experiment, inventory()).services["edge"][0].variables()
 
 
 @pytest.mark.parametrize("platform", platforms.PLATFORMS, ids=lambda platform: platform.name)

@@ -14,6 +14,7 @@ import yaml
 from driven import TEXTS, counted, drawn, loaded, measured
 from loopback import NODES, Reply, Request, answer, function
 from msgspec.structs import replace
+from trial_nodes import aimed
 
 from collect import records
 from experiments import spec, workloads
@@ -84,16 +85,16 @@ def test_what_was_measured_without_accuracy_is_reported(tmp_path: Path) -> None:
 def test_the_check_names_the_replicas_that_answered(tmp_path: Path) -> None:
     experiment = loaded(tmp_path)
     with function(counted) as served:
-        assert spread(drawn(experiment, served.url), TEXTS) == {
+        assert spread(drawn(experiment, served.url), "bs", TEXTS) == {
             "words": {"words-edge-1": "edge-1", "words-edge-2": "edge-2"}
         }
     with function(silent) as served:
-        assert spread(drawn(experiment, served.url), TEXTS) == {"words": {}}
+        assert spread(drawn(experiment, served.url), "bs", TEXTS) == {"words": {}}
 
 
 def test_the_check_of_short_requests_gives_a_second_replica_the_chance_to_answer(tmp_path: Path) -> None:
     with function(lambda number, request: counted(number // 2, request)) as served:
-        assert len(spread(drawn(loaded(tmp_path), served.url), TEXTS)["words"]) == 2
+        assert len(spread(drawn(loaded(tmp_path), served.url), "bs", TEXTS)["words"]) == 2
         assert len(served.requests) == 4
 
 
@@ -101,12 +102,12 @@ def test_the_check_refuses_a_replica_that_is_alone_or_in_the_wrong_place(tmp_pat
     with function(lambda _, request: counted(0, request)) as served:
         plan = drawn(loaded(tmp_path), served.url)
         with pytest.raises(DriverError, match=r"2 parallel requests were served by replicas on edge-1; expected one"):
-            spread(plan, TEXTS)
+            spread(plan, "bs", TEXTS)
     training = drawn(loaded(tmp_path, workload="training"), "")
     with function(lambda number, request: answer(2 * number, request)) as served:
-        plan = replace(training, scenarios={"words": replace(training.scenarios["words"], url=served.url)})
+        plan = aimed(training, served.url)
         with pytest.raises(DriverError, match="were served by replicas on edge-1"):
-            spread(plan, TEXTS)
+            spread(plan, "bs", TEXTS)
         assert len(served.requests) == 2, "training requests last long enough: one round tells"
 
 

@@ -14,7 +14,7 @@ import yaml
 from begun import begun_run
 from loopback import function
 from measured import REPETITIONS, ROOT, check_complete, trained
-from trial_nodes import only
+from trial_nodes import aimed, only
 
 from collect import folder
 from collect.folder import write_json
@@ -198,9 +198,7 @@ def test_a_results_folder_may_have_any_name(tmp_path: Path, reads: Callable[[str
     )
     drawn = plan.draw(experiment, context.placement, run=run.id, texts=len(data.texts), dataset=data.sha256, seed=1)
     with function(trained) as served:
-        planned = plan.as_json(drawn)
-        planned["scenarios"]["edge"]["url"] = served.url
-        write_json(run.plan, planned)
+        write_json(run.plan, plan.as_json(aimed(drawn, served.url)))
         dataset.write(data, run.dataset)
         run.update_manifest(run=run.id, inventory="edge", seed=1)
         for step in (steps.measure, steps.collect, steps.analyse):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from collect.report.figures import (
     accuracies,
     arrived,
+    base_stations,
     delays,
     phases,
     ratio,
@@ -36,6 +37,7 @@ Section = Literal["results", "table", "claims", "phases", "rescaling", "links", 
 FIGURES: tuple[tuple[Section, Figure], ...] = (
     ("results", response_times.pictures),
     ("results", accuracies.pictures),
+    ("table", base_stations.pictures),
     ("phases", phases.pictures),
     ("phases", uploads.pictures),
     ("phases", arrived.pictures),

@@ -94,7 +94,8 @@ def act(module: AnsibleModule) -> dict[str, object]:
     """Do what the state asks for and return the module's result."""
     options = module.params
     folder = Path(options["folder"])
-    passing = [*(Port(TCP, number) for number in options["management_ports"]), Port(UDP, options["control_port"])]
+    control = options["control_port"]
+    passing = [*(Port(TCP, number) for number in (*options["management_ports"], control)), Port(UDP, control)]
     shaping = Shaping(options["interface"], folder, options["emulator"], passing)
     lease = Lease(options["interface"], folder, options["emulator"])
     if options["state"] == "absent":

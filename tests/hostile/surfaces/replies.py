@@ -53,7 +53,9 @@ class Surface(Opened):
         url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
         experiment = trial_nodes.only("cloud", 1)
         plan = draw(experiment, place(experiment, trial_nodes.inventory()), run="trial", texts=40, dataset="d", seed=1)
-        self._scenario = replace(plan.scenarios["cloud"], url=url, congestion_control=CONGESTION_CONTROL)
+        plan = trial_nodes.aimed(plan, url)
+        self._url = url
+        self._scenario = replace(plan.scenarios["cloud"], congestion_control=CONGESTION_CONTROL)
         self._plan = plan
 
     def __enter__(self) -> Self:
@@ -84,7 +86,7 @@ class Surface(Opened):
         repetition = Repetition(
             run="trial", plan=self._plan.hash, seed=1, base_station="bs", entry=self._plan.order[0],
             scenario=self._scenario,
-            workload=workloads.make(workload, {}, TEXTS), cut=self._plan.cut("cloud", 0, "bs"),
+            workload=workloads.make(workload, {}, TEXTS), cut=self._plan.cut("cloud", 0),
         )  # fmt: skip
         ready = Ready(self._scenario.traffic, [(0, Due(0.0), b"{}")])
         with mock.patch.object(exchange, "REPLY_BYTES", most):
@@ -94,7 +96,7 @@ class Surface(Opened):
             assert "\n" not in record.error
             assert len(record.error) < 1000, record.error
             assert record.error.isprintable(), record.error
-            return record.error.replace(self._scenario.url, "URL")
+            return record.error.replace(self._url, "URL")
         read = {
             "phases": record.phases_ms,
             "parameters": record.parameters,

@@ -1,0 +1,82 @@
+"""What each of several base stations measured, beside what they measured together. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from collect.analysis import statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collect.analysis.repetitions import Repetition
+    from collect.analysis.statistics import Summary
+
+NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class OfBaseStation:
+    """One base station's part of a scenario.
+
+    ``response_s`` are its own response times in seconds, ``accuracy`` those of the model that its own best reply and
+    its own texts give, from 0 to 1. ``training_texts`` is the median of how many texts it had.
+    """
+
+    base_station: str
+    response_s: Summary
+    accuracy: Summary | None
+    training_texts: float
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Several base stations in one scenario, whose repetitions are one data point each.
+
+    ``start_skew_ms`` is how long after the first of them the last one began, repetition by repetition, and
+    ``clock_error_ms`` how wrong that may be at most, as their clocks are known to each other only so far.
+    """
+
+    base_stations: tuple[OfBaseStation, ...]
+    start_skew_ms: Summary
+    clock_error_ms: float
+
+
+def together(repetitions: Sequence[Repetition]) -> Together | None:
+    """Return what each base station measured, or ``None`` where one was alone."""
+    if not any(repetition.parts for repetition in repetitions):
+        return None
+    parts: dict[str, list[Repetition]] = {}
+    for repetition in repetitions:
+        for part in repetition.parts:
+            parts.setdefault(part.base_station, []).append(part)
+    skews, errors = zip(*(_began(repetition) for repetition in repetitions), strict=True)
+    return Together(
+        base_stations=tuple(_of(name, own) for name, own in sorted(parts.items())),
+        start_skew_ms=statistics.summarise(skews),
+        clock_error_ms=max(errors),
+    )
+
+
+def _began(repetition: Repetition) -> tuple[float, float]:
+    """Return how far apart base stations began, and how wrong that may be, both in ms."""
+    began: dict[str, int] = {}
+    error_ms = 0.0
+    for request in repetition.requests:
+        if request.sent_ns is not None:
+            own = began.setdefault(request.base_station, request.sent_ns)
+            began[request.base_station] = min(own, request.sent_ns)
+        error_ms = max(error_ms, request.clock_error_ms or 0.0)
+    return (max(began.values()) - min(began.values())) / NS_PER_MS, error_ms
+
+
+def _of(name: str, repetitions: Sequence[Repetition]) -> OfBaseStation:
+    accuracies = [repetition.accuracy for repetition in repetitions if repetition.accuracy is not None]
+    return OfBaseStation(
+        base_station=name,
+        response_s=statistics.summarise([repetition.response_s for repetition in repetitions]),
+        accuracy=statistics.summarise(accuracies) if accuracies else None,
+        training_texts=median(repetition.training_texts for repetition in repetitions),
+    )
