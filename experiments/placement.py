@@ -95,8 +95,8 @@ def _check_weights(scenario: Scenario, base_stations: tuple[str, ...], inventory
     weights = scenario.base_stations.weights
     if weights is not None and len(weights) != len(base_stations):
         raise SpecError(
-            f"scenario {scenario.name}: base_stations.weights has {len(weights)}, inventory {inventory.name} has "
-            f"{len(base_stations)} base stations ({', '.join(base_stations)}): name one for each"
+            f"scenario {scenario.name}: base_stations.weights has {len(weights)}, the base stations of inventory "
+            f"{inventory.name} are {', '.join(base_stations)}: name one weight for each"
         )
 
 
@@ -145,8 +145,15 @@ def _services(scenario: Scenario, inventory: Inventory, platform: Platform, firs
         hosts = inventory.hosts(site)
         if len(hosts) < replicas:
             raise SpecError(
-                f"scenario {scenario.name}: site {site} needs {replicas} nodes, inventory {inventory.name} has "
-                f"{len(hosts)} in a group of this name: add them to its hosts.yml"
+                f"scenario {scenario.name}: site {site} needs {replicas} node{'s' * (replicas > 1)}, inventory "
+                f"{inventory.name} has {len(hosts)} in a group of this name: add some to its hosts.yml"
+            )
+        before = {node: other.site for other in placed for node in other.nodes}
+        shared = next((node for node in hosts[:replicas] if node in before), None)
+        if shared is not None:
+            raise SpecError(
+                f"scenario {scenario.name}: {shared} is in the sites {before[shared]} and {site}: take it out of one of "
+                f"these groups of inventory {inventory.name}"
             )
         placed.append(_service(scenario, site, hosts[:replicas], inventory, platform, number))
     return tuple(placed)
