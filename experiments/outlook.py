@@ -54,9 +54,7 @@ def _of_scenario(
     yield f"  {_duration(scenario, experiment)}"
 
 
-def _sent_by(
-    which: str, scenario: Scenario, services: Mapping[str, Service], repetition: Repetition
-) -> Iterator[str]:
+def _sent_by(which: str, scenario: Scenario, services: Mapping[str, Service], repetition: Repetition) -> Iterator[str]:
     """Yield what one base station sends, and where to."""
     ready = repetition.ready()
     sizes = [len(body) for _, _, body in ready.requests]

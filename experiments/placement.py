@@ -152,8 +152,8 @@ def _services(scenario: Scenario, inventory: Inventory, platform: Platform, firs
         shared = next((node for node in hosts[:replicas] if node in before), None)
         if shared is not None:
             raise SpecError(
-                f"scenario {scenario.name}: {shared} is in the sites {before[shared]} and {site}: take it out of one of "
-                f"these groups of inventory {inventory.name}"
+                f"scenario {scenario.name}: {shared} is in the sites {before[shared]} and {site}: take it out of one "
+                f"of these groups of inventory {inventory.name}"
             )
         placed.append(_service(scenario, site, hosts[:replicas], inventory, platform, number))
     return tuple(placed)

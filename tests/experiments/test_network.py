@@ -278,7 +278,10 @@ def test_requests_go_to_the_sites_that_a_scenario_names(tmp_path: Path, send_to:
             {"function": {"sites": {"moon": 1}}},
             "site moon needs 1 node, inventory trial has 0 in a group of this name",
         ),
-        ({"base_stations": {"send_to": "nearest", "division": "weights", "weights": [1]}}, "weights has 1, the base stations of"),
+        (
+            {"base_stations": {"send_to": "nearest", "division": "weights", "weights": [1]}},
+            "weights has 1, the base stations of",
+        ),
     ],
 )
 def test_what_an_inventory_has_not_is_named(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
