@@ -52,7 +52,7 @@ def test_the_local_inventory_has_the_papers_nodes() -> None:
 
 
 def test_an_unknown_inventory_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InventoryError, match=r"inventory 'moon': there is no .*Known inventories: cloud, .*or give a"):
+    with pytest.raises(InventoryError, match=r"inventory 'moon': there is no .*Known inventories: cells, .*or give a"):
         path_of("moon")
 
 
