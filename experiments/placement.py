@@ -140,7 +140,7 @@ def _services(scenario: Scenario, inventory: Inventory, platform: Platform, firs
     sites = scenario.function.sites
     if sites is None:
         return (_service(scenario, *_single(scenario, inventory), inventory, platform, first),)
-    placed = []
+    placed: list[Service] = []
     for number, (site, replicas) in enumerate(sites.items(), first):
         hosts = inventory.hosts(site)
         if len(hosts) < replicas:

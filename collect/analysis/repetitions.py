@@ -216,9 +216,10 @@ def _joint(
         for key in keys:
             if counted.get(key.base_station) != key.attempt:
                 rest[key.attempt][key.base_station] = key.attempt
-        newest = max(counted.values(), default=-1)
-        for attempt, attempts in rest.items():
-            again = attempt < newest
+        is_newest = True
+        for attempts in rest.values():
+            again = all(attempt < counted.get(name, -1) for name, attempt in attempts.items())
+            is_newest &= again
             yield group.warmup, _failure(group, name_of(stations), attempts, again, INTERRUPTED, judged)
         if record is None:
             continue
@@ -227,10 +228,9 @@ def _joint(
             for name, attempt in counted.items()
         }
         found = joint(record, {name: one.reason if isinstance(one, _Refused) else one for name, one in parts.items()})
-        again = any(attempt > newest for attempt in rest)
         if isinstance(found, str):
-            yield group.warmup, _failure(group, name_of(stations), counted, again, found, judged)
-        elif not again:
+            yield group.warmup, _failure(group, name_of(stations), counted, not is_newest, found, judged)
+        elif is_newest:
             yield group.warmup, found
 
 

@@ -376,7 +376,7 @@ class _Line:
         try:
             self._connection.sendall(_ENCODER.encode(message) + b"\n")
         except OSError as error:
-            raise GoneError(f"{self._name} is gone: {error.strerror or error}") from error
+            raise self._gone(error) from error
 
     def hear(self, kind: type[M], most_bytes: int = LINE_BYTES) -> M:
         """Return the next message, which has to be of this kind.
@@ -389,9 +389,7 @@ class _Line:
         except OSError as error:
             raise GoneError(f"{self._name} is gone: {error.strerror or error}") from error
         if not line.endswith(b"\n"):
-            raise GoneError(
-                f"{self._name} is gone: it has ended" if len(line) < most_bytes else "a message is too long"
-            )
+            raise GoneError(f"{self._name} is gone{': it says too much' * (len(line) >= most_bytes)}")
         try:
             message = _DECODER.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -401,6 +399,15 @@ class _Line:
         if not isinstance(message, kind):
             raise DriverError(f"{self._name} says {_tag(type(message))!r}, expected {_tag(kind)!r}")
         return message
+
+    def _gone(self, error: OSError) -> GoneError:
+        """Return why nobody is there any more: what was said last, where that has come."""
+        with suppress(OSError, ValueError):
+            for line in self._file:
+                message = _DECODER.decode(line)
+                if isinstance(message, Bye):
+                    return GoneError(f"{self._name} has ended: {message.reason}")
+        return GoneError(f"{self._name} is gone: {error.strerror or error}")
 
 
 def _tag(kind: type[Message]) -> str:
