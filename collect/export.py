@@ -8,6 +8,7 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from collect import parquet, records
+from collect.analysis import quality
 from collect.analysis.repetitions import Key
 from collect.folder import replacing
 from collect.records import ModelRecord, RequestRecord
@@ -15,6 +16,7 @@ from collect.tables import (
     DICTIONARY,
     LINKS,
     LOAD,
+    QUALITIES,
     REPETITIONS,
     SAMPLES,
     TABLES,
@@ -24,6 +26,7 @@ from collect.tables import (
     Row,
     Sample,
     Table,
+    Valued,
     Verified,
 )
 
@@ -60,6 +63,7 @@ def write(run: Run, target: Path, *, refused: bool, form: str = "csv") -> list[P
     tables: list[tuple[Table[Any], Iterable[Any]]] = [
         (SAMPLES, _samples(run, states)),
         (REPETITIONS, _repetitions(run, states)),
+        (QUALITIES, _qualities(run, states)),
         (LINKS, _links(run)),
         (LOAD, _load(run)),
         (DICTIONARY, described),
@@ -141,6 +145,13 @@ def _repetitions(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterato
             both[place] = record
     for key, (end, first) in attempts.items():
         yield Measured(key, *_state(key, states), end, first)
+
+
+def _qualities(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[Valued]:
+    for record in _records(run):
+        if isinstance(record, ModelRecord):
+            for measure, value in quality.of(record):
+                yield Valued(_key(record), _state(_key(record), states)[0], measure, value)
 
 
 def _links(run: Run) -> Iterator[Verified]:

@@ -50,6 +50,7 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
     platform = platforms.of(inventory)
     for scenario in experiment.scenarios:
         _check_idle(scenario, platform, inventory)
+        _check_image(scenario, platform, inventory)
     services: dict[str, Service] = {}
     links: dict[tuple[str, str], dict[str, Any]] = {}
     for index, scenario in enumerate(experiment.scenarios):
@@ -106,6 +107,16 @@ def _check_idle(scenario: Scenario, platform: Platform, inventory: Inventory) ->
         )
 
 
+def _check_image(scenario: Scenario, platform: Platform, inventory: Inventory) -> None:
+    if scenario.function.image is not None and not platform.runs_images:
+        able = [other.name for other in platforms.PLATFORMS if other.runs_images]
+        raise SpecError(
+            f"scenario {scenario.name}: function.image: the platform {platform.name} of inventory {inventory.name} serves "
+            f"Python modules, no container images: use an inventory with function_platform {' or '.join(able)}, or name "
+            "a function.module"
+        )
+
+
 def _service(scenario: Scenario, inventory: Inventory, platform: Platform, index: int) -> Service:
     replicas = scenario.function.replicas
     groups = [inventory.hosts(group) for group in scenario.function.nodes if len(inventory.hosts(group)) >= replicas]
@@ -126,6 +137,7 @@ def _service(scenario: Scenario, inventory: Inventory, platform: Platform, index
         timeout_s=scenario.requests.timeout_s or UNTIMED_S,
         scale_to_zero=scenario.function.scale_to_zero,
         module=scenario.function.module,
+        image=scenario.function.image,
     )
 
 

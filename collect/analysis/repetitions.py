@@ -8,13 +8,14 @@ from datetime import datetime
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from collect.analysis import consistency
+from collect.analysis import consistency, quality
 from collect.analysis.packed import Requests, pack, unpack_model
 from collect.records import TOGETHER, RequestRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from collect.analysis.quality import Measure
     from collect.records import Record
 
 # The paper's two first, in its order; any others follow by name.
@@ -45,7 +46,7 @@ class Repetition:
     block: int
     attempt: int
     response_s: float
-    accuracy: float | None
+    qualities: tuple[tuple[Measure, float], ...]
     fit_s: float | None
     requests: Sequence[RequestRecord]
     chosen_request: int | None
@@ -58,6 +59,10 @@ class Repetition:
     def pair(self) -> tuple[str, int]:
         """What it shares with its partner in another scenario: base station and repetition, so the same split."""
         return (self.base_station, self.repetition)
+
+    def quality(self, measure: Measure) -> float | None:
+        """Return its value by a measure, ``None`` where it has none."""
+        return next((value for own, value in self.qualities if own == measure), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +269,7 @@ def _judged(key: Key, attempt: _Attempt, most_requests: int, links_off: Sequence
         block=model.block,
         attempt=key.attempt,
         response_s=response_s,
-        accuracy=model.accuracy_test,
+        qualities=quality.of(model),
         fit_s=None if model.fit_ms is None else model.fit_ms / 1000,
         requests=rows,
         chosen_request=model.chosen_request,

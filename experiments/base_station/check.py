@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from experiments import workloads
 from experiments.base_station import crossing
 from experiments.base_station.errors import DriverError
-from experiments.base_station.exchange import CONNECT_TIMEOUT_S, fire
+from experiments.base_station.exchange import CONNECT_TIMEOUT_S, Way, fire
 from experiments.base_station.links import Links
 from experiments.base_station.plan import UNTIMED_S
-from experiments.workloads.workload import Reply, ReplyError
+from experiments.workloads.workload import ReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,16 +64,18 @@ def spread_of(
     bodies = [workload.probe()] * scenario.probes
     expected = sorted(scenario.nodes[: scenario.probes])
     replicas: dict[str, str] = {}
+    way = Way(
+        url=scenario.url,
+        host=scenario.host,
+        congestion_control=scenario.congestion_control,
+        timeout_s=scenario.timeout_s or UNTIMED_S,
+        source=source,
+        lost=lost,
+        content_type=workload.content_type,
+        statuses=workload.statuses,
+    )
     for _ in range(workload.check_rounds):
-        for exchange in fire(
-            scenario.url,
-            scenario.host,
-            bodies,
-            congestion_control=scenario.congestion_control,
-            timeout_s=scenario.timeout_s or UNTIMED_S,
-            source=source,
-            lost=lost,
-        ):
+        for exchange in fire(way, bodies):
             if exchange.error:
                 raise DriverError(f"scenario {name}: {exchange.error}")
             if exchange.congestion_control != scenario.congestion_control:
@@ -84,7 +86,9 @@ def spread_of(
                 reply = workload.reply(exchange.body)
             except ReplyError as error:
                 raise DriverError(f"scenario {name}: {scenario.url}: {error}") from error
-            if reply == Reply():  # a function that does not say who it is: there is nothing to compare
+            if (
+                reply.replica is None and reply.node is None
+            ):  # a function that does not say who it is: there is nothing to compare
                 return {}
             replicas[str(reply.replica)] = str(reply.node)
         if sorted(replicas.values()) == expected:

@@ -57,51 +57,39 @@ Send = Callable[[bytes, Callable[[], None]], Exchange]
 """Sends a body on a new connection: the call in between returns when it is time, all else being ready."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How requests are sent, and what is expected of replies.
+
+    ``host`` is the Host header, ``timeout_s`` of a whole exchange, ``source`` this node's address from which to send,
+    by which the links back to it are told, ``None`` for any. ``lost`` tells why it is no use to wait any longer, if so;
+    then the exchanges that wait fail with that reason. ``statuses`` are those of a success.
+    """
+
+    url: str
+    host: str
+    congestion_control: str
+    timeout_s: float
+    source: str | None = None
+    lost: Callable[[], Exception | None] = lambda: None
+    content_type: str = "application/json"
+    statuses: tuple[int, ...] = (httpx.codes.OK.value,)
+
+
 @contextmanager
-def sender(
-    url: str,
-    host: str,
-    *,
-    congestion_control: str,
-    timeout_s: float,
-    source: str | None = None,
-    lost: Callable[[], Exception | None] = lambda: None,
-) -> Iterator[Send]:
-    """Yield what sends requests, from any thread.
-
-    Args:
-        url: where to.
-        host: the Host header.
-        congestion_control: of the connections.
-        timeout_s: of a whole exchange.
-        source: this node's address from which to send, by which the links back to it are told; None for any.
-        lost: why it is no use to wait any longer, if so; then the exchanges that wait fail with that reason.
-    """
-    missing = _missing(congestion_control)
+def sender(way: Way) -> Iterator[Send]:
+    """Yield what sends requests, from any thread."""
+    missing = _missing(way.congestion_control)
     if missing is not None:
-        yield lambda _body, _ready: Exchange(error=f"{url} was not asked: {missing}")
+        yield lambda _body, _ready: Exchange(error=f"{way.url} was not asked: {missing}")
         return
-    with _client(congestion_control, timeout_s, source) as client, _Waiting(url, timeout_s, lost) as waiting:
-        yield lambda body, ready: _send(client, url, host, body, ready, waiting)
+    with _client(way) as client, _Waiting(way) as waiting:
+        yield lambda body, ready: _send(client, way, body, ready, waiting)
 
 
-def fire(
-    url: str,
-    host: str,
-    bodies: list[bytes],
-    *,
-    congestion_control: str,
-    timeout_s: float,
-    source: str | None = None,
-    lost: Callable[[], Exception | None] = lambda: None,
-) -> list[Exchange]:
-    """Send the bodies together, each on a new connection, and return what came of them in their order.
-
-    Args: as those of `sender`, and bodies, one a request.
-    """
-    with sender(
-        url, host, congestion_control=congestion_control, timeout_s=timeout_s, source=source, lost=lost
-    ) as send:
+def fire(way: Way, bodies: list[bytes]) -> list[Exchange]:
+    """Send the bodies together, each on a new connection, and return what came of them in their order."""
+    with sender(way) as send:
         return together(send, bodies)
 
 
@@ -126,29 +114,27 @@ def _missing(congestion_control: str) -> str | None:
     return None
 
 
-def _client(congestion_control: str, timeout_s: float, source: str | None) -> httpx.Client:
-    option = (socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion_control.encode())
+def _client(way: Way) -> httpx.Client:
+    option = (socket.IPPROTO_TCP, socket.TCP_CONGESTION, way.congestion_control.encode())
     transport = httpx.HTTPTransport(
         socket_options=[option, (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        local_address=source,
+        local_address=way.source,
         limits=httpx.Limits(max_keepalive_connections=0),
     )
-    timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
+    timeout = httpx.Timeout(way.timeout_s, connect=min(CONNECT_TIMEOUT_S, way.timeout_s))
     return httpx.Client(transport=transport, timeout=timeout, trust_env=False)
 
 
-def _send(
-    client: httpx.Client, url: str, host: str, body: bytes, ready: Callable[[], None], waiting: _Waiting
-) -> Exchange:
-    exchange = Exchange()
+def _send(client: httpx.Client, way: Way, body: bytes, ready: Callable[[], None], waiting: _Waiting) -> Exchange:
+    exchange, url = Exchange(), way.url
     headers = {
-        "Host": host,
-        "Content-Type": "application/json",
+        "Host": way.host,
+        "Content-Type": way.content_type,
         "Accept-Encoding": ACCEPTED,
         "Connection": "close",
     }
     request = client.build_request("POST", url, content=body, headers=headers)
-    trace = _Trace(exchange, waiting.timeout_s)
+    trace = _Trace(exchange, way.timeout_s)
     request.extensions["trace"] = trace
     # httpx times each read and each write; a peer that sends a byte now and then would have forever.
     ready()
@@ -161,7 +147,7 @@ def _send(
     except httpx.HTTPError as error:
         # An exchange that was ended before its connection stood failed to connect.
         ended = trace.ended if exchange.connected_ns is not None else None
-        exchange.error = ended or _sentence(url, error, waiting.timeout_s)
+        exchange.error = ended or _sentence(url, error, way.timeout_s)
         return exchange
     except EncodingError as error:
         exchange.error = f"{url} answered {error}"
@@ -174,7 +160,7 @@ def _send(
     if len(exchange.body) > REPLY_BYTES:
         size = f"{REPLY_BYTES >> 20} MiB"
         exchange.error = f"{url} answered with more than {size}: {excerpt(exchange.body[:EXCERPT_BYTES])}"
-    elif response.status_code != httpx.codes.OK:
+    elif response.status_code not in way.statuses:
         exchange.error = f"{url} answered {response.status_code}: {excerpt(exchange.body)}"
     return exchange
 
@@ -222,10 +208,8 @@ class _Waiting:
     One for each would delay what is sent next.
     """
 
-    def __init__(self, url: str, timeout_s: float, lost: Callable[[], Exception | None]) -> None:
-        self.timeout_s = timeout_s
-        self._url = url
-        self._lost = lost
+    def __init__(self, way: Way) -> None:
+        self._way = way
         self._until_s: dict[_Trace, float] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -241,7 +225,7 @@ class _Waiting:
 
     def begin(self, trace: _Trace) -> None:
         with self._lock:
-            self._until_s[trace] = time.monotonic() + self.timeout_s
+            self._until_s[trace] = time.monotonic() + self._way.timeout_s
 
     def end(self, trace: _Trace) -> None:
         with self._lock:
@@ -249,18 +233,18 @@ class _Waiting:
 
     def _run(self) -> None:
         while not self._closed.wait(self._look_s()):
-            lost, now_s = self._lost(), time.monotonic()
+            lost, now_s = self._way.lost(), time.monotonic()
             with self._lock:
                 over = [trace for trace, until_s in self._until_s.items() if lost or until_s <= now_s]
             for trace in over:
-                trace.end(str(lost) if lost else _too_late(self._url, self.timeout_s))
+                trace.end(str(lost) if lost else _too_late(self._way.url, self._way.timeout_s))
                 self.end(trace)
 
     def _look_s(self) -> float:
         """Return after how many seconds to look again: what begins meanwhile ends later than what began before."""
         with self._lock:
             first_s = next(iter(self._until_s.values()), math.inf)
-        return min(LOOK_S, self.timeout_s, max(0.0, first_s - time.monotonic()))
+        return min(LOOK_S, self._way.timeout_s, max(0.0, first_s - time.monotonic()))
 
 
 class _Trace:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from collect.records import ModelRecord, RequestRecord, median_request_ms, response_time_ms
 from experiments.base_station import crossing
 from experiments.base_station.arrivals import Together
-from experiments.base_station.exchange import Exchange, excerpt, sender
+from experiments.base_station.exchange import Exchange, Way, excerpt, sender
 from experiments.base_station.sending import Ready, Traffic
-from experiments.workloads.workload import Outcome, Reply, ReplyError, Workload
+from experiments.workloads.workload import Draw, Outcome, Reply, ReplyError, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,13 +56,15 @@ class Repetition:
     def ready(self) -> Ready:
         """Return its requests, their bodies made."""
         training, body = self.cut.training, self.workload.body
+        # Scenarios with the same traffic meet the same arrivals in a repetition, and draw the same bodies.
+        seed = f"{self.seed} {self.entry.repetition} {self.entry.warmup} {self.base_station}"
         return Traffic(
             self.scenario.traffic,
             len(training),
             self.workload.kinds,
-            lambda share, due: body(training[share], due.kind, due.body_bytes),
-            # Scenarios with the same traffic meet the same arrivals in a repetition.
-            random.Random(f"{self.seed} {self.entry.repetition} {self.entry.warmup} {self.base_station}"),  # noqa: S311
+            self.workload.different,
+            lambda share, due, turn: body(training[share], due.kind, due.body_bytes, Draw(seed, turn)),
+            random.Random(seed),  # noqa: S311
         ).ready()
 
     def measure(
@@ -88,14 +90,17 @@ class Repetition:
             lost: why it is no use to wait any longer, if so.
         """
         started_at = datetime.now(UTC).isoformat()
-        with sender(
-            self.scenario.url,
-            self.scenario.host,
+        way = Way(
+            url=self.scenario.url,
+            host=self.scenario.host,
             congestion_control=self.scenario.congestion_control,
             timeout_s=timeout_s,
             source=self.source,
             lost=lost,
-        ) as send:
+            content_type=self.workload.content_type,
+            statuses=self.workload.statuses,
+        )
+        with sender(way) as send:
             all_sent = ready.sent(send)
         requests = []
         for number, sent in enumerate(all_sent):
@@ -139,6 +144,7 @@ class Repetition:
                     min_rtt_ms=exchange.round_trip.min_rtt_ms if exchange.round_trip else None,
                     retransmissions=exchange.round_trip.retransmissions if exchange.round_trip else None,
                     links_rtt_ms=added.lowest_ms if links else None,
+                    qualities=reply.qualities,
                 )
             )
         return requests
@@ -182,6 +188,7 @@ class Repetition:
             error=outcome.error,
             links=links,
             arrivals=str(self.scenario.traffic.__struct_config__.tag),
+            qualities=outcome.qualities,
         )
 
     def _read(self, exchange: Exchange) -> tuple[Reply, dict[str, float], str | None]:

@@ -92,9 +92,9 @@ def test_a_run_of_schema_1_is_read_and_what_it_lacks_is_told(tmp_path: Path, cap
 def test_a_newer_schema_is_called_newer_and_not_damaged(tmp_path: Path, capsys: Capture) -> None:
     folder = write_run(tmp_path, all_records(repetitions=3))
     path = folder / "raw" / "samples.jsonl"
-    path.write_text(path.read_text().replace('"schema":4', '"schema":5'))
+    path.write_text(path.read_text().replace('"schema":5', '"schema":6'))
     error = analysed(tmp_path, capsys, 2)
-    assert "line 1: schema 5 is newer than this faasbed, which reads up to schema 4" in error
+    assert "line 1: schema 6 is newer than this faasbed, which reads up to schema 5" in error
     assert "damaged" not in error
 
 

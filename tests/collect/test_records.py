@@ -158,7 +158,7 @@ def test_a_line_of_this_schema_without_plan_or_checksum_was_changed(without: str
     line = records.dump(model(plan=None) if without == "plan" else model())
     if without == "checksum":
         line = json.dumps({name: value for name, value in json.loads(line).items() if name != "checksum"})
-    with pytest.raises(records.RecordError, match=f"no {without} in a line of schema 4: it was changed"):
+    with pytest.raises(records.RecordError, match=f"no {without} in a line of schema 5: it was changed"):
         records.load(line)
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from collect.report.figures import (
-    accuracies,
     arrived,
     delays,
     phases,
+    qualities,
     ratio,
     ratio_apart,
     response_times,
@@ -35,7 +35,7 @@ Section = Literal["results", "table", "claims", "phases", "rescaling", "links", 
 
 FIGURES: tuple[tuple[Section, Figure], ...] = (
     ("results", response_times.pictures),
-    ("results", accuracies.pictures),
+    ("results", qualities.pictures),
     ("phases", phases.pictures),
     ("phases", uploads.pictures),
     ("phases", arrived.pictures),
