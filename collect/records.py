@@ -6,8 +6,8 @@ so a driver that is cut off leaves either all of them or none; its model line fo
 
 Each line ends with its CRC-32, so a line that was changed since is not read as if it had been measured. Lines of schema
 1 have neither a checksum nor the hash of the plan, those of schema 2 do not name their links, those of schema 3 tell
-neither how their requests arrived nor the round trips of their connections, those of schema 4 have no qualities; they
-are still read.
+neither how their requests arrived nor the round trips of their connections, those of schema 4 have no qualities and
+do not tell how connections were used; they are still read.
 """
 
 from __future__ import annotations
@@ -93,6 +93,9 @@ class RequestRecord(
     and back can have, below which no connection that crosses them can be. ``requests`` is how many the repetition has,
     and ``request_kind`` what the workload calls this one among others. Before schema 4 all these are ``None``.
     ``qualities`` are what the reply says of itself, by the names of the measures that the scenario reads.
+    ``connection`` is ``new``, or ``kept`` from an earlier request: then ``connected_ns`` is ``None``; ``protocol`` is
+    the version of HTTP of the reply, and ``encoding`` how the body was packed, whose size is that of the packed one.
+    Before schema 5 these are ``None``.
     """
 
     run: str
@@ -131,6 +134,9 @@ class RequestRecord(
     retransmissions: Count | None = None
     links_rtt_ms: float | None = None
     qualities: Annotated[dict[Text, float], Meta(max_length=MOST_MEASURES)] = {}
+    connection: Text | None = None
+    protocol: Text | None = None
+    encoding: Text | None = None
     schema: int = SCHEMA_VERSION
 
 

@@ -162,6 +162,9 @@ SAMPLES: Table[Sample] = Table(
         _of("status", "", "The HTTP status, 200 where it was answered.", "integer"),
         _of("error", "", "Why the request failed, empty where it did not."),
         _of("congestion_control", "", "The congestion control that TCP used."),
+        _of("connection", "", "'new', or 'kept' from an earlier request, then without connected_ns."),
+        _of("protocol", "", "The version of HTTP, as the reply has it."),
+        _of("encoding", "", "How the body was packed: 'plain', 'gzip' or 'zstd'; its size is that of the packed one."),
         _of("requests", "", "How many requests the repetition has, empty before schema 4.", "integer"),
         _of("request_kind", "", "What the workload calls this kind of request, empty where there is one."),
         _of(

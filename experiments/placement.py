@@ -111,9 +111,9 @@ def _check_image(scenario: Scenario, platform: Platform, inventory: Inventory) -
     if scenario.function.image is not None and not platform.runs_images:
         able = [other.name for other in platforms.PLATFORMS if other.runs_images]
         raise SpecError(
-            f"scenario {scenario.name}: function.image: the platform {platform.name} of inventory {inventory.name} serves "
-            f"Python modules, no container images: use an inventory with function_platform {' or '.join(able)}, or name "
-            "a function.module"
+            f"scenario {scenario.name}: function.image: the platform {platform.name} of inventory {inventory.name} "
+            f"serves Python modules, no container images: use an inventory with function_platform {' or '.join(able)}, "
+            "or name a function.module"
         )
 
 

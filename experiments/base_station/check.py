@@ -10,6 +10,7 @@ from experiments.base_station.errors import DriverError
 from experiments.base_station.exchange import CONNECT_TIMEOUT_S, Way, fire
 from experiments.base_station.links import Links
 from experiments.base_station.plan import UNTIMED_S
+from experiments.base_station.transport import packed
 from experiments.workloads.workload import ReplyError
 
 if TYPE_CHECKING:
@@ -61,19 +62,10 @@ def spread_of(
     lost: Callable[[], Exception | None] = lambda: None,
 ) -> dict[str, str]:
     """Do so for one scenario; ``lost`` tells why it is no use to wait for a reply any longer, if so."""
-    bodies = [workload.probe()] * scenario.probes
+    bodies = [packed(workload.probe(), scenario.encoding)] * scenario.probes
     expected = sorted(scenario.nodes[: scenario.probes])
     replicas: dict[str, str] = {}
-    way = Way(
-        url=scenario.url,
-        host=scenario.host,
-        congestion_control=scenario.congestion_control,
-        timeout_s=scenario.timeout_s or UNTIMED_S,
-        source=source,
-        lost=lost,
-        content_type=workload.content_type,
-        statuses=workload.statuses,
-    )
+    way = Way.to(scenario, workload, timeout_s=scenario.timeout_s or UNTIMED_S, source=source, lost=lost)
     for _ in range(workload.check_rounds):
         for exchange in fire(way, bodies):
             if exchange.error:
@@ -81,6 +73,10 @@ def spread_of(
             if exchange.congestion_control != scenario.congestion_control:
                 raise DriverError(
                     f"scenario {name}: TCP uses {exchange.congestion_control}, expected {scenario.congestion_control}"
+                )
+            if exchange.protocol != scenario.protocol:
+                raise DriverError(
+                    f"scenario {name}: {scenario.url} answered by {exchange.protocol}, expected {scenario.protocol}"
                 )
             try:
                 reply = workload.reply(exchange.body)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from experiments import workloads
 from experiments.base_station.check import spread_of
 from experiments.base_station.errors import DriverError
+from experiments.base_station.exchange import Kept
 from experiments.base_station.history import History
 from experiments.base_station.links import Links, LinksError
 from experiments.base_station.nodes import LostNodeError, Nodes
@@ -62,6 +63,7 @@ class Driver:
         self._dataset = dataset
         self._base_station = base_station
         self._history = History(samples, plan)
+        self._kept = Kept()
         texts = data.read(dataset)
         self._workloads = {
             name: workloads.make(scenario.workload, scenario.settings, texts)
@@ -97,6 +99,7 @@ class Driver:
             for workload in self._workloads.values():
                 workload.open(shared)
             stack.enter_context(self._nodes).hear_all()
+            stack.enter_context(self._kept)
             for entry in self._plan.order:
                 if self._history.is_finished(entry.key):
                     continue
@@ -126,6 +129,7 @@ class Driver:
             workload=self._workloads[entry.scenario],
             cut=self._plan.cut(entry.scenario, entry.repetition, self._base_station),
             source=self._source,
+            kept=self._kept,
         )
 
     def _measure(self, repetition: Repetition) -> tuple[list[RequestRecord], str | None, DriverError | None]:

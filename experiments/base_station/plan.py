@@ -9,12 +9,13 @@ import msgspec
 
 from experiments.base_station.arrivals import Arrivals, Together
 from experiments.base_station.errors import DriverError
+from experiments.base_station.transport import Connections, Encoding, Protocol
 from experiments.workloads import data
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERSION = 4
+VERSION = 5
 # After how many seconds a request fails where neither the scenario nor a warm-up says how long one may take.
 UNTIMED_S = 600.0
 
@@ -59,6 +60,9 @@ class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     traffic: Arrivals
     max_late_ms: float
     congestion_control: str
+    connections: Connections
+    protocol: Protocol
+    encoding: Encoding
     timeout_s: float | None
     idle_s: float
 

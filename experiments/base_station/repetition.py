@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from collect.records import ModelRecord, RequestRecord, median_request_ms, response_time_ms
 from experiments.base_station import crossing
 from experiments.base_station.arrivals import Together
-from experiments.base_station.exchange import Exchange, Way, excerpt, sender
+from experiments.base_station.exchange import Exchange, Kept, Way, excerpt, sender
 from experiments.base_station.sending import Ready, Traffic
+from experiments.base_station.transport import packed
 from experiments.workloads.workload import Draw, Outcome, Reply, ReplyError, Workload
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ NUMBER = re.compile(rf'({FLOAT})|"({FLOAT})"', re.ASCII)
 class Repetition:
     """A repetition as planned: ``cut`` is its data, ``seed`` the run's, ``plan`` the plan's hash.
 
-    ``source`` is the base station's address from which requests are sent, ``None`` for any.
+    ``source`` is the base station's address from which requests are sent, ``None`` for any; ``kept`` are connections
+    that outlast a repetition, where the scenario keeps them.
     """
 
     run: str
@@ -52,6 +54,7 @@ class Repetition:
     workload: Workload[Any]
     cut: Cut
     source: str | None = None
+    kept: Kept | None = None
 
     def ready(self) -> Ready:
         """Return its requests, their bodies made."""
@@ -63,7 +66,9 @@ class Repetition:
             len(training),
             self.workload.kinds,
             self.workload.different,
-            lambda share, due, turn: body(training[share], due.kind, due.body_bytes, Draw(seed, turn)),
+            lambda share, due, turn: packed(
+                body(training[share], due.kind, due.body_bytes, Draw(seed, turn)), self.scenario.encoding
+            ),
             random.Random(seed),  # noqa: S311
         ).ready()
 
@@ -90,17 +95,8 @@ class Repetition:
             lost: why it is no use to wait any longer, if so.
         """
         started_at = datetime.now(UTC).isoformat()
-        way = Way(
-            url=self.scenario.url,
-            host=self.scenario.host,
-            congestion_control=self.scenario.congestion_control,
-            timeout_s=timeout_s,
-            source=self.source,
-            lost=lost,
-            content_type=self.workload.content_type,
-            statuses=self.workload.statuses,
-        )
-        with sender(way) as send:
+        way = Way.to(self.scenario, self.workload, timeout_s=timeout_s, source=self.source, lost=lost)
+        with sender(way, self.kept) as send:
             all_sent = ready.sent(send)
         requests = []
         for number, sent in enumerate(all_sent):
@@ -142,7 +138,10 @@ class Repetition:
                     requests=len(all_sent),
                     request_kind=sent.due.kind,
                     min_rtt_ms=exchange.round_trip.min_rtt_ms if exchange.round_trip else None,
-                    retransmissions=exchange.round_trip.retransmissions if exchange.round_trip else None,
+                    retransmissions=exchange.retransmissions,
+                    connection=exchange.connection,
+                    protocol=exchange.protocol,
+                    encoding=self.scenario.encoding,
                     links_rtt_ms=added.lowest_ms if links else None,
                     qualities=reply.qualities,
                 )

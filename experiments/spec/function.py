@@ -11,7 +11,9 @@ from pydantic import Field, field_validator, model_validator
 from experiments.spec.fields import Model
 
 # A reference to an image as registries have it: name, perhaps a tag, digest.
-IMAGE = re.compile(r"[a-z0-9][a-z0-9._-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*(:[A-Za-z0-9_][A-Za-z0-9._-]*)?@sha256:[0-9a-f]{64}")
+IMAGE = re.compile(
+    r"[a-z0-9][a-z0-9._-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*(:[A-Za-z0-9_][A-Za-z0-9._-]*)?@sha256:[0-9a-f]{64}"
+)
 
 
 class FunctionSpec(Model):
@@ -59,8 +61,8 @@ class FunctionSpec(Model):
     def _image_has_a_digest(cls, image: str | None) -> str | None:
         if image is not None and not IMAGE.fullmatch(image):
             raise ValueError(
-                f"invalid image {image!r:.200}: expected a name with its digest, registry/name@sha256:<64 digits>, so that "
-                "every run measures the same function"
+                f"invalid image {image!r:.200}: expected a name with its digest, registry/name@sha256:<64 digits>, so "
+                "that every run measures the same function"
             )
         return image
 

@@ -47,7 +47,9 @@ def test_requests_are_under_way_together_and_their_replies_keep_their_order() ->
 
     with function(echo) as listening:
         bodies = [json.dumps({"number": number}).encode() for number in range(4)]
-        exchanges = fire(Way(url=listening.url, host="edge", congestion_control=AVAILABLE[0], timeout_s=20), bodies)
+        exchanges = fire(
+            Way(url=listening.url, host="edge.faasbed.local", congestion_control=AVAILABLE[0], timeout_s=20), bodies
+        )
         assert [json.loads(exchange.body) for exchange in exchanges] == [0, 1, 2, 3]
         assert {request.host for request in listening.requests} == {"edge.faasbed.local"}
     first_end = min(exchange.last_byte_ns or 0 for exchange in exchanges)

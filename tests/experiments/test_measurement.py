@@ -113,7 +113,7 @@ def test_a_plan_of_another_version_is_refused_in_one_sentence(tmp_path: Path) ->
         told("start", tmp_path)
         status = followed(tmp_path)
         assert status["state"] == "failed"
-        assert "plan.json: plan version 1, but this faasbed reads version 4: finish the run with" in status["error"]
+        assert "plan.json: plan version 1, but this faasbed reads version 5: finish the run with" in status["error"]
         assert served.requests == []
 
 

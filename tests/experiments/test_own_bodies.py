@@ -133,7 +133,10 @@ def test_random_bytes_are_the_seeds_and_cannot_be_made_smaller() -> None:
 
 
 def test_the_digits_of_a_repetition_are_tested_alike_and_trained_apart() -> None:
-    halves, whole = http(generator={"name": "digits", "images": 700}), http(generator={"name": "digits", "images": 1400})
+    halves, whole = (
+        http(generator={"name": "digits", "images": 700}),
+        http(generator={"name": "digits", "images": 1400}),
+    )
     one, two = (json.loads(halves.body([], draw=Draw("seed", turn))) for turn in range(2))
     both = json.loads(whole.body([], draw=Draw("seed", 0)))
     assert one["test"] == two["test"] == both["test"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MOST_PAIRS = 100
 # So many letters of a measure's name fit along the axis.
 LETTERS = 36
-LINES = " A line connects the repetitions of a pair, which have the same split of the data."
+LINES = " A line connects the repetitions of a pair, which have the same data."
 
 
 def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
