@@ -47,7 +47,7 @@ def _of_scenario(
         f"at {service.url}"
     )
     base_station = placement.base_stations[0]
-    ready = _first(drawn, scenario.name, base_station, rows)
+    ready = ready_of(drawn, scenario.name, base_station, rows, 0)
     sizes = [len(body) for _, _, body in ready.requests]
     if isinstance(scenario.arrivals, Closed) and scenario.arrivals.count is None:
         yield f"  {_words(scenario.arrivals)}; each request has {_mb(max(sizes))} at most"
@@ -64,17 +64,18 @@ def _of_scenario(
     yield f"  {_duration(scenario, experiment)}"
 
 
-def _first(drawn: Plan, name: str, base_station: str, rows: Rows) -> Ready:
+def ready_of(drawn: Plan, name: str, base_station: str, rows: Rows, repetition: int) -> Ready:
+    """Return the requests of a repetition of a scenario, their bodies made."""
     planned = drawn.scenarios[name]
     return Repetition(
         run=drawn.run,
         plan=drawn.hash,
         seed=drawn.seed,
         base_station=base_station,
-        entry=Entry(scenario=name, block=1, repetition=0, warmup=False),
+        entry=Entry(scenario=name, block=1, repetition=repetition, warmup=False),
         scenario=planned,
         workload=workloads.make(planned.workload, planned.settings, rows),
-        cut=drawn.cut(name, 0, base_station),
+        cut=drawn.cut(name, repetition, base_station),
     ).ready()
 
 
