@@ -78,7 +78,7 @@ class Settings(Source, frozen=True, forbid_unknown_fields=True):
     keeps their content in ``bodies``, as base64); or ``generator``, bodies made from the run's seed: ``{name:
     random-bytes, size_bytes: 100000}`` or ``{name: digits, images: 700}``, images of handwritten digits. ``kinds`` are
     several kinds of request by their names, each with such a key of its own and a ``weight``: drawn by these, or named
-    by a trace. ``content_type`` is that of all bodies, JSON unless it is set.
+    by a trace. ``content_type`` is that of all bodies, as their source has it unless it is set.
 
     What is read: ``reply`` has ``status``, the list of statuses that are a success (200), and ``measures``, which say
     how good replies are: by the name of each the ``path`` of a number in a reply that is JSON (JSONPath: ``$.score``,
@@ -86,7 +86,7 @@ class Settings(Source, frozen=True, forbid_unknown_fields=True):
     """
 
     kinds: dict[Annotated[str, msgspec.Meta(pattern=KIND)], Kind] = {}
-    content_type: str = JSON_TYPE
+    content_type: str | None = None
     reply: Reading = Reading()
 
 
@@ -124,10 +124,7 @@ class Http(Workload[Settings]):
                 own = {**own, "kinds": read}
         if types - {JSON_TYPE} and "content_type" not in own:
             if len(types) > 1:
-                raise SettingsError(
-                    f"workload.content_type: needed: the bodies are of several types ({', '.join(sorted(types))}), and "
-                    "requests name one"
-                )
+                raise _several(types)
             own["content_type"] = next(iter(types))
         return own
 
@@ -135,7 +132,9 @@ class Http(Workload[Settings]):
     def check(cls, settings: Settings) -> None:
         """Refuse bodies beside kinds, which would never be sent, and two sources of one body."""
         settings.reply.check()
-        if not CONTENT_TYPE.fullmatch(settings.content_type):
+        if settings.content_type is None and len(types := _types(settings)) > 1:
+            raise _several(types)
+        if settings.content_type is not None and not CONTENT_TYPE.fullmatch(settings.content_type):
             raise SettingsError(
                 f"workload.content_type: invalid type {settings.content_type!r:.60}: expected a media type, such as "
                 "image/png"
@@ -159,7 +158,7 @@ class Http(Workload[Settings]):
     @property
     def content_type(self) -> str:
         """The type of all bodies."""
-        return self.settings.content_type
+        return self.settings.content_type or next(iter(_types(self.settings)))
 
     @property
     def statuses(self) -> tuple[int, ...]:
@@ -212,6 +211,19 @@ class Http(Workload[Settings]):
 
     def _source(self, kind: str | None) -> Source:
         return self.settings if kind is None else self.settings.kinds[kind]
+
+
+def _types(settings: Settings) -> set[str]:
+    """Return the types of bodies, as far as those who make them know."""
+    sources = settings.kinds.values() or (settings,)
+    return {source.generator.content_type if source.generator else JSON_TYPE for source in sources}
+
+
+def _several(types: set[str]) -> SettingsError:
+    return SettingsError(
+        f"workload.content_type: needed: the bodies are of several types ({', '.join(sorted(types))}), and requests "
+        "name one"
+    )
 
 
 def _sources(source: Source) -> list[str]:

@@ -83,6 +83,11 @@ def test_a_binary_file_is_sent_as_it_is_with_its_type(tmp_path: Path) -> None:
             {"generator": {"name": "random-bytes", "size_bytes": 1 << 26, "bodies": 9}},
             "workload.generator.bodies: 9 bodies of 67108864 bytes are more than 256 MiB",
         ),
+        (
+            None,
+            {"kinds": {"a": {"generator": {"name": "random-bytes", "size_bytes": 9}}, "b": {"body": "{}"}}},
+            "workload.content_type: needed: the bodies are of several types (application/json, application/octet-str",
+        ),
         (None, {"content_type": "png"}, "workload.content_type: invalid type 'png': expected a media type"),
         (None, {"bodies": ["%"]}, "workload: Invalid base64 encoded string"),
         (None, {"reply": {"status": [404]}}, "workload: Expected `int` <= 299"),
@@ -124,7 +129,8 @@ def test_bodies_and_measures_that_cannot_be_are_refused_with_file_and_key(
 
 
 def test_random_bytes_are_the_seeds_and_cannot_be_made_smaller() -> None:
-    workload = http(generator={"name": "random-bytes", "size_bytes": 1000, "bodies": 3}, content_type="image/png")
+    workload = http(generator={"name": "random-bytes", "size_bytes": 1000, "bodies": 3})
+    assert workload.content_type == "application/octet-stream"
     bodies = [workload.body([], draw=Draw("seed", turn)) for turn in range(6)]
     assert bodies[:3] == bodies[3:]
     assert len(set(bodies)) == 3
