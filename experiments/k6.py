@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from experiments.base_station.sending import Ready
     from experiments.workloads.data import Dataset
 
-# Of clients that wait for replies nobody knows how many requests they send: after so many they begin anew.
+# Of clients that wait for replies nobody knows how many requests they send: after so many they begin again.
 CYCLE = 1_000
 HEAD = """\
 // Sends the requests of a repetition as faasbed planned them: k6 run {name}.js
@@ -50,7 +50,7 @@ function send(number) {{
 }}
 """
 OPEN = """
-// When each is due, in seconds from the begin.
+// When each is to be sent, in seconds from the begin.
 const offsets = open('./{name}.csv').trim().split(/\\r?\\n/).slice(1).map((line) => Number(line.split(',')[0]));
 
 export default function () {{

@@ -72,7 +72,7 @@ class Exchange:
 
     @property
     def retransmissions(self) -> int | None:
-        """How many segments were sent again for this request, or for others at the same time on its connection."""
+        """How many segments were sent again for this request."""
         return None if self.round_trip is None else self.round_trip.retransmissions - self.retransmissions_before
 
 
@@ -262,7 +262,7 @@ def _send(connection: Connection, way: Way, body: bytes, ready: Callable[[], Non
         waiting.end(trace)
     exchange.last_byte_ns = exchange.last_byte_ns or time.monotonic_ns()
     exchange.status = response.status
-    exchange.protocol = PROTOCOLS.get(response.extensions.get("http_version"))
+    exchange.protocol = PROTOCOLS.get(response.extensions.get("http_version", b""))
     if len(exchange.body) > REPLY_BYTES:
         size = f"{REPLY_BYTES >> 20} MiB"
         exchange.error = f"{url} answered with more than {size}: {excerpt(exchange.body[:EXCERPT_BYTES])}"

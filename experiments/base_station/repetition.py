@@ -129,7 +129,7 @@ class Repetition:
                     replica=reply.replica,
                     node=reply.node,
                     cold=is_cold(reply.replica),
-                    texts=len(self.cut.training[sent.share]),
+                    texts=self.workload.texts(self.cut.training[sent.share], sent.due.kind, sent.due.body_bytes),
                     parameters=reply.parameters,
                     accuracy_validation=reply.accuracy_validation,
                     accuracy_function=reply.accuracy_function,

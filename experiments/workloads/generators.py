@@ -51,7 +51,7 @@ class RandomBytes(_Generator, tag="random-bytes", frozen=True, forbid_unknown_fi
 class Digits(_Generator, tag="digits", frozen=True, forbid_unknown_fields=True):
     """Images of handwritten digits (scikit-learn's own, 8 x 8): ``images`` a request to train with, 360 to test with.
 
-    Each repetition draws them anew: its requests have the same images to test with, and other ones to train with as
+    Each repetition draws them again: its requests have the same images to test with, and other ones to train with as
     long as there are any.
     """
 

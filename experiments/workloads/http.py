@@ -189,6 +189,10 @@ class Http(Workload[Settings]):
             ensure_ascii=False,
         ).encode()
 
+    def texts(self, rows: Sequence[int], kind: str | None = None, body_bytes: int | None = None) -> int:
+        """Return how many texts such a body holds: none where it comes from elsewhere."""
+        return 0 if body_bytes is not None or self._source(kind).is_fixed else len(rows)
+
     def probe(self) -> bytes:
         """Return a body like those that are measured, with a few texts where it holds texts."""
         return self.body(range(min(PROBE_TEXTS, len(self.data.x))), next(iter(self.settings.kinds), None))

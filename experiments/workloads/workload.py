@@ -189,6 +189,11 @@ class Workload(ABC, Generic[S]):
             draw: which of those that are `different`.
         """
 
+    def texts(self, rows: Sequence[int], kind: str | None = None, body_bytes: int | None = None) -> int:
+        """Return how many texts the `body` of such a request holds."""
+        del kind, body_bytes
+        return len(rows)
+
     @abstractmethod
     def probe(self) -> bytes:
         """Return the body of the requests that are sent, all the same, to see which replicas answer."""

@@ -7,21 +7,21 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from driven import counted, drawn, loaded, measured
 from loopback import Reply, Request
 
 from app import digits
+from app.errors import Cancelled, InputError
 from experiments import workloads
 from experiments.errors import SpecError
 from experiments.workloads.data import Dataset
+from experiments.workloads.http import Http, Settings
 from experiments.workloads.workload import Draw, ReplyError, SettingsError
-
-if TYPE_CHECKING:
-    from experiments.workloads.http import Http
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURES = {"score": {"path": "$.score", "unit": "points", "better": "higher"}}
@@ -29,8 +29,7 @@ SCORED = {"name": "http", "body": "{}", "reply": {"measures": MEASURES}}
 
 
 def http(**settings: Any) -> Http:
-    workload: Any = workloads.make("http", settings, Dataset([], []))
-    return workload
+    return Http(msgspec.convert(settings, Settings), Dataset([], []))
 
 
 def scored(number: int, request: Request) -> Reply:
@@ -49,7 +48,7 @@ def test_the_files_of_a_folder_are_sent_in_drawn_order_which_pairs_share(tmp_pat
     _, _, received = measured(tmp_path, experiment, counted)
     pairs = [(one.order["order"], two.order["order"]) for one, two in zip(received[::2], received[1::2], strict=True)]
     assert all(one != two for one, two in pairs), "the requests of a repetition take the files in turn"
-    assert len({frozenset(pair) for pair in pairs}) > 3, "each repetition draws the order anew"
+    assert len({frozenset(pair) for pair in pairs}) > 3, "each repetition draws the order again"
     again = http(**experiment.scenarios[0].settings)
     orders = {seed: [again.body([], draw=Draw(seed, turn)) for turn in range(6)] for seed in "abab"}
     assert len(set(orders["a"])) == len(set(orders["b"])) == 6
@@ -157,12 +156,12 @@ def test_digits_are_classified_and_scored() -> None:
     assert 0.85 < accuracy < 1
     assert outcome.reply["images"] == 200
     assert list(outcome.phases_ms) == ["prepare", "search", "fit", "score"]
-    with pytest.raises(digits.Cancelled):
+    with pytest.raises(Cancelled):
         digits.run(workload_request(body), lambda: True)
 
 
 def workload_request(body: bytes) -> digits.Request:
-    return digits.msgspec.json.decode(body, type=digits.Request)
+    return msgspec.json.decode(body, type=digits.Request)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +169,7 @@ def workload_request(body: bytes) -> digits.Request:
 )
 def test_digits_that_cannot_be_learned_from_are_refused(labels: list[int], message: str) -> None:
     part = digits.Labelled([[0] * 64] * 4, labels)
-    with pytest.raises(digits.InputError, match=message):
+    with pytest.raises(InputError, match=message):
         digits.run(digits.Request(part, part))
 
 
@@ -207,6 +206,7 @@ def test_what_a_function_says_of_its_replies_is_on_record_and_reported(tmp_path:
     run.mkdir()
     experiment = loaded(tmp_path, workload=SCORED, repetitions=8)
     requests, models, _ = measured(run, experiment, scored)
+    assert {request.texts for request in requests} == {0}, "their bodies hold none of the data set's"
     for model in models:
         own = [one for one in requests if (one.repetition, one.warmup) == (model.repetition, model.warmup)]
         (quality,) = model.qualities

@@ -203,7 +203,7 @@ def test_an_image_of_others_needs_a_cluster() -> None:
         ({"image": f"words@sha256:{'0' * 64}", "module": "app.words"}, "module: image is set too, which serves words@"),
     ],
 )
-def test_an_image_without_a_digest_or_beside_a_module_is_refused(changes: dict[str, str], sentence: str) -> None:
+def test_an_image_without_a_digest_or_beside_a_module_is_refused(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         FunctionSpec(nodes=("edge",), replicas=2, **changes)
 

@@ -49,16 +49,22 @@ class Served(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     encodings: list[str | None]
     both: threading.Barrier | None
+    server: ThreadingHTTPServer
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         encoding = self.headers.get("Content-Encoding")
         type(self).encodings.append(encoding)
-        plain = {"gzip": gzip.decompress, "zstd": zstandard.decompress}.get(str(encoding), bytes)(body)
-        if type(self).both is not None:
-            type(self).both.wait(DEADLINE_S)
+        match encoding:
+            case "gzip":
+                body = gzip.decompress(body)
+            case "zstd":
+                body = zstandard.decompress(body)
+        both = type(self).both
+        if both is not None:
+            both.wait(DEADLINE_S)
         node = names[self.server.server_port]
-        reply = {"texts": len(json.loads(plain)["texts"]), "replica": f"on-{node}", "node": node}
+        reply = {"texts": len(json.loads(body)["texts"]), "replica": f"on-{node}", "node": node}
         content = json.dumps(reply).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
