@@ -289,9 +289,17 @@ def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return headers by name; of one that came several times the values with commas between (RFC 9110, section 5.2)."""
     joined: dict[str, str] = {}
     for raw_name, raw_value in headers:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        name, value = _decoded(raw_name).lower(), _decoded(raw_value)
         joined[name] = f"{joined[name]}, {value}" if name in joined else value
     return joined
+
+
+def _decoded(text: bytes) -> str:
+    """Return a part of a header: UTF-8, as functions write it, or what HTTP once had."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
 
 
 def _body(response: httpcore.Response, encoding: str) -> bytes:
