@@ -38,6 +38,9 @@ LINE_BYTES = 1 << 20
 NAMES_KEPT = 1024
 # By how many measures replies are judged, at most.
 MOST_MEASURES = 16
+# A measure's name and unit are parts of sentences, figures and tables.
+MEASURE = r"\A[A-Za-z0-9]([A-Za-z0-9 ()%/.,+-]{0,38}[A-Za-z0-9)%])?\Z"
+UNIT = r"\A[A-Za-z0-9 ()%/.,+-]{0,32}\Z"
 # How deep the parameters of a reply may be nested: those of a model are one level.
 DEPTH = 16
 # The rest of a number that was cut off before its next digit.
@@ -72,8 +75,8 @@ class NewerSchemaError(RecordError):
 class Quality(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """How good the replies of a repetition are by one measure, the mean over its requests, and which way is better."""
 
-    measure: Text
-    unit: Text
+    measure: Annotated[str, Meta(pattern=MEASURE)]
+    unit: Annotated[str, Meta(pattern=UNIT)]
     better: Better
     value: float
 

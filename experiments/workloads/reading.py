@@ -8,14 +8,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from collect.records import MOST_MEASURES, Quality
+from collect.records import MEASURE, MOST_MEASURES, UNIT, Quality
 from experiments.workloads.workload import ReplyError, SettingsError
 
 # RFC 9535's singular queries: a path that leads to one value at most.
 PATH = re.compile(r"\$(\.[A-Za-z_][A-Za-z0-9_-]*|\['[^'\\]+'\]|\[-?\d{1,9}\])+")
 STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]*)|\['([^'\\]+)'\]|\[(-?\d+)\]")
-# A measure's name is a part of sentences and of the report; it begins and ends with what can be seen.
-NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 ()%/.,+-]{0,38}[A-Za-z0-9)%])?")
 # The workload training has a measure of this name.
 TAKEN = "test accuracy"
 
@@ -27,7 +25,7 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     path: Annotated[str, msgspec.Meta(max_length=256)]
     better: Literal["higher", "lower"]
-    unit: Annotated[str, msgspec.Meta(max_length=32)] = ""
+    unit: str = ""
 
 
 class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,10 +41,15 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             SettingsError: the first of them.
         """
         for name, measure in self.measures.items():
-            if not NAME.fullmatch(name):
+            if not re.search(MEASURE, name):
                 raise SettingsError(
                     f"workload.reply.measures: invalid name {name!r:.60}: expected up to 40 letters, digits, blanks "
                     "and signs such as (, %, -"
+                )
+            if not re.search(UNIT, measure.unit):
+                raise SettingsError(
+                    f"workload.reply.measures.{name}.unit: invalid unit {measure.unit!r:.60}: expected up to 32 "
+                    "letters, digits, blanks and signs such as %, /"
                 )
             if not PATH.fullmatch(measure.path):
                 raise SettingsError(

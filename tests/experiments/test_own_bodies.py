@@ -108,6 +108,11 @@ def test_a_binary_file_is_sent_as_it_is_with_its_type(tmp_path: Path) -> None:
         ),
         (
             None,
+            {"reply": {"measures": {"a": {"path": "$.a", "better": "lower", "unit": "\x1b[2J"}}}},
+            "workload.reply.measures.a.unit: invalid unit",
+        ),
+        (
+            None,
             {"body": "{}", "kinds": {"a": {"body": "1"}}},
             "workload.body: kinds are set too, which have bodies of their own; keep one of them",
         ),
