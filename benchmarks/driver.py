@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.base_station.arrivals import Constant, Together
-from experiments.base_station.exchange import fire, sender
+from experiments.base_station.exchange import Way, fire, sender
 from experiments.base_station.sending import Traffic
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def _late(url: str, rate_per_s: int, core: int) -> bool:
 
 
 def _sent(url: str, arrivals: Arrivals) -> list[Sent]:
-    ready = Traffic(arrivals, 1, {}, lambda *_: b"{}", random.Random(1)).ready()  # noqa: S311
-    with sender(url, "f", congestion_control=CONTROL, timeout_s=20) as send:
+    ready = Traffic(arrivals, 1, {}, lambda _: 1, lambda *_: b"{}", random.Random(1)).ready()  # noqa: S311
+    with sender(Way(url=url, host="f", congestion_control=CONTROL, timeout_s=20)) as send:
         return ready.sent(lambda _: send)
 
 
@@ -129,7 +129,7 @@ def _beside_curl(url: str, megabytes: int) -> bool:
             url,
         ]
         for _ in range(10):
-            (exchange,) = fire(url, "f", [body], congestion_control=CONTROL, timeout_s=60)
+            (exchange,) = fire(Way(url=url, host="f", congestion_control=CONTROL, timeout_s=60), [body])
             ours.append(((exchange.last_byte_ns or 0) - (exchange.sent_ns or 0)) / 1e9)
             curls.append(float(subprocess.run(asked, capture_output=True, text=True, check=True).stdout))
     overhead = 100 * (statistics.median(ours) / statistics.median(curls) - 1)

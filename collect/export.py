@@ -8,6 +8,7 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from collect import parquet, records
+from collect.analysis import quality
 from collect.analysis.repetitions import Key
 from collect.folder import replacing
 from collect.records import ModelRecord, NetworkRecord, RequestRecord
@@ -16,6 +17,7 @@ from collect.tables import (
     LINKS,
     LOAD,
     NETWORKS,
+    QUALITIES,
     REPETITIONS,
     SAMPLES,
     TABLES,
@@ -25,6 +27,7 @@ from collect.tables import (
     Row,
     Sample,
     Table,
+    Valued,
     Verified,
 )
 
@@ -62,6 +65,7 @@ def write(run: Run, target: Path, *, refused: bool, form: str = "csv") -> list[P
         (SAMPLES, _samples(run, states)),
         (REPETITIONS, _repetitions(run, states)),
         (NETWORKS, (record for record in _records(run) if isinstance(record, NetworkRecord))),
+        (QUALITIES, _qualities(run, states)),
         (LINKS, _links(run)),
         (LOAD, _load(run)),
         (DICTIONARY, described),
@@ -147,6 +151,13 @@ def _repetitions(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterato
             both[place] = record
     for key, (end, first) in attempts.items():
         yield Measured(key, *_state(key, states), end, first)
+
+
+def _qualities(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[Valued]:
+    for record in _records(run):
+        if isinstance(record, ModelRecord):
+            for measure, value in quality.of(record):
+                yield Valued(_key(record), _state(_key(record), states)[0], measure, value)
 
 
 def _links(run: Run) -> Iterator[Verified]:

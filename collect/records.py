@@ -6,7 +6,8 @@ so a driver that is cut off leaves either all of them or none; its model line fo
 
 Each line ends with its CRC-32, so a line that was changed since is not read as if it had been measured. Lines of schema
 1 have neither a checksum nor the hash of the plan, those of schema 2 do not name their links, those of schema 3 tell
-neither how their requests arrived nor the round trips of their connections; they are still read.
+neither how their requests arrived nor the round trips of their connections, those of schema 4 have no qualities and
+do not tell how connections were used; they are still read.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import re
 import statistics
 import zlib
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -35,6 +36,11 @@ TOGETHER = "together"
 LINE_BYTES = 1 << 20
 # How many combinations of names are known to be valid: more than the scenarios and base stations of any run.
 NAMES_KEPT = 1024
+# By how many measures replies are judged, at most.
+MOST_MEASURES = 16
+# A measure's name and unit are parts of sentences, figures and tables.
+MEASURE = r"\A[A-Za-z0-9]([A-Za-z0-9 ()%/.,+-]{0,38}[A-Za-z0-9)%])?\Z"
+UNIT = r"\A[A-Za-z0-9 ()%/.,+-]{0,32}\Z"
 # How deep the parameters of a reply may be nested: those of a model are one level.
 DEPTH = 16
 # The rest of a number that was cut off before its next digit.
@@ -55,6 +61,7 @@ Text = Annotated[str, Meta(max_length=256)]
 Sentence = Annotated[str, Meta(max_length=10_000)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Nanoseconds = Annotated[int, Meta(ge=-(2**62), le=2**62)]
+Better = Literal["higher", "lower"]
 
 
 class RecordError(ValueError):
@@ -63,6 +70,15 @@ class RecordError(ValueError):
 
 class NewerSchemaError(RecordError):
     """A line was written by a newer faasbed."""
+
+
+class Quality(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """How good the replies of a repetition are by one measure, the mean over its requests, and which way is better."""
+
+    measure: Annotated[str, Meta(pattern=MEASURE)]
+    unit: Annotated[str, Meta(pattern=UNIT)]
+    better: Better
+    value: float
 
 
 class RequestRecord(
@@ -74,13 +90,17 @@ class RequestRecord(
     far. Of several base stations they are those of the first one's clock, to ``clock_error_ms``; ``None`` of one alone.
     ``site`` is the group of nodes that the request was sent to, ``None`` where there is only one. ``phases_ms`` are the
     function's own, from its ``Server-Timing`` header. ``error`` is a sentence, or ``None`` for a request that was
-    answered with status 200. ``plan`` is the hash of what was measured by (`experiments.base_station.plan`), ``None``
-    in schema 1. ``links`` tells the links that were in force from others; ``None`` where nothing was shaped, and before
-    schema 3. ``min_rtt_ms`` is the smallest round trip of its connection and ``retransmissions`` how many segments were
-    sent again, both as the base station's kernel measured them until the upload was acknowledged; ``links_rtt_ms`` is
-    the shortest round trip that the links to the gateway and back can have, below which no connection that crosses them
-    can be. ``requests`` is how many the repetition has, and ``request_kind`` what the workload calls this one among
-    others. Before schema 4 all these are ``None``.
+    answered as expected, with a status of 200 to 299. ``plan`` is the hash of what was measured by
+    (`experiments.base_station.plan`), ``None`` in schema 1. ``links`` tells the links that were in force from others;
+    ``None`` where nothing was shaped, and before schema 3. ``min_rtt_ms`` is the smallest round trip of its connection
+    and ``retransmissions`` how many segments were sent again, both as the base station's kernel measured them until the
+    upload was acknowledged; ``links_rtt_ms`` is the shortest round trip that the links to the gateway and back can
+    have, below which no connection that crosses them can be. ``requests`` is how many the repetition has, and
+    ``request_kind`` what the workload calls this one among others. Before schema 4 all these are ``None``.
+    ``qualities`` are what the reply says of itself, by the names of the measures that the scenario reads.
+    ``connection`` is ``new``, or ``kept`` from an earlier request: then ``connected_ns`` is ``None``; ``protocol`` is
+    the version of HTTP of the reply, and ``encoding`` how the body was packed, whose size is that of the packed one.
+    Before schema 5 these are ``None``.
     """
 
     run: str
@@ -120,6 +140,10 @@ class RequestRecord(
     links_rtt_ms: float | None = None
     site: Text | None = None
     clock_error_ms: float | None = None
+    qualities: Annotated[dict[Text, float], Meta(max_length=MOST_MEASURES)] = {}
+    connection: Text | None = None
+    protocol: Text | None = None
+    encoding: Text | None = None
     schema: int = SCHEMA_VERSION
 
 
@@ -130,8 +154,8 @@ class ModelRecord(
 
     ``requests`` is how many requests the repetition has, ``None`` in schema 1. ``chosen_request`` is the request whose
     reply had the best validation accuracy. ``response_time_ms`` is `response_time_ms` where ``arrivals`` are
-    ``together``, else `median_request_ms`. With ``error`` set the repetition failed and is not a data point; the
-    request lines hold the reasons.
+    ``together``, else `median_request_ms`. ``qualities`` are the means of those of its requests. With ``error`` set the
+    repetition failed and is not a data point; the request lines hold the reasons.
     """
 
     run: str
@@ -153,6 +177,7 @@ class ModelRecord(
     plan: str | None = None
     links: Text | None = None
     arrivals: Text = TOGETHER
+    qualities: Annotated[tuple[Quality, ...], Meta(max_length=MOST_MEASURES)] = ()
     schema: int = SCHEMA_VERSION
 
 

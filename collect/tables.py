@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from collect import load
+    from collect.analysis.quality import Measure
     from collect.analysis.repetitions import Key
     from collect.links import LinkCheck
     from collect.records import ModelRecord, NetworkRecord, RequestRecord
@@ -66,6 +67,15 @@ class Measured(NamedTuple):
     error: str | None
     end: ModelRecord | None
     first: RequestRecord | None
+
+
+class Valued(NamedTuple):
+    """An attempt of a repetition and its value by one measure."""
+
+    key: Key
+    state: str
+    measure: Measure
+    value: float
 
 
 class Loaded(NamedTuple):
@@ -157,6 +167,9 @@ SAMPLES: Table[Sample] = Table(
         _of("status", "", "The HTTP status, 200 where it was answered.", "integer"),
         _of("error", "", "Why the request failed, empty where it did not."),
         _of("congestion_control", "", "The congestion control that TCP used."),
+        _of("connection", "", "'new', or 'kept' from an earlier request, then without connected_ns."),
+        _of("protocol", "", "The version of HTTP, as the reply has it."),
+        _of("encoding", "", "How the body was packed: 'plain', 'gzip' or 'zstd'; its size is that of the packed one."),
         _of("requests", "", "How many requests the repetition has, empty before schema 4.", "integer"),
         _of("request_kind", "", "What the workload calls this kind of request, empty where there is one."),
         _of(
@@ -187,6 +200,12 @@ SAMPLES: Table[Sample] = Table(
         ),
         _of("accuracy_function", "0 to 1", "The reply's accuracy on the function's own test texts.", "number"),
         Column("parameters", "", "The reply's best parameters, as JSON.", lambda row: _json(row.record.parameters)),
+        Column(
+            "qualities",
+            "",
+            "What the reply says of its quality, as JSON by the measures of qualities.csv.",
+            lambda row: _json(row.record.qualities),
+        ),
     ),
 )
 REPETITIONS: Table[Measured] = Table(
@@ -280,6 +299,22 @@ NETWORKS: Table[NetworkRecord] = Table(
         _all("training_texts", "", "How many texts it was trained on.", "integer"),
         _all("test_texts", "", "How many texts it was tested on.", "integer"),
         Column("parameters", "", "The model's parameters, as JSON.", lambda row: _json(row.parameters)),
+    ),
+)
+QUALITIES: Table[Valued] = Table(
+    "qualities",
+    "a measure of how good the replies of an attempt of a repetition were",
+    (
+        Column("scenario", "", "The scenario.", lambda row: row.key.scenario),
+        Column("base_station", "", "The base station that measured it.", lambda row: row.key.base_station),
+        Column("warmup", "", "Whether it is a warm-up, which never counts.", lambda row: row.key.warmup, "boolean"),
+        Column("repetition", "", "The repetition.", lambda row: row.key.repetition, "integer"),
+        Column("attempt", "", "From 1; of each repetition the newest counts.", lambda row: row.key.attempt, "integer"),
+        Column("state", "", STATE, lambda row: row.state),
+        Column("measure", "", "The measure; 'test accuracy' is that of the final model.", lambda row: row.measure.name),
+        Column("unit", "", "The unit of its values.", lambda row: row.measure.unit),
+        Column("better", "", "Which of two values is better: 'higher' or 'lower'.", lambda row: row.measure.better),
+        Column("value", "its own", "The value; of several requests their mean.", lambda row: row.value, "number"),
     ),
 )
 LINKS: Table[Verified] = Table(
@@ -376,7 +411,7 @@ LOAD: Table[Loaded] = Table(
         _second("frequency_mhz", "MHz", "The mean clock of its cores, empty where the kernel does not tell it."),
     ),
 )
-TABLES: tuple[Table[Any], ...] = (SAMPLES, REPETITIONS, NETWORKS, LINKS, LOAD)
+TABLES: tuple[Table[Any], ...] = (SAMPLES, REPETITIONS, NETWORKS, QUALITIES, LINKS, LOAD)
 
 
 class Described(NamedTuple):

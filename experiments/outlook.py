@@ -50,7 +50,7 @@ def _of_scenario(
         )
     for base_station in placement.base_stations:
         which = f"from {base_station} " if len(placement.base_stations) > 1 else ""
-        yield from _sent_by(which, scenario, services, _first(drawn, scenario.name, base_station, rows))
+        yield from _sent_by(which, scenario, services, repetition_of(drawn, scenario.name, base_station, rows, 0))
     yield f"  {_duration(scenario, experiment)}"
 
 
@@ -77,17 +77,18 @@ def _sent_by(which: str, scenario: Scenario, services: Mapping[str, Service], re
                 yield f"  {gateway} -> {node}: {part} of it, as far as replicas share alike"
 
 
-def _first(drawn: Plan, name: str, base_station: str, rows: Rows) -> Repetition:
+def repetition_of(drawn: Plan, name: str, base_station: str, rows: Rows, repetition: int) -> Repetition:
+    """Return a repetition of a scenario as a base station measures it."""
     planned = drawn.scenarios[name]
     return Repetition(
         run=drawn.run,
         plan=drawn.hash,
         seed=drawn.seed,
         base_station=base_station,
-        entry=Entry(scenario=name, block=1, repetition=0, warmup=False),
+        entry=Entry(scenario=name, block=1, repetition=repetition, warmup=False),
         scenario=planned,
         workload=workloads.make(planned.workload, planned.settings, rows),
-        cut=drawn.part(name, 0, base_station, rows.y),
+        cut=drawn.part(name, repetition, base_station, rows.y),
         position=list(drawn.base_stations).index(base_station),
     )
 

@@ -55,6 +55,7 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
     platform = platforms.of(inventory)
     for scenario in experiment.scenarios:
         _check_idle(scenario, platform, inventory)
+        _check_image(scenario, platform, inventory)
     services: dict[str, tuple[Service, ...]] = {}
     routes: dict[str, dict[str, dict[str, float]]] = {}
     links: dict[tuple[str, str], dict[str, Any]] = {}
@@ -135,6 +136,16 @@ def _check_idle(scenario: Scenario, platform: Platform, inventory: Inventory) ->
         )
 
 
+def _check_image(scenario: Scenario, platform: Platform, inventory: Inventory) -> None:
+    if scenario.function.image is not None and not platform.runs_images:
+        able = [other.name for other in platforms.PLATFORMS if other.runs_images]
+        raise SpecError(
+            f"scenario {scenario.name}: function.image: the platform {platform.name} of inventory {inventory.name} "
+            f"serves Python modules, no container images: use an inventory with function_platform {' or '.join(able)}, "
+            "or name a function.module"
+        )
+
+
 def _services(scenario: Scenario, inventory: Inventory, platform: Platform, first: int) -> tuple[Service, ...]:
     """Return the services of a scenario, the platform's from number ``first`` on."""
     sites = scenario.function.sites
@@ -188,6 +199,7 @@ def _service(
         timeout_s=scenario.requests.timeout_s or UNTIMED_S,
         scale_to_zero=scenario.function.scale_to_zero,
         module=scenario.function.module,
+        image=scenario.function.image,
     )
 
 

@@ -122,6 +122,9 @@ def _scenario(scenario: Scenario, placement: Placement) -> ScenarioPlan:
         traffic=scenario.arrivals,
         max_late_ms=scenario.traffic.max_late_ms,
         congestion_control=scenario.transport.congestion_control,
+        connections=scenario.transport.connections,
+        protocol=scenario.transport.protocol,
+        encoding=scenario.transport.encoding,
         timeout_s=scenario.requests.timeout_s,
         idle_s=scenario.requests.idle_s,
     )

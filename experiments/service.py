@@ -24,6 +24,7 @@ class Service:
     timeout_s: float
     scale_to_zero: bool = False
     module: str | None = None
+    image: str | None = None
 
     @property
     def url(self) -> str:
@@ -42,4 +43,5 @@ class Service:
             "timeout_s": self.timeout_s,
             **({"scale_to_zero": True} if self.scale_to_zero else {}),
             **({"module": self.module} if self.module else {}),
+            **({"image": self.image} if self.image else {}),
         }

@@ -60,4 +60,5 @@ def test_the_documented_function_is_measured_as_documented(tmp_path: Path) -> No
     assert all("count" in request.phases_ms for request in requests)
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     assert "words-edge-1" in str(manifest["replicas"])
-    assert "there is no Fig. 5b" in (run / "report.html").read_text(encoding="utf-8")
+    assert {model.qualities[0].measure for model in models} == {"distinct words"}
+    assert "Box plots of the distinct words. words: median " in (run / "report.html").read_text(encoding="utf-8")

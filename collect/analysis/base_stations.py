@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from collect.analysis import statistics
+from collect.analysis import quality, statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from collect.analysis.quality import Scored
     from collect.analysis.repetitions import Repetition
     from collect.analysis.statistics import Summary
 
@@ -21,13 +22,14 @@ NS_PER_MS = 1e6
 class OfBaseStation:
     """One base station's part of a scenario.
 
-    ``response_s`` are its own response times in seconds, ``accuracy`` those of the model that its own best reply and
-    its own texts give, from 0 to 1. ``training_texts`` is the median of how many texts it had.
+    ``response_s`` are its own response times in seconds, and ``qualities`` its own values by each measure: its test
+    accuracy is that of the model which its own best reply and its own texts give. ``training_texts`` is the median of
+    how many texts it had.
     """
 
     base_station: str
     response_s: Summary
-    accuracy: Summary | None
+    qualities: tuple[Scored, ...]
     training_texts: float
 
 
@@ -73,10 +75,9 @@ def _began(repetition: Repetition) -> tuple[float, float]:
 
 
 def _of(name: str, repetitions: Sequence[Repetition]) -> OfBaseStation:
-    accuracies = [repetition.accuracy for repetition in repetitions if repetition.accuracy is not None]
     return OfBaseStation(
         base_station=name,
         response_s=statistics.summarise([repetition.response_s for repetition in repetitions]),
-        accuracy=statistics.summarise(accuracies) if accuracies else None,
+        qualities=quality.scored(repetitions),
         training_texts=median(repetition.training_texts for repetition in repetitions),
     )

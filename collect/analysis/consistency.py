@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from collect.records import TOGETHER, median_request_ms, response_time_ms
@@ -12,9 +14,11 @@ if TYPE_CHECKING:
 
     from collect.records import ModelRecord, RequestRecord
 
-OK = 200
+# The statuses that a scenario may expect.
+SUCCESS = range(200, 300)
 # A response time is written in ms with nine places or so: further apart than this are two different times.
 SAME_MS = 1e-3
+SAME_QUALITY = 1e-9
 STAGES = ("sent_ns", "connected_ns", "uploaded_ns", "first_byte_ns", "last_byte_ns")
 
 
@@ -46,12 +50,27 @@ def _problems(model: ModelRecord, requests: Sequence[RequestRecord], expected: i
     if model.chosen_request is not None and model.chosen_request >= expected:
         yield f"it chose request {model.chosen_request} of {expected}"
     yield from shares({"test accuracy": model.accuracy_test})
+    yield from _other_qualities(model, requests)
     if model.fit_ms is not None and model.fit_ms < 0:
         yield f"the fit took {model.fit_ms:.3f} ms"
 
 
+def _other_qualities(model: ModelRecord, requests: Sequence[RequestRecord]) -> Iterator[str]:
+    measures = [quality.measure for quality in model.qualities]
+    if len(set(measures)) < len(measures):
+        yield "it has two values of one measure"
+    for quality in model.qualities:
+        values = [request.qualities.get(quality.measure) for request in requests]
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
+            yield f"its {quality.measure} is recorded, but not that of each request"
+        elif known and not math.isclose(fmean(known), quality.value, rel_tol=SAME_QUALITY, abs_tol=SAME_QUALITY):
+            own = f"its {quality.measure} is recorded as {quality.value:g}"
+            yield f"{own}, the mean of its requests is {fmean(known):g}"
+
+
 def _of_request(request: RequestRecord) -> Iterator[str]:
-    if request.error is None and request.status != OK:
+    if request.error is None and request.status not in SUCCESS:
         yield f"status {request.status} without an error"
     if request.error is None and (request.sent_ns is None or request.last_byte_ns is None):
         yield "neither all its times nor an error"

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from collect.analysis.consistency import shares
 from collect.analysis.packed import joined
+from collect.analysis.quality import TEST_ACCURACY
 from collect.records import TOGETHER, median_request_ms, response_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Sized
+    from collections.abc import Iterable, Mapping, Sequence, Sized
 
+    from collect.analysis.quality import Measure
     from collect.analysis.repetitions import Repetition
     from collect.records import NetworkRecord, RequestRecord
 
@@ -41,7 +43,7 @@ def joint(record: NetworkRecord, parts: Mapping[str, Repetition | str | None]) -
         first,
         base_station=name_of(whole),
         response_s=_response_s(list(requests), together=first.arrivals == TOGETHER),
-        accuracy=record.accuracy_test,
+        qualities=_qualities(record, whole.values()),
         fit_s=None if record.fit_ms is None else record.fit_ms / 1000,
         requests=requests,
         chosen_request=record.chosen_request,
@@ -50,6 +52,21 @@ def joint(record: NetworkRecord, parts: Mapping[str, Repetition | str | None]) -
         test_texts=record.test_texts,
         parts=tuple(whole.values()),
     )
+
+
+def _qualities(record: NetworkRecord, parts: Iterable[Repetition]) -> tuple[tuple[Measure, float], ...]:
+    """Return the values by each measure: the test accuracy is that of the model of all, others are means of requests."""
+    sums: dict[Measure, list[tuple[float, int]]] = {}
+    for part in parts:
+        for measure, value in part.qualities:
+            sums.setdefault(measure, []).append((value, len(part.requests)))
+    own = {
+        measure: sum(value * count for value, count in values) / sum(count for _, count in values)
+        for measure, values in sums.items()
+        if measure != TEST_ACCURACY
+    }
+    tested = {} if record.accuracy_test is None else {TEST_ACCURACY: record.accuracy_test}
+    return tuple({**tested, **own}.items())
 
 
 def name_of(base_stations: Sized) -> str:

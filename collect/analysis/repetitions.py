@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from collect.analysis import consistency
+from collect.analysis import consistency, quality
 from collect.analysis.network import joint, name_of
 from collect.analysis.packed import Requests, pack, unpack_model
 from collect.records import TOGETHER, NetworkRecord, RequestRecord
@@ -16,6 +16,7 @@ from collect.records import TOGETHER, NetworkRecord, RequestRecord
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from collect.analysis.quality import Measure
     from collect.records import ModelRecord, Record
 
 # Why an attempt that has no end is no data point.
@@ -49,7 +50,7 @@ class Repetition:
     block: int
     attempt: int
     response_s: float
-    accuracy: float | None
+    qualities: tuple[tuple[Measure, float], ...]
     fit_s: float | None
     requests: Sequence[RequestRecord]
     chosen_request: int | None
@@ -74,6 +75,10 @@ class Repetition:
     def pair(self) -> tuple[str, int]:
         """What it shares with its partner in another scenario: base station and repetition, so the same split."""
         return (self.base_station, self.repetition)
+
+    def quality(self, measure: Measure) -> float | None:
+        """Return its value by a measure, ``None`` where it has none."""
+        return next((value for own, value in self.qualities if own == measure), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +379,7 @@ def _judged(
         block=model.block,
         attempt=key.attempt,
         response_s=response_s,
-        accuracy=model.accuracy_test,
+        qualities=quality.of(model),
         fit_s=None if model.fit_ms is None else model.fit_ms / 1000,
         requests=rows,
         chosen_request=model.chosen_request,

@@ -13,6 +13,7 @@ from collect.analysis import (
     estimators,
     expectations,
     phases,
+    quality,
     sample,
     sensitivity,
     statistics,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collect.analysis.dependence import Dependence
     from collect.analysis.expectations import Expectation
     from collect.analysis.phases import Regime
+    from collect.analysis.quality import Compared, Scored
     from collect.analysis.repetitions import Failure, Measurements, Repetition
     from collect.analysis.rescaling import Rescaling
     from collect.analysis.sample import Sample
@@ -46,12 +48,12 @@ if TYPE_CHECKING:
     from collect.analysis.transport import Transport
     from collect.expect import Expect
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One scenario of a run; ``response_s`` in seconds, ``accuracy`` of the test set from 0 to 1.
+    """One scenario of a run; ``response_s`` in seconds, ``qualities`` by each measure that its repetitions have.
 
     ``repetitions`` are those that count. ``failed`` ones are no data points, and neither are ``unpaired`` ones, whose
     partner failed; ``measured_again`` counts attempts that a later one took the place of. ``steadiness`` is whether the
@@ -69,12 +71,17 @@ class Scenario:
     response_s: Summary
     dependence: Dependence
     steadiness: Steadiness | None
-    accuracy: Summary | None
+    qualities: tuple[Scored, ...]
     regime: Regime | None
     transport: Transport
     traffic: Traffic
     arrived: Arrived | None = None
     together: Together | None = None
+
+    @property
+    def accuracy(self) -> Summary | None:
+        """The study's test accuracy, ``None`` where no final model was trained."""
+        return next((one.summary for one in self.qualities if one.measure == quality.TEST_ACCURACY), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +105,7 @@ class Comparison:
     response_difference_s: Estimate
     response_iqr_ratio: Estimate
     response_at_least: Estimate
-    accuracy_pair_difference: Estimate | None
-    accuracy_difference: Estimate | None
-    accuracy_ratio: Estimate | None
-    accuracy_iqr_ratio: Estimate | None
+    qualities: tuple[Compared, ...]
     dependence: Dependence | None
     steadiness: Steadiness | None
     without_first: Estimate | None
@@ -228,7 +232,6 @@ def to_json(analysis: Analysis) -> str:
 
 def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measurements, paths: Paths) -> Scenario:
     unpaired = [repetition for repetition in measurements.unpaired if repetition.scenario == name]
-    accuracies = [repetition.accuracy for repetition in repetitions if repetition.accuracy is not None]
     own = [failure for failure in measurements.failures if failure.scenario == name and not failure.warmup]
     failed = measurements.failed(name)
     # The requests are unpacked once: there may be a million.
@@ -253,7 +256,7 @@ def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measur
         response_s=statistics.summarise([repetition.response_s for repetition in repetitions]),
         dependence=_dependence(repetitions),
         steadiness=beginning.steadiness(repetitions),
-        accuracy=statistics.summarise(accuracies) if accuracies else None,
+        qualities=quality.scored(repetitions),
         regime=phases.regime(timed.parts),
         transport=carried.transport,
         traffic=sent.traffic(paths),
@@ -270,7 +273,7 @@ def _compare(
     by_pairs = 2 * len(pairs[0]) >= min(len(subject), len(reference))
     ours, theirs = pairs if by_pairs else (subject, reference)
     times = sample.sample(ours, theirs, lambda r: r.response_s, paired=by_pairs)
-    scores = sample.sample(ours, theirs, lambda r: r.accuracy, paired=by_pairs)
+    qualities = quality.compared(ours, theirs, paired=by_pairs)
     names = of_subject.name, of_reference.name
     ratio, spread = sample.ratio(times), sample.spread_ratio(times)
     at_least = sample.share_at_least(times)
@@ -278,11 +281,11 @@ def _compare(
     judged = [claims.faster(*names, ratio), claims.more_spread(*names, spread, medians)]
     judged.append(claims.at_times_slower(*names, at_least))
     of_ratio = beginning.steadiness(ours, theirs) if by_pairs else None
-    accuracy, accuracy_spread = None, None
-    if scores.subject and scores.reference:
-        accuracy, accuracy_spread = sample.difference(scores), sample.spread_ratio(scores)
-        judged.append(claims.same_accuracy(*names, accuracy, min(r.test_texts for r in (*ours, *theirs))))
-        judged.append(claims.less_predictable(*names, accuracy_spread))
+    for one in qualities:
+        if one.measure == quality.TEST_ACCURACY:
+            test_texts = min(r.test_texts for r in (*ours, *theirs))
+            judged.append(claims.same_accuracy(*names, one.pair_difference, test_texts))
+            judged.append(claims.less_predictable(*names, one.iqr_ratio))
     return Comparison(
         subject=names[0],
         reference=names[1],
@@ -294,10 +297,7 @@ def _compare(
         response_difference_s=_medians("median difference", times),
         response_iqr_ratio=spread,
         response_at_least=at_least,
-        accuracy_pair_difference=accuracy,
-        accuracy_difference=_medians("median difference", scores) if accuracy is not None else None,
-        accuracy_ratio=_medians("median ratio", scores) if accuracy is not None else None,
-        accuracy_iqr_ratio=accuracy_spread,
+        qualities=qualities,
         dependence=_dependence(ours, theirs) if by_pairs and not times.in_blocks else None,
         steadiness=of_ratio,
         without_first=beginning.without(pairs, (of_subject.steadiness, of_reference.steadiness, of_ratio)),
@@ -418,13 +418,15 @@ def _refused(problems: Sequence[str]) -> str:
 def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> str:
     if not compared:
         only = scenarios[0]
-        accuracy = f", its median test accuracy {only.accuracy.median:.3f}" if only.accuracy else ""
+        qualities = "".join(
+            f", its median {one.measure.name} {wording.number(one.summary.median)}" for one in only.qualities
+        )
         times = f"{only.repetitions} repetition{'s' * (only.repetitions > 1)}"
         why = "No other scenario can be compared with it."
         if len(scenarios) == 1:
             why = "The run has one scenario, so there is no comparison."
         return (
-            f"The median response time of {only.name} was {wording.number(only.response_s.median)} s{accuracy} "
+            f"The median response time of {only.name} was {wording.number(only.response_s.median)} s{qualities} "
             f"({times}). {why}"
         )
     first = compared[0]
@@ -441,7 +443,6 @@ def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> 
     sentence = (
         f"The response time of {subject.name} {compared_with} that of {reference.name} ({interval}medians {medians})"
     )
-    if subject.accuracy is None or reference.accuracy is None:
-        return sentence + "."
-    accuracy = f"{subject.accuracy.median:.3f} against {reference.accuracy.median:.3f}"
-    return f"{sentence}; the median test accuracy was {accuracy}."
+    by_measure = [{one.measure: one for one in scenario.qualities} for scenario in (subject, reference)]
+    others = [quality.headline(one, *(of[one.measure] for of in by_measure)) for one in first.qualities]
+    return "; ".join([sentence, *others]) + "."

@@ -18,10 +18,11 @@ class Transport:
     """A scenario's requests: medians over requests, and the nodes and replicas that served them.
 
     ``min_rtt_ms`` is the smallest round trip of all their connections, ``links_rtt_ms`` the shortest that the links can
-    have; ``None`` where the records do not have it.
+    have; ``None`` where the records do not have it. ``kept`` is how many used a connection of an earlier request.
     """
 
     requests: int
+    sent: int
     texts: float
     request_mb: float
     congestion_control: tuple[str, ...]
@@ -31,6 +32,9 @@ class Transport:
     sharing_a_replica: int
     min_rtt_ms: float | None
     links_rtt_ms: float | None
+    kept: int
+    protocols: tuple[str, ...]
+    encodings: tuple[str, ...]
 
 
 class Carried:
@@ -44,6 +48,9 @@ class Carried:
         self._replicas: set[str | None] = set()
         self._min_rtt_ms: float | None = None
         self._links_rtt_ms: float | None = None
+        self._kept = 0
+        self._protocols: set[str | None] = set()
+        self._encodings: set[str | None] = set()
 
     def add(self, requests: Sequence[RequestRecord], *, together: bool = True) -> None:
         """Add the requests of a repetition, and whether each of them was to have a replica of its own."""
@@ -54,6 +61,9 @@ class Carried:
             self._controls.add(request.congestion_control)
             self._nodes.add(request.node)
             self._cold += request.cold
+            self._kept += request.connection == "kept"
+            self._protocols.add(request.protocol)
+            self._encodings.add(request.encoding)
             self._min_rtt_ms = _smaller(self._min_rtt_ms, request.min_rtt_ms)
             self._links_rtt_ms = _smaller(self._links_rtt_ms, request.links_rtt_ms)
         self._replicas |= served_by
@@ -65,6 +75,7 @@ class Carried:
         """What carried the requests that were added."""
         return Transport(
             requests=self._most,
+            sent=len(self._mb),
             texts=median(self._texts or [0]),
             request_mb=median(self._mb or [0]),
             congestion_control=_distinct(self._controls),
@@ -74,6 +85,9 @@ class Carried:
             sharing_a_replica=self._sharing,
             min_rtt_ms=self._min_rtt_ms,
             links_rtt_ms=self._links_rtt_ms,
+            kept=self._kept,
+            protocols=_distinct(self._protocols),
+            encodings=_distinct(self._encodings),
         )
 
 

@@ -54,11 +54,6 @@ def together(scenarios: Iterable[Scenario]) -> str:
     )
 
 
-def accuracy(value: float | None) -> str:
-    """Return a share with four places: one text of 630 makes a difference of 0.0016."""
-    return NOTHING if value is None else f"{value:.4f}"
-
-
 def percent(value: float | None) -> str:
     """Return a share as a percentage without places."""
     return NOTHING if value is None else f"{100 * value:.0f} %"
@@ -114,7 +109,7 @@ def estimate(comparison: Estimate | None, *, places: int, signed: bool = False, 
 def method(comparison: Estimate | None) -> str:
     """Return how a comparison's interval was computed, or why there is none."""
     if comparison is None:
-        return "no accuracy recorded"
+        return NOTHING
     if comparison.no_interval_because is not None:
         return f"no interval: {comparison.no_interval_because}"
     return comparison.method

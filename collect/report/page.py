@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from collect.analysis import phases, quantiles, statistics, wording
+from collect.analysis import phases, quality, quantiles, statistics, wording
 from collect.analysis.dependence import SIGNIFICANT
 from collect.report import table
 from collect.report.figures import Section
@@ -44,11 +44,15 @@ def render(run: Run, analysis: Analysis, pictures: Mapping[Section, Sequence[Dra
         fewest=quantiles.fewest,
         estimates=table.estimates,
         regime_sentence=table.regime_sentence,
+        test_accuracy=quality.TEST_ACCURACY,
     )
+    measures = list(dict.fromkeys(one.measure for scenario in analysis.scenarios for one in scenario.qualities))
     environment.filters["unbroken"] = wording.unbroken
     return environment.get_template("report.html.j2").render(
         run=run,
         analysis=analysis,
+        measures=measures,
+        and_measures="".join(f" and {measure.name}" for measure in measures),
         pictures={section: pictures.get(section, ()) for section in get_args(Section)},
         svg=_svg,
         warnings=[*analysis.warnings, *_warnings(run)],

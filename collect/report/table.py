@@ -75,8 +75,8 @@ def _scenarios(analysis: Analysis) -> Table:
         table.add_column(name, justify="left" if not name else "right")
     for scenario in analysis.scenarios:
         _row(table, f"{scenario.name}: response time (s)", scenario, scenario.response_s, None)
-        if scenario.accuracy is not None:
-            _row(table, f"{scenario.name}: test accuracy", scenario, scenario.accuracy, 4)
+        for scored in scenario.qualities:
+            _row(table, f"{scenario.name}: {scored.measure.name}", scenario, scored.summary, scored.places)
     return table
 
 
@@ -118,8 +118,14 @@ def estimates(comparison: Comparison) -> list[tuple[str, Estimate | None, int, b
         ("difference of median response times (s)", comparison.response_difference_s, 3, True),
         ("ratio of response time IQRs", comparison.response_iqr_ratio, 2, False),
         (f"P({comparison.subject} takes as long or longer)", comparison.response_at_least, 3, False),
-        ("typical difference of accuracies", comparison.accuracy_pair_difference, 4, True),
-        ("difference of median accuracies", comparison.accuracy_difference, 4, True),
-        ("ratio of median accuracies", comparison.accuracy_ratio, 4, False),
-        ("ratio of accuracy IQRs", comparison.accuracy_iqr_ratio, 2, False),
+        *(
+            row
+            for one in comparison.qualities
+            for row in (
+                (f"typical difference of {one.measure.name}", one.pair_difference, one.places, True),
+                (f"difference of median {one.measure.name}", one.difference, one.places, True),
+                (f"ratio of median {one.measure.name}", one.ratio, 4, False),
+                (f"ratio of IQRs of {one.measure.name}", one.iqr_ratio, 2, False),
+            )
+        ),
     ]

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from experiments import workloads
 from experiments.base_station import crossing
 from experiments.base_station.errors import DriverError
-from experiments.base_station.exchange import CONNECT_TIMEOUT_S, fire
+from experiments.base_station.exchange import CONNECT_TIMEOUT_S, Way, fire
 from experiments.base_station.links import Links
 from experiments.base_station.plan import UNTIMED_S
-from experiments.workloads.workload import Reply, ReplyError
+from experiments.base_station.transport import packed
+from experiments.workloads.workload import ReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,30 +80,28 @@ def _of_site(
     lost: Callable[[], Exception | None],
 ) -> dict[str, str]:
     probes = scenario.probes(site)
-    bodies = [workload.probe()] * probes
+    bodies = [packed(workload.probe(), scenario.encoding)] * probes
     expected = sorted(site.nodes[:probes])
     replicas: dict[str, str] = {}
+    way = Way.to(scenario, site, workload, timeout_s=scenario.timeout_s or UNTIMED_S, source=source, lost=lost)
     for _ in range(workload.check_rounds):
-        for exchange in fire(
-            site.url,
-            site.host,
-            bodies,
-            congestion_control=scenario.congestion_control,
-            timeout_s=scenario.timeout_s or UNTIMED_S,
-            source=source,
-            lost=lost,
-        ):
+        for exchange in fire(way, bodies):
             if exchange.error:
                 raise DriverError(f"scenario {name}: {exchange.error}")
             if exchange.congestion_control != scenario.congestion_control:
                 raise DriverError(
                     f"scenario {name}: TCP uses {exchange.congestion_control}, expected {scenario.congestion_control}"
                 )
+            if exchange.protocol != scenario.protocol:
+                raise DriverError(
+                    f"scenario {name}: {site.url} answered by {exchange.protocol}, expected {scenario.protocol}"
+                )
             try:
                 reply = workload.reply(exchange.body)
             except ReplyError as error:
                 raise DriverError(f"scenario {name}: {site.url}: {error}") from error
-            if reply == Reply():  # a function that does not say who it is: there is nothing to compare
+            # A function that does not say who it is: there is nothing to compare.
+            if reply.replica is None and reply.node is None:
                 return {}
             replicas[str(reply.replica)] = str(reply.node)
         if sorted(replicas.values()) == expected:

@@ -16,6 +16,7 @@ from collect.records import NetworkRecord
 from experiments import workloads
 from experiments.base_station.check import spread_of
 from experiments.base_station.errors import DriverError
+from experiments.base_station.exchange import Kept
 from experiments.base_station.history import History
 from experiments.base_station.links import Links, LinksError
 from experiments.base_station.network import GoneError, Measured, meet
@@ -68,6 +69,7 @@ class Driver:
         self._dataset = dataset
         self._base_station = base_station
         self._history = History(samples, plan)
+        self._kept = Kept()
         self._texts = texts = data.read(dataset)
         self._workloads = {
             name: workloads.make(scenario.workload, scenario.settings, texts)
@@ -104,6 +106,7 @@ class Driver:
             for workload in self._workloads.values():
                 workload.open(shared)
             stack.enter_context(self._nodes).hear_all()
+            stack.enter_context(self._kept)
             network = stack.enter_context(meet(self._plan, self._base_station, self._port))
             try:
                 self._measure_all(network, report)
@@ -180,6 +183,7 @@ class Driver:
             cut=self._plan.part(entry.scenario, entry.repetition, self._base_station, self._texts.y),
             position=list(self._plan.base_stations).index(self._base_station),
             source=self._source,
+            kept=self._kept,
         )
 
     def _measure(

@@ -10,19 +10,24 @@ import socket
 import termios
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-import httpx
+import httpcore
 
 from experiments.base_station.crossing import RoundTrip, round_trip
 from experiments.base_station.encoding import ACCEPTED, EncodingError, Unpacking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from experiments.base_station.plan import ScenarioPlan, Site
+    from experiments.base_station.transport import Connections, Encoding, Protocol
+    from experiments.workloads.workload import Workload
 
 CONNECT_TIMEOUT_S = 30
 # How much of a reply that cannot be used is kept.
@@ -34,11 +39,21 @@ REPLY_BYTES = 64 << 20
 LOOK_S = 0.5
 # Linux gives the congestion control's name in at most 16 bytes (TCP_CA_NAME_MAX).
 CONGESTION_NAME_BYTES = 16
+OK = 200
+# For how long a connection without a request is kept: gateways close theirs after 120 s.
+KEPT_S = 100.0
+PROTOCOLS = {b"HTTP/1.1": "http/1.1", b"HTTP/1.0": "http/1.0", b"HTTP/2": "http/2"}
+BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, httpcore.ConnectionNotAvailable)
+LATE = (httpcore.TimeoutException,)
 
 
 @dataclass(slots=True)
 class Exchange:
-    """What came of a request; times are CLOCK_MONOTONIC in nanoseconds, ``None`` where it never came that far."""
+    """What came of a request; times are CLOCK_MONOTONIC in nanoseconds, ``None`` where it never came that far.
+
+    ``connection`` is ``new`` or ``kept``: one that was there before has no ``connected_ns``, and may have sent segments
+    again before (``retransmissions_before``).
+    """
 
     sent_ns: int | None = None
     connected_ns: int | None = None
@@ -50,58 +65,148 @@ class Exchange:
     headers: dict[str, str] = field(default_factory=dict)
     congestion_control: str | None = None
     round_trip: RoundTrip | None = None
+    retransmissions_before: int = 0
+    connection: str | None = None
+    protocol: str | None = None
     error: str | None = None
+
+    @property
+    def retransmissions(self) -> int | None:
+        """How many segments were sent again for this request."""
+        return None if self.round_trip is None else self.round_trip.retransmissions - self.retransmissions_before
 
 
 Send = Callable[[bytes, Callable[[], None]], Exchange]
-"""Sends a body on a new connection: the call in between returns when it is time, all else being ready."""
+"""Sends a body: the call in between returns when it is time, all else being ready."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How requests are sent, and what is expected of replies.
+
+    ``host`` is the Host header, ``timeout_s`` of a whole exchange, ``source`` this node's address from which to send,
+    by which the links back to it are told, ``None`` for any. ``lost`` tells why it is no use to wait any longer, if so;
+    then the exchanges that wait fail with that reason. ``statuses`` are those of a success.
+    """
+
+    url: str
+    host: str
+    congestion_control: str
+    timeout_s: float
+    source: str | None = None
+    lost: Callable[[], Exception | None] = lambda: None
+    content_type: str = "application/json"
+    statuses: tuple[int, ...] = (OK,)
+    connections: Connections = "new"
+    protocol: Protocol = "http/1.1"
+    encoding: Encoding = "plain"
+
+    @classmethod
+    def to(
+        cls,
+        scenario: ScenarioPlan,
+        site: Site,
+        workload: Workload[Any],
+        *,
+        timeout_s: float,
+        source: str | None,
+        lost: Callable[[], Exception | None],
+    ) -> Self:
+        """Return how a scenario's requests are sent to a site."""
+        return cls(
+            url=site.url,
+            host=site.host,
+            congestion_control=scenario.congestion_control,
+            timeout_s=timeout_s,
+            source=source,
+            lost=lost,
+            content_type=workload.content_type,
+            statuses=workload.statuses,
+            connections=scenario.connections,
+            protocol=scenario.protocol,
+            encoding=scenario.encoding,
+        )
+
+
+class Connection:
+    """A connection that one exchange at a time uses: made with the first request, and again where it has ended."""
+
+    def __init__(self, way: Way) -> None:
+        option = (socket.IPPROTO_TCP, socket.TCP_CONGESTION, way.congestion_control.encode())
+        self.pool = httpcore.ConnectionPool(
+            # Without TLS nobody is asked which version to speak: it is the one that both know beforehand.
+            http1=way.protocol == "http/1.1",
+            http2=way.protocol == "http/2",
+            max_connections=1,
+            max_keepalive_connections=1 if way.connections == "kept" else 0,
+            keepalive_expiry=KEPT_S,
+            local_address=way.source,
+            socket_options=[option, (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        )
+        self.socket: socket.socket | None = None
+
+
+class Kept:
+    """Connections that are kept from one request to the next, and over repetitions; they are closed at the end."""
+
+    def __init__(self) -> None:
+        self._idle: dict[tuple[object, ...], list[Connection]] = defaultdict(list)
+        self._all: list[Connection] = []
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections."""
+        for connection in self._all:
+            connection.pool.close()
+
+    @contextmanager
+    def connection(self, way: Way) -> Iterator[Connection]:
+        """Yield a connection to a service that no other request uses meanwhile, from any thread."""
+        idle = self._idle[way.url, way.host, way.congestion_control, way.source, way.protocol]
+        try:
+            connection = idle.pop()
+        except IndexError:
+            connection = Connection(way)
+            self._all.append(connection)
+        try:
+            yield connection
+        finally:
+            idle.append(connection)
 
 
 @contextmanager
-def sender(
-    url: str,
-    host: str,
-    *,
-    congestion_control: str,
-    timeout_s: float,
-    source: str | None = None,
-    lost: Callable[[], Exception | None] = lambda: None,
-) -> Iterator[Send]:
-    """Yield what sends requests, from any thread.
+def _new(way: Way) -> Iterator[Connection]:
+    connection = Connection(way)
+    with connection.pool:
+        yield connection
 
-    Args:
-        url: where to.
-        host: the Host header.
-        congestion_control: of the connections.
-        timeout_s: of a whole exchange.
-        source: this node's address from which to send, by which the links back to it are told; None for any.
-        lost: why it is no use to wait any longer, if so; then the exchanges that wait fail with that reason.
-    """
-    missing = _missing(congestion_control)
+
+@contextmanager
+def sender(way: Way, kept: Kept | None = None) -> Iterator[Send]:
+    """Yield what sends requests, from any thread; connections that are kept beyond it are in ``kept``."""
+    missing = _missing(way.congestion_control)
     if missing is not None:
-        yield lambda _body, _ready: Exchange(error=f"{url} was not asked: {missing}")
+        yield lambda _body, _ready: Exchange(error=f"{way.url} was not asked: {missing}")
         return
-    with _client(congestion_control, timeout_s, source) as client, _Waiting(url, timeout_s, lost) as waiting:
-        yield lambda body, ready: _send(client, url, host, body, ready, waiting)
+    with ExitStack() as stack:
+        connect = _new
+        if way.connections == "kept":
+            connect = (kept if kept is not None else stack.enter_context(Kept())).connection
+        waiting = stack.enter_context(_Waiting(way))
+
+        def send(body: bytes, ready: Callable[[], None]) -> Exchange:
+            with connect(way) as connection:
+                return _send(connection, way, body, ready, waiting)
+
+        yield send
 
 
-def fire(
-    url: str,
-    host: str,
-    bodies: list[bytes],
-    *,
-    congestion_control: str,
-    timeout_s: float,
-    source: str | None = None,
-    lost: Callable[[], Exception | None] = lambda: None,
-) -> list[Exchange]:
-    """Send the bodies together, each on a new connection, and return what came of them in their order.
-
-    Args: as those of `sender`, and bodies, one a request.
-    """
-    with sender(
-        url, host, congestion_control=congestion_control, timeout_s=timeout_s, source=source, lost=lost
-    ) as send:
+def fire(way: Way, bodies: list[bytes]) -> list[Exchange]:
+    """Send the bodies together, and return what came of them in their order."""
+    with sender(way) as send:
         return together([send] * len(bodies), bodies)
 
 
@@ -134,42 +239,30 @@ def _missing(congestion_control: str) -> str | None:
     return None
 
 
-def _client(congestion_control: str, timeout_s: float, source: str | None) -> httpx.Client:
-    option = (socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion_control.encode())
-    transport = httpx.HTTPTransport(
-        socket_options=[option, (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        local_address=source,
-        limits=httpx.Limits(max_keepalive_connections=0),
+def _send(connection: Connection, way: Way, body: bytes, ready: Callable[[], None], waiting: _Waiting) -> Exchange:
+    exchange, url = Exchange(), way.url
+    # httpcore times each read and each write; a peer that sends a byte now and then would have forever.
+    trace = _Trace(exchange, way, connection)
+    timeout_s = dict.fromkeys(("read", "write", "pool"), way.timeout_s)
+    request = httpcore.Request(
+        "POST",
+        url,
+        headers=_headers(way, len(body)),
+        content=body,
+        extensions={"timeout": {**timeout_s, "connect": min(CONNECT_TIMEOUT_S, way.timeout_s)}, "trace": trace},
     )
-    timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
-    return httpx.Client(transport=transport, timeout=timeout, trust_env=False)
-
-
-def _send(
-    client: httpx.Client, url: str, host: str, body: bytes, ready: Callable[[], None], waiting: _Waiting
-) -> Exchange:
-    exchange = Exchange()
-    headers = {
-        "Host": host,
-        "Content-Type": "application/json",
-        "Accept-Encoding": ACCEPTED,
-        "Connection": "close",
-    }
-    request = client.build_request("POST", url, content=body, headers=headers)
-    trace = _Trace(exchange, waiting.timeout_s)
-    request.extensions["trace"] = trace
-    # httpx times each read and each write; a peer that sends a byte now and then would have forever.
     ready()
     exchange.sent_ns = time.monotonic_ns()
     waiting.begin(trace)
     try:
-        response = client.send(request, stream=True)
+        response = connection.pool.handle_request(request)
         with closing(response):
-            exchange.body = _body(response)
-    except httpx.HTTPError as error:
+            exchange.headers = _joined(response.headers)
+            exchange.body = _body(response, exchange.headers.get("content-encoding", ""))
+    except (*BROKEN, *LATE) as error:
         # An exchange that was ended before its connection stood failed to connect.
-        ended = trace.ended if exchange.connected_ns is not None else None
-        exchange.error = ended or _sentence(url, error, waiting.timeout_s)
+        ended = trace.ended if trace.has_connection else None
+        exchange.error = ended or _sentence(url, error, way.timeout_s)
         return exchange
     except EncodingError as error:
         exchange.error = f"{url} answered {error}"
@@ -177,25 +270,56 @@ def _send(
     finally:
         waiting.end(trace)
     exchange.last_byte_ns = exchange.last_byte_ns or time.monotonic_ns()
-    exchange.status = response.status_code
-    exchange.headers = dict(response.headers)
+    exchange.status = response.status
+    exchange.protocol = PROTOCOLS.get(response.extensions.get("http_version", b""))
     if len(exchange.body) > REPLY_BYTES:
         size = f"{REPLY_BYTES >> 20} MiB"
         exchange.error = f"{url} answered with more than {size}: {excerpt(exchange.body[:EXCERPT_BYTES])}"
-    elif response.status_code != httpx.codes.OK:
-        exchange.error = f"{url} answered {response.status_code}: {excerpt(exchange.body)}"
+    elif response.status not in way.statuses:
+        exchange.error = f"{url} answered {response.status}: {excerpt(exchange.body)}"
     return exchange
 
 
-def _body(response: httpx.Response) -> bytes:
+def _headers(way: Way, size: int) -> list[tuple[str, str]]:
+    headers = [
+        ("Host", way.host),
+        ("Content-Type", way.content_type),
+        ("Content-Length", str(size)),
+        ("Accept-Encoding", ACCEPTED),
+    ]
+    if way.encoding != "plain":
+        headers.append(("Content-Encoding", way.encoding))
+    if way.connections == "new" and way.protocol == "http/1.1":  # HTTP/2 has no such header
+        headers.append(("Connection", "close"))
+    return headers
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers by name; of one that came several times the values with commas between (RFC 9110, section 5.2)."""
+    joined: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = _decoded(raw_name).lower(), _decoded(raw_value)
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined
+
+
+def _decoded(text: bytes) -> str:
+    """Return a part of a header: UTF-8, as functions write it, or what HTTP once had."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
+
+
+def _body(response: httpcore.Response, encoding: str) -> bytes:
     """Return a reply's body; of one that is too long what came until that was known.
 
     Raises:
         EncodingError: it cannot be unpacked.
     """
-    unpacking = Unpacking(response.headers.get("content-encoding", ""))
+    unpacking = Unpacking(encoding)
     body = bytearray()
-    for piece in response.iter_raw():
+    for piece in response.iter_stream():
         body += unpacking.unpacked(piece, REPLY_BYTES + 1 - len(body))
         if len(body) > REPLY_BYTES:
             break
@@ -211,10 +335,10 @@ def excerpt(body: bytes) -> str:
     return f"{shown} ... ({len(body)} bytes)" if len(body) > EXCERPT_BYTES or len(shown) < len(text) else shown
 
 
-def _sentence(url: str, error: httpx.HTTPError, timeout_s: float) -> str:
-    if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
+def _sentence(url: str, error: Exception, timeout_s: float) -> str:
+    if isinstance(error, httpcore.ConnectTimeout | httpcore.ConnectError):
         return f"{url} cannot be reached: {excerpt(str(error).encode()) if str(error) else 'timed out'}"
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, LATE):
         return _too_late(url, timeout_s)
     # What is wrong may be quoted in it as it came.
     return f"{url}: the connection broke ({type(error).__name__}: {excerpt(str(error).encode())})"
@@ -230,10 +354,8 @@ class _Waiting:
     One for each would delay what is sent next.
     """
 
-    def __init__(self, url: str, timeout_s: float, lost: Callable[[], Exception | None]) -> None:
-        self.timeout_s = timeout_s
-        self._url = url
-        self._lost = lost
+    def __init__(self, way: Way) -> None:
+        self._way = way
         self._until_s: dict[_Trace, float] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -249,7 +371,7 @@ class _Waiting:
 
     def begin(self, trace: _Trace) -> None:
         with self._lock:
-            self._until_s[trace] = time.monotonic() + self.timeout_s
+            self._until_s[trace] = time.monotonic() + self._way.timeout_s
 
     def end(self, trace: _Trace) -> None:
         with self._lock:
@@ -257,28 +379,34 @@ class _Waiting:
 
     def _run(self) -> None:
         while not self._closed.wait(self._look_s()):
-            lost, now_s = self._lost(), time.monotonic()
+            lost, now_s = self._way.lost(), time.monotonic()
             with self._lock:
                 over = [trace for trace, until_s in self._until_s.items() if lost or until_s <= now_s]
             for trace in over:
-                trace.end(str(lost) if lost else _too_late(self._url, self.timeout_s))
+                trace.end(str(lost) if lost else _too_late(self._way.url, self._way.timeout_s))
                 self.end(trace)
 
     def _look_s(self) -> float:
         """Return after how many seconds to look again: what begins meanwhile ends later than what began before."""
         with self._lock:
             first_s = next(iter(self._until_s.values()), math.inf)
-        return min(LOOK_S, self.timeout_s, max(0.0, first_s - time.monotonic()))
+        return min(LOOK_S, self._way.timeout_s, max(0.0, first_s - time.monotonic()))
 
 
 class _Trace:
     """Hears httpcore's trace events, in the sending thread, and keeps the time of each stage."""
 
-    def __init__(self, exchange: Exchange, timeout_s: float) -> None:
+    def __init__(self, exchange: Exchange, way: Way, connection: Connection) -> None:
         self._exchange = exchange
-        self._timeout_s = timeout_s
+        self._way = way
+        self._connection = connection
         self._socket: socket.socket | None = None
         self.ended: str | None = None
+
+    @property
+    def has_connection(self) -> bool:
+        """Whether a connection was there."""
+        return self._socket is not None
 
     def end(self, reason: str) -> None:
         """End the exchange, from another thread: whatever it waits for fails at once, with this reason."""
@@ -287,51 +415,63 @@ class _Trace:
             with suppress(OSError):  # it has ended meanwhile
                 self._socket.shutdown(socket.SHUT_RDWR)
 
+    def _goes_by(self, connection: socket.socket, kind: Connections) -> None:
+        self._socket = connection
+        self._exchange.connection = kind
+        self._exchange.congestion_control = _congestion_control(connection)
+        self._measure()
+        if kind == "kept" and self._exchange.round_trip is not None:
+            self._exchange.retransmissions_before = self._exchange.round_trip.retransmissions
+        if self.ended:
+            self.end(self.ended)
+
     def __call__(self, event: str, info: dict[str, Any]) -> None:
         now = time.monotonic_ns()
+        stage = event.partition(".")[2]
         if event == "connection.connect_tcp.complete":
             self._exchange.connected_ns = now
-            self._socket = info["return_value"].get_extra_info("socket")
-            self._exchange.congestion_control = _congestion_control(self._socket)
-            self._measure()
-            if self.ended:
-                self.end(self.ended)
-        elif event == "http11.send_request_body.complete":
+            self._connection.socket = info["return_value"].get_extra_info("socket")
+            self._goes_by(self._connection.socket, "new")
+        elif stage == "send_request_headers.started":
+            if self._socket is None and self._connection.socket is not None:
+                self._goes_by(self._connection.socket, "kept")
+        elif stage == "send_request_body.complete":
             if self._socket is not None:
-                _wait_until_acknowledged(self._socket, self._timeout_s)
+                _wait_until_acknowledged(self._socket, self._way)
             self._exchange.uploaded_ns = time.monotonic_ns()
             self._measure()
-        elif event == "http11.receive_response_headers.complete":
+        elif stage == "receive_response_headers.complete":
             self._exchange.first_byte_ns = now
-        elif event == "http11.receive_response_body.complete":
+        elif stage == "receive_response_body.complete":
             self._exchange.last_byte_ns = now
 
     def _measure(self) -> None:
         """Ask the live connection for its round trip, which tells whether it crosses the links."""
         if self._socket is not None:
-            with suppress(OSError):  # it has ended
+            with suppress(OSError, ValueError):  # it has ended
                 self._exchange.round_trip = round_trip(self._socket) or self._exchange.round_trip
 
 
-def _congestion_control(connection: socket.socket | None) -> str | None:
+def _congestion_control(connection: socket.socket) -> str:
     """Ask the live connection, rather than trust what was asked for."""
-    if connection is None:
-        return None
     name = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, CONGESTION_NAME_BYTES)
     return name.split(b"\0", 1)[0].decode()
 
 
-def _wait_until_acknowledged(connection: socket.socket, timeout_s: float) -> None:
+def _wait_until_acknowledged(connection: socket.socket, way: Way) -> None:
     """Return when the peer has acknowledged every byte, or answers early: the kernel's buffer is no upload.
 
+    What a peer of HTTP/2 sends meanwhile is no answer: settings, and how much more it takes.
+
     Raises:
-        httpx.WriteTimeout: the peer took no byte for so long that it never will.
+        httpcore.WriteTimeout: the peer took no byte for so long that it never will.
     """
     unsent = array.array("i", [0])
-    until = time.monotonic() + timeout_s
-    with suppress(OSError):  # the connection broke: reading the answer fails with the reason
+    until = time.monotonic() + way.timeout_s
+    answers = [connection] if way.protocol == "http/1.1" else []
+    with suppress(OSError, ValueError):  # the connection broke: reading the answer fails with the reason
         while time.monotonic() < until:
             fcntl.ioctl(connection, termios.TIOCOUTQ, unsent)
-            if unsent[0] == 0 or select.select([connection], [], [], 0.001)[0]:
+            if unsent[0] == 0 or select.select(answers, [], [], 0.001)[0]:
                 return
-        raise httpx.WriteTimeout("the upload was not acknowledged")
+        raise httpcore.WriteTimeout("the upload was not acknowledged")

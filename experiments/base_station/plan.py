@@ -10,6 +10,7 @@ import msgspec
 
 from experiments.base_station.arrivals import Arrivals, Together
 from experiments.base_station.errors import DriverError
+from experiments.base_station.transport import Connections, Encoding, Protocol
 from experiments.workloads import data
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     traffic: Arrivals
     max_late_ms: float
     congestion_control: str
+    connections: Connections
+    protocol: Protocol
+    encoding: Encoding
     timeout_s: float | None
     idle_s: float
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from collect.records import ModelRecord, RequestRecord, median_request_ms, response_time_ms
 from experiments.base_station import crossing
 from experiments.base_station.arrivals import Together
-from experiments.base_station.exchange import Exchange, excerpt, sender
+from experiments.base_station.exchange import Exchange, Kept, Way, excerpt, sender
 from experiments.base_station.network import Start, alone
 from experiments.base_station.sending import Ready, Traffic
+from experiments.base_station.transport import packed
 from experiments.workloads.data import turns
-from experiments.workloads.workload import Outcome, Reply, ReplyError, Workload
+from experiments.workloads.workload import Draw, Outcome, Reply, ReplyError, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +46,7 @@ class Repetition:
     """A repetition as planned: ``cut`` is its base station's data, ``seed`` the run's, ``plan`` the plan's hash.
 
     ``position`` is the base station's place among all, and ``source`` its address from which requests are sent,
-    ``None`` for any.
+    ``None`` for any; ``kept`` are connections that outlast a repetition, where the scenario keeps them.
     """
 
     run: str
@@ -58,6 +59,7 @@ class Repetition:
     cut: Cut
     position: int = 0
     source: str | None = None
+    kept: Kept | None = None
 
     @property
     def sites(self) -> Iterator[str]:
@@ -68,13 +70,17 @@ class Repetition:
     def ready(self) -> Ready:
         """Return its requests, their bodies made."""
         training, body = self.cut.training, self.workload.body
+        # Scenarios with the same traffic meet the same arrivals in a repetition, and draw the same bodies.
+        seed = f"{self.seed} {self.entry.repetition} {self.entry.warmup} {self.base_station}"
         return Traffic(
             self.scenario.traffic,
             len(training),
             self.workload.kinds,
-            lambda share, due: body(training[share], due.kind, due.body_bytes),
-            # Scenarios with the same traffic meet the same arrivals in a repetition.
-            random.Random(f"{self.seed} {self.entry.repetition} {self.entry.warmup} {self.base_station}"),  # noqa: S311
+            self.workload.different,
+            lambda share, due, turn: packed(
+                body(training[share], due.kind, due.body_bytes, Draw(seed, turn)), self.scenario.encoding
+            ),
+            random.Random(seed),  # noqa: S311
         ).ready()
 
     def measure(
@@ -114,12 +120,8 @@ class Repetition:
             senders = {
                 name: stack.enter_context(
                     sender(
-                        site.url,
-                        site.host,
-                        congestion_control=self.scenario.congestion_control,
-                        timeout_s=timeout_s,
-                        source=self.source,
-                        lost=lost,
+                        Way.to(self.scenario, site, self.workload, timeout_s=timeout_s, source=self.source, lost=lost),
+                        self.kept,
                     )
                 )
                 for name, site in sites.items()
@@ -157,7 +159,7 @@ class Repetition:
                     replica=reply.replica,
                     node=reply.node,
                     cold=is_cold(reply.replica),
-                    texts=len(self.cut.training[sent.share]),
+                    texts=self.workload.texts(self.cut.training[sent.share], sent.due.kind, sent.due.body_bytes),
                     parameters=reply.parameters,
                     accuracy_validation=reply.accuracy_validation,
                     accuracy_function=reply.accuracy_function,
@@ -166,8 +168,12 @@ class Repetition:
                     requests=len(all_sent),
                     request_kind=sent.due.kind,
                     min_rtt_ms=exchange.round_trip.min_rtt_ms if exchange.round_trip else None,
-                    retransmissions=exchange.round_trip.retransmissions if exchange.round_trip else None,
+                    retransmissions=exchange.retransmissions,
+                    connection=exchange.connection,
+                    protocol=exchange.protocol,
+                    encoding=self.scenario.encoding,
                     links_rtt_ms=delays.lowest_ms if links else None,
+                    qualities=reply.qualities,
                     site=names[number] if len(self.scenario.sites) > 1 else None,
                     clock_error_ms=begun.clock_error_ms,
                 )
@@ -212,6 +218,7 @@ class Repetition:
             error=outcome.error,
             links=links,
             arrivals=str(self.scenario.traffic.__struct_config__.tag),
+            qualities=outcome.qualities,
         )
 
     def _read(self, site: Site, exchange: Exchange) -> tuple[Reply, dict[str, float], str | None]:

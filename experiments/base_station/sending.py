@@ -6,6 +6,7 @@ import gc
 import itertools
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,13 +50,15 @@ class Traffic:
     """The traffic of a repetition.
 
     ``shares`` is how many training shares the requests carry in turn, ``weights`` are those of the workload's kinds,
-    and ``body`` makes a request's body from the number of its share and its due time; ``random`` is drawn from.
+    ``different`` is how many bodies those of a kind take in turn, and ``body`` makes a request's body from the number
+    of its share, its due time and its turn; ``random`` is drawn from.
     """
 
     arrivals: Arrivals
     shares: int
     weights: Mapping[str, float]
-    body: Callable[[int, Due], bytes]
+    different: Callable[[str | None], int]
+    body: Callable[[int, Due, int], bytes]
     random: random.Random
 
     def ready(self) -> Ready:
@@ -64,14 +67,17 @@ class Traffic:
         Raises:
             KeyError: a trace names a kind that the workload does not have.
         """
-        made: dict[tuple[int, str | None, int | None], bytes] = {}
+        made: dict[tuple[int, int, str | None, int | None], bytes] = {}
+        sent: Counter[str | None] = Counter()
         drawn = kinds(self.random, self.weights)
 
         def prepared(number: int, due: Due) -> tuple[int, Due, bytes]:
             share, wanted = number % self.shares, due._replace(kind=due.kind or next(drawn))
-            what = (share, *wanted[1:])
+            turn = sent[wanted.kind] % self.different(wanted.kind)
+            sent[wanted.kind] += 1
+            what = (share, turn, *wanted[1:])
             if what not in made:
-                made[what] = self.body(share, wanted)
+                made[what] = self.body(share, wanted, turn)
             return share, wanted, made[what]
 
         match self.arrivals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from keyword import iskeyword
 from typing import Annotated, Any
 
@@ -10,6 +11,11 @@ from pydantic import Field, field_validator, model_validator
 from experiments.spec.fields import MOST_REQUESTS, Model
 
 Replicas = Annotated[int, Field(ge=1, le=MOST_REQUESTS)]
+
+# A reference to an image as registries have it: name, perhaps a tag, digest.
+IMAGE = re.compile(
+    r"[a-z0-9][a-z0-9._-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*(:[A-Za-z0-9_][A-Za-z0-9._-]*)?@sha256:[0-9a-f]{64}"
+)
 
 
 class FunctionSpec(Model):
@@ -43,6 +49,12 @@ class FunctionSpec(Model):
         default=None,
         description="The Python module that is served; the study's unless it is set (docs/your-own-function.md).",
     )
+    image: str | None = Field(
+        default=None,
+        max_length=512,
+        description="The container image that is served in place of a Python module, by its digest: "
+        "`registry/name@sha256:…`, where the platform can do that (knative; docs/your-own-function.md).",
+    )
     model: str | None = Field(
         default=None, description="The model that the workload training trains; `pac` unless it is set."
     )
@@ -69,3 +81,19 @@ class FunctionSpec(Model):
         if module is not None and not all(part.isidentifier() and not iskeyword(part) for part in module.split(".")):
             raise ValueError(f"invalid module {module!r}: expected the name of a Python module, such as app.word_count")
         return module
+
+    @field_validator("image")
+    @classmethod
+    def _image_has_a_digest(cls, image: str | None) -> str | None:
+        if image is not None and not IMAGE.fullmatch(image):
+            raise ValueError(
+                f"invalid image {image!r:.200}: expected a name with its digest, registry/name@sha256:<64 digits>, so "
+                "that every run measures the same function"
+            )
+        return image
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> FunctionSpec:
+        if self.image is not None and self.module is not None:
+            raise ValueError(f"module: image is set too, which serves {self.image:.80}; keep one of them")
+        return self

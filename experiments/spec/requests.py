@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from experiments.base_station.transport import Connections, Encoding, Protocol
 from experiments.spec.fields import MOST_REQUESTS, MOST_SECONDS, Model
 
 
@@ -29,10 +30,23 @@ class RequestSpec(Model):
 
 
 class TransportSpec(Model):
-    """TCP on both ends of each connection, set per socket and checked on the live one."""
+    """What carries the requests: TCP on both ends of each connection, set per socket and checked, and HTTP on it."""
 
     congestion_control: str = Field(
         default="cubic",
         pattern=r"^[a-z0-9_-]{2,15}$",
         description="A congestion control that the nodes' kernels have: cubic, reno, bbr …",
+    )
+    connections: Connections = Field(
+        default="new",
+        description="`new`: each request has a connection of its own. `kept`: connections are used again, also by "
+        "later repetitions, while they are not idle for longer than 100 s.",
+    )
+    protocol: Protocol = Field(
+        default="http/1.1",
+        description="`http/1.1`, or `http/2` by prior knowledge, without TLS; one request at a time on a connection.",
+    )
+    encoding: Encoding = Field(
+        default="plain",
+        description="How bodies are sent: as they are, or packed beforehand by `gzip` or `zstd` (Content-Encoding).",
     )

@@ -11,7 +11,9 @@ import msgspec
 from app import models
 from experiments.workloads.trainer import Trainer
 from experiments.workloads.workload import (
+    FIRST,
     DataError,
+    Draw,
     Name,
     Outcome,
     Reply,
@@ -114,9 +116,11 @@ class Training(Workload[Settings]):
         """Start the trainer, one for all scenarios."""
         self._trainer = shared.once(Trainer)
 
-    def body(self, rows: Sequence[int], kind: str | None = None, body_bytes: int | None = None) -> bytes:
+    def body(
+        self, rows: Sequence[int], kind: str | None = None, body_bytes: int | None = None, draw: Draw = FIRST
+    ) -> bytes:
         """Return the study's form of a request: texts and labels by their position, the model, the options."""
-        del kind, body_bytes
+        del kind, body_bytes, draw
         return self._body(rows, self.settings.options)
 
     def probe(self) -> bytes:

@@ -6,8 +6,8 @@ A workload is a module beside this one and a line in ``WORKLOADS``; nothing else
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
-    from collect.records import RequestRecord
+    from collect.records import Quality, RequestRecord
     from experiments.workloads.data import Cut, Dataset
 
 # A replica or a node, as a record holds it.
@@ -30,7 +30,7 @@ class SettingsError(ValueError):
 
 
 class ReplyError(ValueError):
-    """A reply with status 200 that the workload cannot use; the message is a sentence for the record."""
+    """A reply with an expected status that the workload cannot use; the message is a sentence for the record."""
 
 
 class DataError(ValueError):
@@ -41,15 +41,26 @@ class WorkloadError(Exception):
     """A repetition cannot be finished, nor any other after it; the message says why."""
 
 
+class Draw(NamedTuple):
+    """Which of the bodies that differ a request has: the repetition's ``seed``, and the request's ``turn`` in it."""
+
+    seed: str
+    turn: int
+
+
+FIRST = Draw("", 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a reply puts on record; ``None`` where the function does not say."""
+    """What a reply puts on record; ``None`` where the function does not say. ``qualities`` are by their measures."""
 
     replica: str | None = None
     node: str | None = None
     parameters: dict[str, Any] | None = None
     accuracy_validation: float | None = None
     accuracy_function: float | None = None
+    qualities: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,7 @@ class Outcome:
     accuracy_test: float | None = None
     fit_ms: float | None = None
     error: str | None = None
+    qualities: tuple[Quality, ...] = ()
 
 
 class Shared:
@@ -142,6 +154,21 @@ class Workload(ABC, Generic[S]):
         return None
 
     @property
+    def content_type(self) -> str:
+        """The type of all bodies, for the header of that name."""
+        return "application/json"
+
+    @property
+    def statuses(self) -> tuple[int, ...]:
+        """The statuses of replies that are a success."""
+        return (200,)
+
+    def different(self, kind: str | None = None) -> int:
+        """Return how many different bodies of the same rows the requests of a kind take in turn."""
+        del kind
+        return 1
+
+    @property
     def kinds(self) -> dict[str, float]:
         """The kinds of requests that there are, with their weights; none where all are alike."""
         return {}
@@ -150,14 +177,22 @@ class Workload(ABC, Generic[S]):
         """Start what finishing needs, before the first request is sent."""
 
     @abstractmethod
-    def body(self, rows: Sequence[int], kind: str | None = None, body_bytes: int | None = None) -> bytes:
+    def body(
+        self, rows: Sequence[int], kind: str | None = None, body_bytes: int | None = None, draw: Draw = FIRST
+    ) -> bytes:
         """Return the body of a request with these rows of the data set.
 
         Args:
             rows: which texts and labels.
             kind: one of `kinds`.
             body_bytes: its size, where `is_sized`.
+            draw: which of those that are `different`.
         """
+
+    def texts(self, rows: Sequence[int], kind: str | None = None, body_bytes: int | None = None) -> int:
+        """Return how many texts the `body` of such a request holds."""
+        del kind, body_bytes
+        return len(rows)
 
     @abstractmethod
     def probe(self) -> bytes:
@@ -165,7 +200,7 @@ class Workload(ABC, Generic[S]):
 
     @abstractmethod
     def reply(self, body: bytes) -> Reply:
-        """Read the body of a reply with status 200.
+        """Read the body of a reply with one of `statuses`.
 
         Raises:
             ReplyError: it is not what the function replies.

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from collect import records
 from collect.__main__ import main
+from collect.analysis.quality import TEST_ACCURACY
 from collect.analysis.repetitions import gather
 from collect.analysis.summary import analyse
 from collect.records import NetworkRecord, RequestRecord
@@ -65,7 +66,7 @@ def test_a_repetition_lasts_from_the_first_request_of_any_to_the_last_reply_to_a
     times = [(request.sent_ns or 0, request.last_byte_ns or 0) for request in one.requests]
     assert len(times) == 6
     assert one.response_s == pytest.approx((max(end for _, end in times) - min(start for start, _ in times)) / 1e9)
-    assert one.accuracy == 0.95
+    assert one.quality(TEST_ACCURACY) == 0.95
     assert [one.is_chosen(request) for request in one.requests] == [False, False, True, False, False, False]
 
 
@@ -100,7 +101,7 @@ def test_the_numbers_are_those_of_repetitions_and_each_base_station_stands_besid
     assert edge.repetitions == edge.response_s.n == 8
     assert edge.together is not None
     assert [(one.base_station, one.response_s.n) for one in edge.together.base_stations] == [(n, 8) for n in STATIONS]
-    assert [one.accuracy.median for one in edge.together.base_stations if one.accuracy] == [0.9, 0.91, 0.92]
+    assert [one.qualities[0].summary.median for one in edge.together.base_stations] == [0.9, 0.91, 0.92]
     assert edge.together.start_skew_ms.median == 4
     assert edge.together.clock_error_ms == 0.05
     (comparison,) = analysis.comparisons

@@ -15,10 +15,11 @@ import pytest
 from generated_run import MANIFEST, RUN, all_records, model, repetition, request, second, write_load, write_run
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from collect import export, load, parquet, records, tables
 from collect.__main__ import main
-from collect.records import ModelRecord, RequestRecord
+from collect.records import ModelRecord, Quality, RequestRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,12 +63,28 @@ def test_every_value_is_there_in_full(tmp_path: Path) -> None:
     assert files["repetitions.csv"][0]["error"] == ""
 
 
+def test_qualities_are_rows_with_their_measures_the_studys_accuracy_among_them(tmp_path: Path) -> None:
+    (first, second, end) = repetition("edge", 1, Random(1), accuracy=0.9)
+    assert isinstance(end, ModelRecord)
+    score = Quality(measure="score", unit="points", better="lower", value=2.0)
+    requests = [replace(one, qualities={"score": value}) for one, value in ((first, 1.5), (second, 2.5))]
+    write_run(tmp_path, [*requests, replace(end, qualities=(score,))])
+    files = exported(tmp_path)
+    own = [(one["measure"], one["unit"], one["better"], one["value"], one["state"]) for one in files["qualities.csv"]]
+    assert own == [
+        ("test accuracy", "share of texts", "higher", "0.9", "data point"),
+        ("score", "points", "lower", "2.0", "data point"),
+    ]
+    assert [json.loads(one["qualities"]) for one in files["samples.csv"]] == [{"score": 1.5}, {"score": 2.5}]
+
+
 def test_every_field_of_a_record_is_a_column() -> None:
     samples, repetitions = ({column.name for column in table.columns} for table in tables.TABLES[:2])
     of_request = {field.name for field in msgspec.structs.fields(RequestRecord)} - {"phases_ms", "plan", "schema"}
     assert of_request - samples == set()
     assert {f"phase_{name}_ms" for name in tables.PHASES} | {"other_phases_ms"} <= samples
-    of_end = {field.name for field in msgspec.structs.fields(ModelRecord)} - {"run", "plan", "schema"}
+    # The qualities of a repetition are a table of their own.
+    of_end = {field.name for field in msgspec.structs.fields(ModelRecord)} - {"run", "plan", "schema", "qualities"}
     assert of_end - repetitions == set()
     # What a node tells of its links stands with the repetitions that it makes failures of.
     of_second = set(load.Sample.__struct_fields__) - {"links_problem"}
@@ -136,7 +153,7 @@ def test_the_dictionary_describes_every_column_of_every_file_in_their_order(tmp_
     folder = write_run(tmp_path, all_records(repetitions=2))
     write_load(folder, "bs", "a", [second(1)])
     files = exported(tmp_path)
-    for name in ("samples.csv", "repetitions.csv", "links.csv", "load.csv", "dictionary.csv"):
+    for name in ("samples.csv", "repetitions.csv", "qualities.csv", "links.csv", "load.csv", "dictionary.csv"):
         described = [one for one in files["dictionary.csv"] if one["file"] == name]
         assert [one["column"] for one in described] == list(files[name][0])
         assert all(one["meaning"].endswith(".") and one["row"] for one in described)
@@ -221,7 +238,8 @@ def test_without_a_folder_the_tables_are_part_of_the_run_and_the_same_bytes_agai
     (folder / "manifest.json").write_text(json.dumps(MANIFEST))
     assert main(["export", "--results", str(tmp_path)]) == 0
     first = {path.name: path.read_bytes() for path in (folder / "export").iterdir()}
-    assert sorted(first) == ["dictionary.csv", "links.csv", "load.csv", "repetitions.csv", "samples.csv"]
+    names = ["dictionary.csv", "links.csv", "load.csv", "qualities.csv", "repetitions.csv", "samples.csv"]
+    assert sorted(first) == names
     assert main(["export", "--results", str(tmp_path)]) == 0
     assert {path.name: path.read_bytes() for path in (folder / "export").iterdir()} == first
 

@@ -81,7 +81,7 @@ def test_without_all_its_times_a_repetition_is_not_split(missing: dict[str, Any]
 
 def points(*requests: Any, scenario: str = "edge") -> list[Repetition]:
     return [
-        Repetition(scenario, "bs", number, 1, 1, 1.0, 0.9, 0.1, tuple(requests), 0, 2520, 630) for number in range(1, 9)
+        Repetition(scenario, "bs", number, 1, 1, 1.0, (), 0.1, tuple(requests), 0, 2520, 630) for number in range(1, 9)
     ]
 
 
@@ -134,7 +134,7 @@ def rescaled_of(
     """Pairs of repetitions with so much network and compute in milliseconds, rescaled."""
     sides = [
         [
-            Repetition(name, "bs", number, number, 1, 1.0, 0.9, 0.1, (took(*parts, scenario=name),), 0, 2520, 630)
+            Repetition(name, "bs", number, number, 1, 1.0, (), 0.1, (took(*parts, scenario=name),), 0, 2520, 630)
             for number, parts in enumerate(side)
         ]
         for name, side in (("edge", edge), ("cloud", cloud))

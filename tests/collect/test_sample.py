@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from collect.analysis import sample
+from collect.analysis.quality import TEST_ACCURACY
 from collect.analysis.repetitions import Repetition
 from collect.analysis.sample import Sample
 
@@ -22,7 +23,8 @@ INDEPENDENT = Sample(OURS, THEIRS, None)
 
 
 def repetition(scenario: str, number: int, block: int, response_s: float, accuracy: float | None = 0.9) -> Repetition:
-    return Repetition(scenario, "bs", number, block, 1, response_s, accuracy, None, (), None, 80, 20)
+    qualities = () if accuracy is None else ((TEST_ACCURACY, accuracy),)
+    return Repetition(scenario, "bs", number, block, 1, response_s, qualities, None, (), None, 80, 20)
 
 
 def test_pairs_that_alternate_are_each_a_round_and_blocks_share_one() -> None:
@@ -37,9 +39,9 @@ def test_pairs_that_alternate_are_each_a_round_and_blocks_share_one() -> None:
 def test_a_pair_of_which_one_lacks_the_metric_is_left_out() -> None:
     ours = [repetition("edge", n, 2 * n, 1, accuracy=None if n == 2 else 0.9) for n in range(6)]
     theirs = [repetition("cloud", n, 2 * n + 1, 2, accuracy=0.8) for n in range(6)]
-    values = sample.sample(ours, theirs, lambda r: r.accuracy, paired=True)
+    values = sample.sample(ours, theirs, lambda r: r.quality(TEST_ACCURACY), paired=True)
     assert values == Sample((0.9,) * 5, (0.8,) * 5, (0, 1, 2, 3, 4))
-    apart = sample.sample(ours, theirs, lambda r: r.accuracy, paired=False)
+    apart = sample.sample(ours, theirs, lambda r: r.quality(TEST_ACCURACY), paired=False)
     assert apart == Sample((0.9,) * 5, (0.8,) * 6, None)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def repetition(*requests: RequestRecord, response_s: float = 1.0) -> Repetition:
-    return Repetition("edge", "bs", 1, 1, 1, response_s, 0.9, 0.1, requests, 0, 2520, 630)
+    return Repetition("edge", "bs", 1, 1, 1, response_s, (), 0.1, requests, 0, 2520, 630)
 
 
 def test_p90_needs_36_values_and_p99_368() -> None:

@@ -12,7 +12,7 @@ from measured import CUBIC, links_in, measurement, models, planned, requests, to
 from collect import records
 from experiments.base_station import crossing
 from experiments.base_station.crossing import CONNECTIONS, Delays, RoundTrip
-from experiments.base_station.exchange import fire
+from experiments.base_station.exchange import Way, fire
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def test_links_that_add_nothing_and_connections_that_never_stood_prove_nothing()
 
 def test_the_kernel_tells_the_round_trips_of_a_live_connection() -> None:
     with function() as listening:
-        (exchange,) = fire(listening.url, "edge.faasbed.local", [b"{}"], congestion_control="reno", timeout_s=20)
+        (exchange,) = fire(Way(url=listening.url, host="words", congestion_control="reno", timeout_s=20), [b"{}"])
         several = crossing.connect(listening.url, 20, "127.0.0.1")
     assert exchange.round_trip is not None
     connect_ms = ((exchange.connected_ns or 0) - (exchange.sent_ns or 0)) / 1e6

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from loopback import Reply, Request, answer, function
 
-from experiments.base_station.exchange import REPLY_BYTES, Exchange, fire
+from experiments.base_station.exchange import REPLY_BYTES, Exchange, Way, fire
 
 # Without root only some of those that the kernel has may be asked for.
 LISTED = "available" if os.geteuid() == 0 else "allowed"
@@ -25,7 +25,8 @@ BODY = json.dumps({"x_dict": {"0": "text"}}).encode()
 def send(
     url: str, count: int = 1, *, body: bytes = BODY, timeout_s: float = 20, congestion_control: str = AVAILABLE[0]
 ) -> list[Exchange]:
-    return fire(url, "edge.faasbed.local", [body] * count, congestion_control=congestion_control, timeout_s=timeout_s)
+    way = Way(url=url, host="edge.faasbed.local", congestion_control=congestion_control, timeout_s=timeout_s)
+    return fire(way, [body] * count)
 
 
 def failure(url: str, **how: float | str | bytes) -> str:
@@ -46,7 +47,9 @@ def test_requests_are_under_way_together_and_their_replies_keep_their_order() ->
 
     with function(echo) as listening:
         bodies = [json.dumps({"number": number}).encode() for number in range(4)]
-        exchanges = fire(listening.url, "edge.faasbed.local", bodies, congestion_control=AVAILABLE[0], timeout_s=20)
+        exchanges = fire(
+            Way(url=listening.url, host="edge.faasbed.local", congestion_control=AVAILABLE[0], timeout_s=20), bodies
+        )
         assert [json.loads(exchange.body) for exchange in exchanges] == [0, 1, 2, 3]
         assert {request.host for request in listening.requests} == {"edge.faasbed.local"}
     first_end = min(exchange.last_byte_ns or 0 for exchange in exchanges)

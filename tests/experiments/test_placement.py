@@ -6,13 +6,14 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import ValidationError
 from trial_nodes import PAPER, inventory, only, paper
 
 from experiments import platforms
 from experiments.errors import SpecError
 from experiments.placement import Placement, place
 from experiments.platforms.platform import FIRST_PORT
-from experiments.spec import Experiment, LinkSpec
+from experiments.spec import Experiment, FunctionSpec, LinkSpec
 from nodes.errors import InventoryError
 from nodes.inventory import Inventory
 
@@ -177,6 +178,34 @@ def test_a_function_that_scales_to_zero_needs_a_cluster() -> None:
     service = place(only("cold", 1), nodes).services["cold"][0]
     assert service.variables()["scale_to_zero"] is True
     assert "scale_to_zero" not in place(only("edge", 1), nodes).services["edge"][0].variables()
+
+
+def test_an_image_of_others_needs_a_cluster() -> None:
+    experiment = only("edge", 1)
+    image = f"registry.example.org:5000/word-count:1@sha256:{'0' * 64}"
+    function = FunctionSpec(nodes=("edge",), replicas=2, image=image)
+    scenario = experiment.scenarios[0].model_copy(update={"function": function})
+    experiment = experiment.model_copy(update={"scenarios": (scenario,)})
+    with pytest.raises(
+        SpecError,
+        match=r"scenario edge: function\.image: the platform process of inventory trial serves Python modules.*knative",
+    ):
+        place(experiment, inventory())
+    assert place(experiment, on("knative")).services["edge"][0].variables()["image"] == image
+    assert "image" not in place(paper(), on("knative")).services["edge"][0].variables()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"image": "registry.example.org/words:latest"}, "expected a name with its digest, registry/name@sha256:<64"),
+        ({"image": "registry.example.org/words@sha256:12"}, "expected a name with its digest"),
+        ({"image": f"words@sha256:{'0' * 64}", "module": "app.words"}, "module: image is set too, which serves words@"),
+    ],
+)
+def test_an_image_without_a_digest_or_beside_a_module_is_refused(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        FunctionSpec(nodes=("edge",), replicas=2, **changes)
 
 
 def test_a_cluster_has_one_congestion_control_for_all() -> None:

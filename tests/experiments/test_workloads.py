@@ -79,7 +79,7 @@ def test_what_was_measured_without_accuracy_is_reported(tmp_path: Path) -> None:
     assert "accuracy" not in done.stdout
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "Fig. 5a" in page
-    assert "No repetition has a test accuracy, so there is no Fig. 5b." in page
+    assert "reads no quality of the replies and trains no final model, so there is no Fig. 5b." in page
 
 
 def test_the_check_names_the_replicas_that_answered(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_run_resumes_with_the_workload_it_began_with(tmp_path: Path) -> None:
         ({"workload": {"name": "http", "share": ["text"]}}, "workload: Invalid enum value 'text'"),
         (
             {"function": {"nodes": ["edge"], "replicas": 2, "model": "pac"}},
-            "function.model: the workload http has no such setting; it has body, share",
+            "function.model: the workload http has no such setting; it has body, bodies, generator, share",
         ),
         (
             {"workload": "training", "function": {"nodes": ["edge"], "replicas": 2, "model": "svm"}},

@@ -27,8 +27,9 @@ GATEWAY, REPLICA = 31080, 32080
 TIMEOUT_S = 10
 FIRE = """
 import json, sys
-from experiments.base_station.exchange import fire
-(exchange,) = fire(sys.argv[1], "words", [sys.stdin.buffer.read()], congestion_control="cubic", timeout_s=float(sys.argv[2]))
+from experiments.base_station.exchange import Way, fire
+way = Way(url=sys.argv[1], host="words", congestion_control="cubic", timeout_s=float(sys.argv[2]))
+(exchange,) = fire(way, [sys.stdin.buffer.read()])
 print(json.dumps([exchange.status, exchange.error, exchange.body.decode()]))
 """
 

@@ -14,7 +14,7 @@ import pytest
 from processes import children, running
 from replica import DEADLINE_S, Replica, eventually, send
 
-from experiments.base_station.exchange import fire
+from experiments.base_station.exchange import Way, fire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +93,8 @@ def test_a_plain_search_ends_with_a_replica_that_was_killed(reads: Callable[[str
         replica.warm()
         idle = searching(replica.process.pid)  # the process for searches that may never end
         body = json.dumps(request(model="rf", repeats=100, engine="plain")).encode()
-        sent = pool.submit(fire, replica.url, "function", [body], congestion_control="cubic", timeout_s=DEADLINE_S)
+        way = Way(url=replica.url, host="function", congestion_control="cubic", timeout_s=DEADLINE_S)
+        sent = pool.submit(fire, way, [body])
         eventually(lambda: len(searching(replica.process.pid) - idle) > 2, "the search and its workers")
         searches = searching(replica.process.pid)
         replica.process.kill()

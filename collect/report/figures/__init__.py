@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from collect.report.figures import (
-    accuracies,
     arrived,
     base_stations,
     delays,
     phases,
+    qualities,
     ratio,
     ratio_apart,
     response_times,
@@ -36,7 +36,7 @@ Section = Literal["results", "table", "claims", "phases", "rescaling", "links", 
 
 FIGURES: tuple[tuple[Section, Figure], ...] = (
     ("results", response_times.pictures),
-    ("results", accuracies.pictures),
+    ("results", qualities.pictures),
     ("table", base_stations.pictures),
     ("phases", phases.pictures),
     ("phases", uploads.pictures),
