@@ -55,7 +55,7 @@ def joint(record: NetworkRecord, parts: Mapping[str, Repetition | str | None]) -
 
 
 def _qualities(record: NetworkRecord, parts: Iterable[Repetition]) -> tuple[tuple[Measure, float], ...]:
-    """Return the values by each measure: the test accuracy is that of the model of all, others are means of requests."""
+    """Return the values by each measure: the test accuracy is that of all together, others are means of requests."""
     sums: dict[Measure, list[tuple[float, int]]] = {}
     for part in parts:
         for measure, value in part.qualities:
