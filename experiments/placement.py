@@ -13,6 +13,8 @@ from experiments.errors import SpecError
 from experiments.service import Service
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from experiments.platforms.platform import Platform
     from experiments.spec import Experiment, LinkSpec, Scenario
     from nodes.inventory import Inventory
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """An experiment on an inventory's nodes; ``links`` are entries of roles/netem's ``netem_links``."""
+    """An experiment on an inventory's nodes; ``links`` are entries of roles/netem's ``netem_links``.
+
+    ``services`` are by scenario; scenarios that would have the same one share it.
+    """
 
     platform: Platform
     base_stations: tuple[str, ...]
@@ -29,7 +34,7 @@ class Placement:
 
     def variables(self) -> dict[str, Any]:
         """Return the variables of the roles: the links, the services, and what the platform's own roles need."""
-        services = list(self.services.values())
+        services = list({service.name: service for service in self.services.values()}.values())
         return {
             "netem_links": list(self.links),
             "function_services": [service.variables() for service in services],
@@ -42,7 +47,7 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
 
     Raises:
         SpecError: nodes are missing, the platform lacks what a scenario asks for, or two scenarios shape a link
-            differently.
+            differently and there are no other nodes for one of them.
     """
     base_stations = inventory.hosts("base_stations")
     if not base_stations:
@@ -52,16 +57,10 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
         _check_idle(scenario, platform, inventory)
     services: dict[str, Service] = {}
     links: dict[tuple[str, str], dict[str, Any]] = {}
-    for index, scenario in enumerate(experiment.scenarios):
-        service = _service(scenario, inventory, platform, index)
-        services[scenario.name] = service
-        _check_nodes(scenario, (*base_stations, *service.nodes), inventory)
-        for pair, entry in _links(scenario, (*base_stations, *service.nodes), inventory).items():
-            if links.setdefault(pair, entry) != entry:
-                raise SpecError(
-                    f"inventory {inventory.name}: scenarios shape the link {pair[0]} -> {pair[1]} differently and "
-                    "cannot be measured in one run here; add nodes to the groups they name, or run them one by one"
-                )
+    for scenario in experiment.scenarios:
+        nodes, own = _stand(scenario, inventory, links)
+        links |= own
+        services[scenario.name] = _service(scenario, inventory, platform, nodes, services.values())
     controls = sorted({service.congestion_control for service in services.values()})
     if len(controls) > 1 and not platform.congestion_control_by_service:
         raise SpecError(
@@ -106,7 +105,14 @@ def _check_idle(scenario: Scenario, platform: Platform, inventory: Inventory) ->
         )
 
 
-def _service(scenario: Scenario, inventory: Inventory, platform: Platform, index: int) -> Service:
+def _stand(
+    scenario: Scenario, inventory: Inventory, taken: Mapping[tuple[str, str], dict[str, Any]]
+) -> tuple[tuple[str, ...], dict[tuple[str, str], dict[str, Any]]]:
+    """Return the nodes of a scenario's replicas and its links: the first of a group whose links are not shaped otherwise.
+
+    Raises:
+        SpecError: there are too few nodes, or other scenarios shape the links of all of them differently.
+    """
     replicas = scenario.function.replicas
     groups = [inventory.hosts(group) for group in scenario.function.nodes if len(inventory.hosts(group)) >= replicas]
     if not groups:
@@ -114,19 +120,42 @@ def _service(scenario: Scenario, inventory: Inventory, platform: Platform, index
             f"scenario {scenario.name} needs {replicas} node{'s' * (replicas > 1)} in one of the groups "
             f"{', '.join(scenario.function.nodes)}; inventory {inventory.name} has too few: add them to its hosts.yml"
         )
-    nodes = groups[0][:replicas]
-    return Service(
+    off: tuple[str, str] | None = None
+    for first in range(len(groups[0]) - replicas + 1):
+        nodes = groups[0][first : first + replicas]
+        members = (*inventory.hosts("base_stations"), *nodes)
+        _check_nodes(scenario, members, inventory)
+        links = _links(scenario, members, inventory)
+        off_here = next((pair for pair, entry in links.items() if taken.get(pair, entry) != entry), None)
+        if off_here is None:
+            return nodes, links
+        off = off or off_here
+    source, target = off or ("", "")
+    raise SpecError(
+        f"inventory {inventory.name}: scenarios shape the link {source} -> {target} differently and cannot be measured in "
+        f"one run here, as scenario {scenario.name} finds no {replicas} other node{'s' * (replicas > 1)}; add nodes to the "
+        "groups they name, or run them one by one"
+    )
+
+
+def _service(
+    scenario: Scenario, inventory: Inventory, platform: Platform, nodes: tuple[str, ...], others: Collection[Service]
+) -> Service:
+    """Return a scenario's service: that of another one where it would be the same, as replicas keep nothing."""
+    names = {service.name for service in others}
+    service = Service(
         name=scenario.name,
         nodes=nodes,
         gateway=nodes[0],
         gateway_address=inventory.address(nodes[0]),
-        gateway_port=platform.port(index),
+        gateway_port=platform.port(len(names)),
         host=platform.host(scenario.name),
         congestion_control=scenario.transport.congestion_control,
         timeout_s=scenario.requests.timeout_s or UNTIMED_S,
         scale_to_zero=scenario.function.scale_to_zero,
         module=scenario.function.module,
     )
+    return next((other for other in others if other.serves_as(service)), service)
 
 
 def _links(scenario: Scenario, members: tuple[str, ...], inventory: Inventory) -> dict[tuple[str, str], dict[str, Any]]:

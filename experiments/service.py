@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -29,6 +29,14 @@ class Service:
         """Where the base station sends its requests."""
         address = f"[{self.gateway_address}]" if ":" in self.gateway_address else self.gateway_address
         return f"http://{address}:{self.gateway_port}/"
+
+    def serves_as(self, other: Service) -> bool:
+        """Return whether another scenario's service would be this one by another name.
+
+        One that scales to zero is not shared: requests of one scenario would keep the other's replicas.
+        """
+        names = {"name": self.name, "host": self.host, "gateway_port": self.gateway_port}
+        return not self.scale_to_zero and replace(other, **names) == self
 
     def variables(self) -> dict[str, Any]:
         """Return the entry of roles/function's ``function_services``."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from collect.expect import Expect
+from collect.sweep import Sweep
 from experiments import workloads
 from experiments.base_station import arrivals as ways
 from experiments.spec.data import DataSpec, equal_shares
@@ -114,6 +115,7 @@ class Experiment(Model):
         description="Leave out texts that repeat an earlier one, case and blanks aside, before the data set is cut.",
     )
     expect: Expect = Expect()
+    sweep: Sweep | None = None
     scenarios: tuple[Scenario, ...] = Field(
         min_length=1,
         description="Names of scenarios, or paths of scenario files from this file's folder; or mappings that name "
@@ -129,6 +131,20 @@ class Experiment(Model):
         alone = sorted((*self.expect.max_time_ratio, *self.expect.claims))
         if alone and len(names) == 1:
             raise ValueError(f"expect: {alone[0]} is the only scenario, so there is nothing to compare it with")
+        return self
+
+    @model_validator(mode="after")
+    def _points_are_scenarios(self) -> Experiment:
+        if self.sweep is None:
+            return self
+        if set(self.sweep.points) != {scenario.name for scenario in self.scenarios}:
+            raise ValueError("sweep: its points are not the scenarios of this file")
+        compared = "max_time_ratio" if self.expect.max_time_ratio else "claims" if self.expect.claims else None
+        if compared is not None:
+            raise ValueError(
+                f"expect.{compared}: not judged in a sweep, whose points are compared along its axes; expect "
+                "max_failed_percent or min_accuracy of its points, or measure the two scenarios in a file of their own"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from collect.sweep import MOST_AXES
 from experiments.spec.experiment import Experiment, Scenario
 
 if TYPE_CHECKING:
@@ -12,9 +14,23 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 # Keys that stand beside those of a scenario where a file holds only one.
-OF_EXPERIMENT = ("repetitions", "warmups", "block_repetitions", "deduplicate", "expect")
+OF_EXPERIMENT = ("repetitions", "warmups", "block_repetitions", "deduplicate", "expect", "sweep")
+# As a file has it; `experiments.spec.sweep` makes points of it.
+_VALUES = {"type": "array", "minItems": 2}
+SWEEP = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": MOST_AXES,
+    "additionalProperties": {
+        "anyOf": [_VALUES, {"type": "object", "minProperties": 1, "additionalProperties": _VALUES}],
+    },
+    "description": "Lists of values by the key that takes them, with dots (`links.0.delay_ms`), or by a name, with several "
+    "keys that move together; see docs/scenarios.md. The cross product is measured in one run.",
+}
 # What a file may leave out though the model that is made of it has it.
 DERIVED = ("data",)
+# Models that no file has as they are.
+MADE = ("Scenario", "Sweep", "Axis", "Point")
 
 
 def schema() -> dict[str, Any]:
@@ -22,7 +38,7 @@ def schema() -> dict[str, Any]:
     experiment, definitions = _parts(Experiment)
     scenario, _ = _parts(Scenario)
     required = [key for key in scenario["required"] if key not in DERIVED]
-    of_experiment = {key: experiment["properties"][key] for key in OF_EXPERIMENT}
+    of_experiment = {**{key: experiment["properties"][key] for key in OF_EXPERIMENT}, "sweep": SWEEP}
     workload = scenario["properties"]["workload"]
     keys = {
         **scenario["properties"],
@@ -60,8 +76,23 @@ def schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A scenario file of faasbed",
         "anyOf": [alone, several],
-        "$defs": {name: one for name, one in definitions.items() if name != "Scenario"},
+        "$defs": {name: one for name, one in definitions.items() if name not in MADE},
     }
+
+
+def keys_of_scenario(place: Sequence[int | str]) -> list[str]:
+    """Return the keys that a mapping at a place of a scenario can have; none where there is no mapping."""
+    return keys_at(Scenario, place)
+
+
+def is_open(place: Sequence[int | str]) -> bool:
+    """Return whether a mapping at a place of a scenario takes keys that the schema does not name."""
+    own, definitions = _parts(Scenario)
+    for step in place:
+        if _takes_any(own, definitions) and step not in _resolved(own, definitions).get("properties", {}):
+            return True
+        own = _below(own, step, definitions)
+    return _takes_any(own, definitions)
 
 
 def keys_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
@@ -72,6 +103,7 @@ def keys_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
     return list(_resolved(own, definitions).get("properties", {}))
 
 
+@cache
 def _parts(model: type[BaseModel]) -> tuple[dict[str, Any], dict[str, Any]]:
     whole = model.model_json_schema()
     return whole, whole.pop("$defs", {})
@@ -81,6 +113,11 @@ def _below(schema_: dict[str, Any], step: int | str, definitions: dict[str, Any]
     own = _resolved(schema_, definitions)
     below: dict[str, Any] = own.get("items", {}) if isinstance(step, int) else own.get("properties", {}).get(step, {})
     return below
+
+
+def _takes_any(schema_: dict[str, Any], definitions: dict[str, Any]) -> bool:
+    own = _resolved(schema_, definitions)
+    return bool(own.get("type") == "object" and own.get("additionalProperties", False))
 
 
 def _resolved(schema_: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
