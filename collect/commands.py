@@ -161,6 +161,7 @@ def _analysed(loaded: Run, options: argparse.Namespace) -> Analysis:
             failed_percent=options.max_failed_percent,
             expect=run.expected(loaded),
             paths=run.paths(loaded),
+            sweep=loaded.sweep,
         )
     folder.write(loaded.folder.summary, summary.to_json(analysis))
     return analysis

@@ -1,4 +1,4 @@
-"""What a run swept: its axes with their values, and where on them each of its scenarios stands. Kept in its manifest."""
+"""What a run swept: its axes with their values, and where on them each scenario stands. Kept in its manifest."""
 
 from __future__ import annotations
 
@@ -30,10 +30,14 @@ class Axis(_Frozen):
     values: tuple[Value, ...] = Field(min_length=1, max_length=MOST_POINTS)
 
     @property
-    def numbers(self) -> tuple[float, ...] | None:
-        """The values in ascending order, ``None`` where they are not all numbers."""
-        numbers = [float(value) for value in self.values if type(value) in (int, float)]
-        return tuple(sorted(numbers)) if len(numbers) == len(self.values) else None
+    def has_scale(self) -> bool:
+        """Whether its values are numbers, so that there is something between them."""
+        return all(type(value) in (int, float) for value in self.values)
+
+    @property
+    def ordered(self) -> tuple[Value, ...]:
+        """The values: numbers in ascending order, others as they stand in the file."""
+        return tuple(sorted(self.values, key=float)) if self.has_scale else self.values
 
 
 class Point(_Frozen):
@@ -61,6 +65,10 @@ class Sweep(_Frozen):
     def scenarios(self) -> tuple[str, ...]:
         """The scenarios of which the points were made."""
         return tuple(dict.fromkeys(point.of for point in self.points.values()))
+
+    def points_of(self, scenario: str) -> tuple[str, ...]:
+        """Return the names of a scenario's points."""
+        return tuple(name for name, point in self.points.items() if point.of == scenario)
 
     def axes_of(self, *scenarios: str) -> tuple[Axis, ...]:
         """Return the axes that at least one of these scenarios has."""

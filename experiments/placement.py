@@ -108,7 +108,7 @@ def _check_idle(scenario: Scenario, platform: Platform, inventory: Inventory) ->
 def _stand(
     scenario: Scenario, inventory: Inventory, taken: Mapping[tuple[str, str], dict[str, Any]]
 ) -> tuple[tuple[str, ...], dict[tuple[str, str], dict[str, Any]]]:
-    """Return the nodes of a scenario's replicas and its links: the first of a group whose links are not shaped otherwise.
+    """Return the nodes of a scenario's replicas and its links: the first of a group that fit the others' links.
 
     Raises:
         SpecError: there are too few nodes, or other scenarios shape the links of all of them differently.
@@ -132,9 +132,9 @@ def _stand(
         off = off or off_here
     source, target = off or ("", "")
     raise SpecError(
-        f"inventory {inventory.name}: scenarios shape the link {source} -> {target} differently and cannot be measured in "
-        f"one run here, as scenario {scenario.name} finds no {replicas} other node{'s' * (replicas > 1)}; add nodes to the "
-        "groups they name, or run them one by one"
+        f"inventory {inventory.name}: scenarios shape the link {source} -> {target} differently and cannot be "
+        f"measured in one run here, as scenario {scenario.name} finds no {replicas} other node{'s' * (replicas > 1)}; "
+        "add nodes to the groups they name, or run them one by one"
     )
 
 

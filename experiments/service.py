@@ -35,8 +35,8 @@ class Service:
 
         One that scales to zero is not shared: requests of one scenario would keep the other's replicas.
         """
-        names = {"name": self.name, "host": self.host, "gateway_port": self.gateway_port}
-        return not self.scale_to_zero and replace(other, **names) == self
+        same = replace(other, name=self.name, host=self.host, gateway_port=self.gateway_port)
+        return not self.scale_to_zero and same == self
 
     def variables(self) -> dict[str, Any]:
         """Return the entry of roles/function's ``function_services``."""

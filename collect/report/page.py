@@ -12,6 +12,7 @@ from collect.analysis import phases, quantiles, statistics, wording
 from collect.analysis.dependence import SIGNIFICANT
 from collect.report import table
 from collect.report.figures import Section
+from collect.sweep import written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +45,7 @@ def render(run: Run, analysis: Analysis, pictures: Mapping[Section, Sequence[Dra
         fewest=quantiles.fewest,
         estimates=table.estimates,
         regime_sentence=table.regime_sentence,
+        written=written,
     )
     environment.filters["unbroken"] = wording.unbroken
     return environment.get_template("report.html.j2").render(

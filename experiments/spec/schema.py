@@ -24,8 +24,8 @@ SWEEP = {
     "additionalProperties": {
         "anyOf": [_VALUES, {"type": "object", "minProperties": 1, "additionalProperties": _VALUES}],
     },
-    "description": "Lists of values by the key that takes them, with dots (`links.0.delay_ms`), or by a name, with several "
-    "keys that move together; see docs/scenarios.md. The cross product is measured in one run.",
+    "description": "Lists of values by the key that takes them, with dots (`links.0.delay_ms`), or by a name, with "
+    "several keys that move together; see docs/scenarios.md. The cross product is measured in one run.",
 }
 # What a file may leave out though the model that is made of it has it.
 DERIVED = ("data",)

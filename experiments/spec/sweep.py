@@ -1,4 +1,4 @@
-"""A sweep: lists of values for keys of scenarios, whose cross product is measured in one run. It becomes plain scenarios.
+"""A sweep: lists of values for keys of scenarios. Their cross product becomes plain scenarios of one run.
 
 An axis is a key with its values, or a name with several keys that move together. A key is a path with dots
 (``links.0.delay_ms``); where a file lists several scenarios it may begin with the name of the one that it belongs to.
@@ -72,8 +72,8 @@ def expand(asked: Any, scenarios: Mapping[str, dict[str, Any]], *, times: int) -
     if count > MOST_POINTS:
         raise SpecError(
             f"sweep: {count:,} points, each measured {times} times, are {count * times:,} repetitions, "
-            f"{_hours(count * times)} if each took a second; a run has {MOST_POINTS} points at most: name fewer values, "
-            "or sweep in several files"
+            f"{_hours(count * times)} if each took a second; a run has {MOST_POINTS} points at most: name fewer "
+            "values, or sweep in several files"
         )
     swept = [one for scenario in scenarios for one in _points(scenario, scenarios[scenario], own[scenario], axes, keys)]
     return Sweep(axes=axes, points={one.name: one.point for one in swept}), swept
@@ -209,7 +209,7 @@ def _points(
     if len(set(names)) < len(names) or not all(re.fullmatch(NAME, name) for name in names):
         # By their places on the axes, where the values do not make names; what they are is on record.
         places = [[axis.values.index(values[axis.name]) + 1 for axis in own] for values in at]
-        names = [f"{scenario[:NAME_LETTERS // 2]}-{'-'.join(map(str, of_point))}" for of_point in places]
+        names = [f"{scenario[: NAME_LETTERS // 2]}-{'-'.join(map(str, of_point))}" for of_point in places]
     swept = []
     for name, values in zip(names, at, strict=True):
         changed = {**content, "name": name, "title": f"{content.get('title', scenario)}, {told(values)}"}

@@ -17,6 +17,7 @@ from collect.report.figures import (
     ratio,
     ratio_apart,
     response_times,
+    sweep,
     timeline,
     uploads,
 )
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     Figure = Callable[[Run, Analysis], Iterable[Picture]]
 
 # The sections of the page, by the id of each.
-Section = Literal["results", "table", "claims", "phases", "rescaling", "links", "repetitions"]
+Section = Literal["sweep", "results", "table", "claims", "phases", "rescaling", "links", "repetitions"]
 
 FIGURES: tuple[tuple[Section, Figure], ...] = (
+    ("sweep", sweep.pictures),
     ("results", response_times.pictures),
     ("results", accuracies.pictures),
     ("phases", phases.pictures),
