@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from collect.expect import Expect
-from collect.sweep import Sweep
+from collect.sweep import MOST_AXES, Sweep
 from experiments import workloads
 from experiments.base_station import arrivals as ways
 from experiments.spec.data import DataSpec, equal_shares
@@ -20,6 +20,19 @@ from experiments.spec.workload import WorkloadSpec
 
 if TYPE_CHECKING:
     from experiments.base_station.arrivals import Arrivals
+
+# As a file has it, of which `experiments.spec.sweep` makes points.
+_VALUES = {"type": "array", "minItems": 2}
+SWEEP = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": MOST_AXES,
+    "additionalProperties": {
+        "anyOf": [_VALUES, {"type": "object", "minProperties": 1, "additionalProperties": _VALUES}],
+    },
+    "description": "Lists of values by the key that takes them, as a path with dots (`links.0.delay_ms`), or by a name with "
+    "several keys that move together: see [above](#sweeps). Each combination is measured.",
+}
 
 
 class Scenario(Model):
@@ -115,7 +128,7 @@ class Experiment(Model):
         description="Leave out texts that repeat an earlier one, case and blanks aside, before the data set is cut.",
     )
     expect: Expect = Expect()
-    sweep: Sweep | None = None
+    sweep: Annotated[Sweep | None, WithJsonSchema(SWEEP)] = None
     scenarios: tuple[Scenario, ...] = Field(
         min_length=1,
         description="Names of scenarios, or paths of scenario files from this file's folder; or mappings that name "

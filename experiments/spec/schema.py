@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from collect.sweep import MOST_AXES
 from experiments.spec.experiment import Experiment, Scenario
 
 if TYPE_CHECKING:
@@ -15,22 +14,8 @@ if TYPE_CHECKING:
 
 # Keys that stand beside those of a scenario where a file holds only one.
 OF_EXPERIMENT = ("repetitions", "warmups", "block_repetitions", "deduplicate", "expect", "sweep")
-# As a file has it; `experiments.spec.sweep` makes points of it.
-_VALUES = {"type": "array", "minItems": 2}
-SWEEP = {
-    "type": "object",
-    "minProperties": 1,
-    "maxProperties": MOST_AXES,
-    "additionalProperties": {
-        "anyOf": [_VALUES, {"type": "object", "minProperties": 1, "additionalProperties": _VALUES}],
-    },
-    "description": "Lists of values by the key that takes them, with dots (`links.0.delay_ms`), or by a name, with "
-    "several keys that move together; see docs/scenarios.md. The cross product is measured in one run.",
-}
 # What a file may leave out though the model that is made of it has it.
 DERIVED = ("data",)
-# Models that no file has as they are.
-MADE = ("Scenario", "Sweep", "Axis", "Point")
 
 
 def schema() -> dict[str, Any]:
@@ -38,7 +23,7 @@ def schema() -> dict[str, Any]:
     experiment, definitions = _parts(Experiment)
     scenario, _ = _parts(Scenario)
     required = [key for key in scenario["required"] if key not in DERIVED]
-    of_experiment = {**{key: experiment["properties"][key] for key in OF_EXPERIMENT}, "sweep": SWEEP}
+    of_experiment = {key: experiment["properties"][key] for key in OF_EXPERIMENT}
     workload = scenario["properties"]["workload"]
     keys = {
         **scenario["properties"],
@@ -76,7 +61,7 @@ def schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A scenario file of faasbed",
         "anyOf": [alone, several],
-        "$defs": {name: one for name, one in definitions.items() if name not in MADE},
+        "$defs": {name: one for name, one in definitions.items() if name != "Scenario"},
     }
 
 

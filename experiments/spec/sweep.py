@@ -63,20 +63,25 @@ def expand(asked: Any, scenarios: Mapping[str, dict[str, Any]], *, times: int) -
         raise SpecError(f"sweep: {len(asked)} axes; {MOST_AXES} at most")
     keys = {str(name): _keys(str(name), axis, scenarios) for name, axis in asked.items()}
     _check_apart(keys)
-    axes = tuple(_axis(name, of_axis) for name, of_axis in keys.items())
     own = {
-        scenario: tuple(axis for axis in axes if any(key.scenario == scenario for key in keys[axis.name]))
+        scenario: [name for name, of_axis in keys.items() if any(key.scenario == scenario for key in of_axis)]
         for scenario in scenarios
     }
-    count = sum(math.prod(len(axis.values) for axis in of_scenario) for of_scenario in own.values())
+    count = sum(math.prod(len(keys[name][0].values) for name in of_scenario) for of_scenario in own.values())
     if count > MOST_POINTS:
         raise SpecError(
             f"sweep: {count:,} points, each measured {times} times, are {count * times:,} repetitions, "
             f"{_hours(count * times)} if each took a second; a run has {MOST_POINTS} points at most: name fewer "
             "values, or sweep in several files"
         )
-    swept = [one for scenario in scenarios for one in _points(scenario, scenarios[scenario], own[scenario], axes, keys)]
-    return Sweep(axes=axes, points={one.name: one.point for one in swept}), swept
+    axes = {name: _axis(name, of_axis) for name, of_axis in keys.items()}
+    letters = _letters(list(axes))
+    swept = [
+        one
+        for scenario, content in scenarios.items()
+        for one in _points(scenario, content, tuple(axes[name] for name in own[scenario]), letters, keys)
+    ]
+    return Sweep(axes=tuple(axes.values()), points={one.name: one.point for one in swept}), swept
 
 
 def _hours(seconds: int) -> str:
@@ -197,14 +202,13 @@ def _points(
     scenario: str,
     content: dict[str, Any],
     own: tuple[Axis, ...],
-    axes: tuple[Axis, ...],
+    letters: Mapping[str, str],
     keys: Mapping[str, Sequence[Key]],
 ) -> list[Swept]:
     """Return the points of a scenario: each combination of the values of its axes, the last axis first."""
     if not own:
         return [Swept(scenario, scenario, content, Point(of=scenario, values={}))]
     at = list(combinations(own))
-    letters = _letters([axis.name for axis in axes])
     names = [_name(scenario, letters, values) for values in at]
     if len(set(names)) < len(names) or not all(re.fullmatch(NAME, name) for name in names):
         # By their places on the axes, where the values do not make names; what they are is on record.
@@ -252,4 +256,5 @@ def _name(scenario: str, letters: Mapping[str, str], values: Mapping[str, Value]
 
 
 def _slug(value: Value) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", written(value).lower().replace(".", "p")).strip("-")
+    word = written(value) if isinstance(value, str) else written(value).replace(".", "p")
+    return re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-")

@@ -224,6 +224,7 @@ def records_of(sweep: Sweep) -> list[Record]:
             sent = request(
                 scenario=name,
                 repetition=number,
+                block=number,
                 node=node,
                 replica=f"{node}/0",
                 last_byte_ns=int((1000 + took_ms) * 1e6),
@@ -231,7 +232,12 @@ def records_of(sweep: Sweep) -> list[Record]:
             )
             records += [
                 sent,
-                model(scenario=name, repetition=number, response_time_ms=(sent.last_byte_ns or 0) / 1e6 - 1000),
+                model(
+                    scenario=name,
+                    repetition=number,
+                    block=number,
+                    response_time_ms=(sent.last_byte_ns or 0) / 1e6 - 1000,
+                ),
             ]
     return records
 
