@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from collect.sweep import Sweep
 
 SCHEMA_VERSION = 1
+# How many warnings of single points a sweep has.
+WARNINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,7 @@ def analyse(
         warnings=(
             *warnings,
             *(_not_compared(scenarios, by_name[against]) if swept is None else swept.notes),
-            *_warnings(scenarios, compared),
+            *_fewer(tuple(_warnings(scenarios, compared)), is_sweep=swept is not None),
         ),
         expectations=expectations.judge(expect, scenarios, compared, without) if expect is not None else (),
         sweep=swept,
@@ -349,6 +351,17 @@ def _dependence(repetitions: Sequence[Repetition], reference: Sequence[Repetitio
     measured = sorted(zip(repetitions, of_reference, strict=True), key=lambda pair: started(pair[0]))
     values = [repetition.response_s - other for repetition, other in measured]
     return dependence(values, [(repetition.base_station, repetition.block) for repetition, _ in measured])
+
+
+def _fewer(sentences: tuple[str, ...], *, is_sweep: bool) -> Iterator[str]:
+    """Yield warnings, of a sweep not those of every single point."""
+    kept = sentences[:WARNINGS] if is_sweep else sentences
+    yield from kept
+    if len(sentences) > len(kept):
+        yield (
+            f"{len(sentences) - len(kept)} more warnings of single points are left out here: analysis/summary.json has "
+            "the dependence, steadiness and traffic of each."
+        )
 
 
 def _warnings(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> Iterator[str]:

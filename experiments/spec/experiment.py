@@ -30,8 +30,8 @@ SWEEP = {
     "additionalProperties": {
         "anyOf": [_VALUES, {"type": "object", "minProperties": 1, "additionalProperties": _VALUES}],
     },
-    "description": "Lists of values by the key that takes them, as a path with dots (`links.0.delay_ms`), or by a name with "
-    "several keys that move together: see [above](#sweeps). Each combination is measured.",
+    "description": "Lists of values by the key that takes them, as a path with dots (`links.0.delay_ms`), or by a name "
+    "with several keys that move together: see [above](#sweeps). Each combination is measured.",
 }
 
 

@@ -249,6 +249,7 @@ def test_the_shipped_sweep_stands_on_its_nodes_and_not_on_fewer() -> None:
 def test_the_schema_knows_a_sweep(tmp_path: Path) -> None:
     for sweep in (DELAYS, {"delay": {"links.0.delay_ms": [1, 2]}}):
         jsonschema.validate({**NEAR, "sweep": sweep}, schema.schema())
-    for wrong in ({"links.0.delay_ms": [1]}, {"links.0.delay_ms": 1}, {}, []):
+    refused: list[Any] = [{"links.0.delay_ms": [1]}, {"links.0.delay_ms": 1}, {}, []]
+    for wrong in refused:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**NEAR, "sweep": wrong}, schema.schema())
