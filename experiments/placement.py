@@ -131,10 +131,11 @@ def _stand(
             return nodes, links
         off = off or off_here
     source, target = off or ("", "")
+    verb = "is no other node" if replicas == 1 else f"are fewer than {replicas} other nodes"
     raise SpecError(
-        f"inventory {inventory.name}: scenarios shape the link {source} -> {target} differently and cannot be "
-        f"measured in one run here, as scenario {scenario.name} finds no {replicas} other node{'s' * (replicas > 1)}; "
-        "add nodes to the groups they name, or run them one by one"
+        f"inventory {inventory.name}: scenarios shape the link {source} -> {target} differently and cannot be measured "
+        f"in one run here, as there {verb} for scenario {scenario.name}; add nodes to the groups they name, or run "
+        "them one by one"
     )
 
 

@@ -66,15 +66,14 @@ def load(name: str, *, repetitions: int | None = None) -> Experiment:
             (_merged(_read_in(content, member_path), _read_in(own, path)), path if own else member_path)
             for member_path, content, own in named
         ]
-        data = {"name": data.get("name", path.stem)}
+        named_as = data.get("name", path.stem)
     else:
         contents = [(_read_in(data, path), path)]
-        data = {}
+        named_as = data.get("name")
     scenarios = [_validate(Scenario, content, where) for content, where in contents]
     if "sweep" in settings:
         settings["sweep"], scenarios = _swept(scenarios, contents, settings, path)
-    data.setdefault("name", contents[0][0]["name"])
-    return _validate(Experiment, {**data, **settings, "scenarios": scenarios}, path)
+    return _validate(Experiment, {"name": named_as, **settings, "scenarios": scenarios}, path)
 
 
 def resolved(path: Path) -> Experiment:
