@@ -255,26 +255,28 @@ class _Words:
         crossed = [f"{_number(one.at)} ({self._interval(one)})" for one in self.found if one.at is not None]
         if crossed:
             return f"at {' and '.join(crossed)}{fixed}"
-        undecided = "mostly " if self.found else ""
+        partly = ", though that is not decided everywhere" if self.found else ""
         span = f"from {_number(self.places[0])} to {_number(self.places[-1])}"
-        return f"nowhere {span}{fixed}, where {undecided}{self._slower(self.ratios[0])} takes longer"
+        return f"nowhere {span}{fixed}, where {self._slower(self.ratios[0])} takes longer{partly}"
 
     def _without(self) -> str:
         subject, reference = self.names
         values = [ratio.value or 0.0 for ratio in self.ratios]
         span = f"from {_number(self.places[0])} to {_number(self.places[-1])}"
         ratios = f"typical ratio of {subject} to {reference}: {min(values):.3g} to {max(values):.3g}"
-        longer = f"{self._slower(self.ratios[0])} takes longer at each {self.axis} {span} ({ratios})"
+        longer = f"{self._slower(self.ratios[0])} takes longer at each {self.axis} measured {span} ({ratios})"
         if self.ratios[0].low is None:
             return f"{longer}; that has no interval: {self.ratios[0].no_interval_because}."
+        if any(one.low is None and one.high is None for one in self.found):
+            return (
+                f"{longer}, but nowhere is that decided: the 95 % interval of the ratio contains 1 on the whole axis."
+            )
         if self.found:
             where = " and ".join(self._range(one) for one in self.found)
             return f"{longer}, but {where} that is not decided: there the 95 % interval of the ratio contains 1."
         return f"{longer}: they do not cross within the axis."
 
     def _range(self, one: Crossing) -> str:
-        if one.low is None and one.high is None:
-            return "nowhere on the axis is it sure and"
         if one.low is None:
             return f"up to {_number(one.high)}"
         return f"from {_number(one.low)} on" if one.high is None else f"from {_number(one.low)} to {_number(one.high)}"
@@ -303,10 +305,10 @@ class _Words:
 
 
 def _number(value: float | None) -> str:
-    """Return a place on an axis with three digits; whole numbers as they are."""
+    """Return a place on an axis: whole numbers as they are, others with three digits and no zeros at their end."""
     if value is None:
         return wording.NOTHING
-    return written(int(value)) if value.is_integer() else wording.number(value)
+    return written(int(value)) if value.is_integer() else written(float(wording.number(value)))
 
 
 def _headline(lines: Sequence[Line], compared: Sequence[PointComparison]) -> str:

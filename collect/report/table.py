@@ -29,7 +29,7 @@ def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
         for claim in comparison.claims:
             line = Text.assemble((claim.verdict, "bold"), f": {claim.claim} {claim.sentence}")
             console.print(line, soft_wrap=True)
-    for sentence in (*_lines(analysis), *map(regime_sentence, analysis.scenarios)):
+    for sentence in _lines(analysis):
         say(console, sentence)
     for failure in analysis.failures[:LISTED_FAILURES]:
         again = "measured again" if failure.measured_again else "not a data point"
@@ -49,8 +49,10 @@ def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
 
 
 def _lines(analysis: Analysis) -> list[str]:
-    """Return what a sweep says along its axes, in sentences."""
-    return [line.sentence for line in analysis.sweep.lines if line.sentence] if analysis.sweep is not None else []
+    """Return the regime of each scenario, or what a sweep says along its axes, in sentences."""
+    if analysis.sweep is None:
+        return [regime_sentence(scenario) for scenario in analysis.scenarios]
+    return [line.sentence for line in analysis.sweep.lines if line.sentence]
 
 
 def thresholds(analysis: Analysis) -> list[str]:

@@ -117,7 +117,7 @@ def test_a_crossing_is_found_with_its_interval_and_who_takes_longer_beyond_it() 
     assert near.sentence.endswith("above it cloud takes longer.")
     assert far.crossings == ()
     assert far.sentence.startswith(
-        "With share 0.4, edge takes longer at each delay_ms from 2 to 30 (typical ratio of edge to cloud: "
+        "With share 0.4, edge takes longer at each delay_ms measured from 2 to 30 (typical ratio of edge to cloud: "
     )
     assert far.sentence.endswith("they do not cross within the axis.")
     assert analysis.headline.startswith("Along delay_ms, edge and cloud take equally long at ")

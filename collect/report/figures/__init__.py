@@ -48,8 +48,15 @@ FIGURES: tuple[tuple[Section, Figure], ...] = (
 )
 
 
+# Boxes of more points than these are no figure; a sweep has its own.
+MOST_BOXES = 24
+
+
 def pictures(run: Run, analysis: Analysis) -> Iterator[tuple[Section, Picture]]:
     """Yield a run's pictures, each with its section, not yet drawn."""
+    too_many = analysis.sweep is not None and len(analysis.scenarios) > MOST_BOXES
     for section, figure in FIGURES:
+        if too_many and section == "results":
+            continue
         for picture in figure(run, analysis):
             yield section, picture

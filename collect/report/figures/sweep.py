@@ -63,7 +63,9 @@ def _along(sweep: Sweep, axis: Axis, number: int, summaries: dict[str, Summary],
     left_out = f" {len(panels) - len(shown)} more panels are not shown." if len(panels) > len(shown) else ""
     has_crossing = any(line.axis == axis.name and line.crossings for line in lines)
     crossing = (
-        " The vertical line is where the typical ratio is 1, the grey area its 95 % interval." if has_crossing else ""
+        " A vertical line is where the typical ratio is 1; in the grey area its 95 % interval contains 1."
+        if has_crossing
+        else ""
     )
     return Picture(
         name=f"sweep-{number}",
