@@ -252,7 +252,7 @@ class _Words:
     def short(self) -> str:
         """Return the same as a part of the headline."""
         fixed = f" with {told(self.fixed)}" if self.fixed else ""
-        crossed = [f"{_number(one.at)} ({self._interval(one)})" for one in self.found if one.at is not None]
+        crossed = [f"{_number(one.at)} ({self._ends(one)})" for one in self.found if one.at is not None]
         if crossed:
             return f"at {' and '.join(crossed)}{fixed}"
         partly = ", though that is not decided everywhere" if self.found else ""
@@ -294,6 +294,14 @@ class _Words:
         if one.high is None:
             return f"95 % interval: {_number(one.low)} or more, not bounded within the axis, which ends at {last}"
         return f"95 % interval: {_number(one.low)} to {_number(one.high)}"
+
+    def _ends(self, one: Crossing) -> str:
+        """Return the interval in a few words."""
+        if not one.has_interval:
+            return "no interval"
+        low = f"below {_number(self.places[0])}" if one.low is None else _number(one.low)
+        high = f"beyond {_number(self.places[-1])}" if one.high is None else _number(one.high)
+        return f"95 % interval: {low} to {high}"
 
     def _slower_after(self, one: Crossing) -> str:
         at = one.at if one.at is not None else self.places[0]

@@ -63,7 +63,8 @@ def _along(sweep: Sweep, axis: Axis, number: int, summaries: dict[str, Summary],
     left_out = f" {len(panels) - len(shown)} more panels are not shown." if len(panels) > len(shown) else ""
     has_crossing = any(line.axis == axis.name and line.crossings for line in lines)
     crossing = (
-        " A vertical line is where the typical ratio is 1; in the grey area its 95 % interval contains 1."
+        " A vertical line is where the typical ratio of pairs is 1, which need not be where medians meet; in the grey "
+        "area its 95 % interval contains 1."
         if has_crossing
         else ""
     )
