@@ -112,6 +112,11 @@ def compare_runs(options: argparse.Namespace) -> int:
         if problems:
             left_out[name] = f"it is refused: {' '.join(problems)}"
             continue
+        if one.sweep is not None and options.reference is None:
+            raise CollectError(
+                f"{name} is a sweep, whose points are compared along its axes in its own report; to compare it with "
+                "other runs, name the point against which all others are taken (--reference)"
+            )
         loaded[name] = one
         warnings += [f"{name}: {sentence}" for sentence in run.warnings(one)]
     analysis = runs.analyse(
@@ -161,6 +166,7 @@ def _analysed(loaded: Run, options: argparse.Namespace) -> Analysis:
             failed_percent=options.max_failed_percent,
             expect=run.expected(loaded),
             paths=run.paths(loaded),
+            sweep=loaded.sweep,
         )
     folder.write(loaded.folder.summary, summary.to_json(analysis))
     return analysis

@@ -19,6 +19,7 @@ from collect.errors import CollectError
 from collect.expect import Expect
 from collect.folder import SAMPLES, FolderError, RunFolder, is_shallow, read_bytes
 from collect.links import LinkReport
+from collect.sweep import Sweep
 from nodes.errors import place
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Run:
     links_earlier: dict[Moment, tuple[LinkReport, ...]]
     notes: tuple[str, ...]
     load: tuple[Load, ...] = ()
+    sweep: Sweep | None = None
 
     @property
     def verifications(self) -> dict[Moment, LinkReport]:
@@ -173,7 +175,8 @@ def load(folder: RunFolder) -> Run:
     """Read a run's folder; what is optional and absent or damaged becomes a note.
 
     Raises:
-        CollectError: there are no records, a line of them is damaged or foreign, or no repetition has finished.
+        CollectError: there are no records, a line of them is damaged or foreign, no repetition has finished, or the
+            axes of a sweep are damaged.
         FolderError: a file is too large to be a run's.
     """
     notes: list[str] = []
@@ -191,9 +194,24 @@ def load(folder: RunFolder) -> Run:
         links_after=_json(folder.links("after"), TypeAdapter(LinkReport), notes),
         links_earlier={moment: _links_earlier(folder, moment, notes) for moment in get_args(Moment)},
         load=load_of_nodes.machines(nodes),
+        sweep=_sweep(folder, manifest),
         # Evaluated last: the readers above have added to it.
         notes=(*notes, *notes_of_nodes),
     )
+
+
+def _sweep(folder: RunFolder, manifest: dict[str, Any]) -> Sweep | None:
+    """Return the axes and points of a sweep; without them its points would be compared with any other."""
+    if manifest.get("sweep") is None:
+        return None
+    try:
+        return Sweep.model_validate(manifest["sweep"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
+        raise CollectError(
+            f"{folder.manifest}: {place(['sweep', *first['loc']])}: {message}; restore the file"
+        ) from error
 
 
 def _links_earlier(folder: RunFolder, moment: Moment, notes: list[str]) -> tuple[LinkReport, ...]:

@@ -73,6 +73,11 @@ def expect(experiment: Experiment) -> dict[str, Any]:
     return {"expect": thresholds} if thresholds else {}
 
 
+def sweep(experiment: Experiment) -> dict[str, Any]:
+    """Return the axes and points of a sweep, where the experiment is one."""
+    return {"sweep": experiment.sweep.model_dump(mode="json")} if experiment.sweep is not None else {}
+
+
 def labels(described: Mapping[str, Any]) -> str:
     """Return how many texts a data set has, and of which labels, in words."""
     counts = described["labels"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from collect.sweep import written
 from experiments import plan, workloads
 from experiments.base_station.arrivals import Closed, Together, expected_s
 from experiments.base_station.plan import UNTIMED_S, Entry
@@ -14,6 +15,7 @@ from experiments.workloads.data import Dataset as Rows
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from collect.sweep import Sweep
     from experiments.base_station.arrivals import Arrivals
     from experiments.base_station.plan import Plan
     from experiments.base_station.sending import Ready
@@ -26,7 +28,10 @@ MB = 1e6
 
 
 def outlook(experiment: Experiment, placement: Placement, data: Dataset, seed: int) -> Iterator[str]:
-    """Yield what an experiment will do, in lines; sizes and times of sending are those of its first repetition."""
+    """Yield what an experiment will do, in lines; sizes and times of sending are those of its first repetition.
+
+    Of a sweep each scenario's first point is told in full, the others in a line.
+    """
     drawn = plan.draw(experiment, placement, run="check", texts=len(data.texts), dataset=data.sha256, seed=seed)
     rows = Rows(list(data.texts), list(data.labels))
     yield (
@@ -34,8 +39,44 @@ def outlook(experiment: Experiment, placement: Placement, data: Dataset, seed: i
         f"{_count(experiment.warmups, 'warm-up')} before; from each of {', '.join(placement.base_stations)} "
         f"{len(drawn.order)} repetitions in all"
     )
+    if experiment.sweep is not None:
+        yield from _of_sweep(experiment.sweep, placement, len(drawn.order))
+    told_already: set[str] = set()
     for scenario in experiment.scenarios:
-        yield from _of_scenario(scenario, experiment, placement, drawn, rows)
+        of = experiment.sweep.points[scenario.name].of if experiment.sweep is not None else scenario.name
+        if of in told_already:
+            yield _of_point(scenario, placement, drawn, rows)
+        else:
+            yield from _of_scenario(scenario, experiment, placement, drawn, rows)
+        told_already.add(of)
+
+
+def _of_sweep(sweep: Sweep, placement: Placement, repetitions: int) -> Iterator[str]:
+    """Yield the axes of a sweep, how long it takes at least, and what its links cost."""
+    for axis in sweep.axes:
+        yield f"  axis {axis.name}: {', '.join(map(written, axis.values))}"
+    scenarios = [f"{_count(len(sweep.points_of(scenario)), 'point')} of {scenario}" for scenario in sweep.scenarios]
+    yield (
+        f"  {_count(len(sweep.points), 'point')}: {' and '.join(scenarios)}; {repetitions / 60:.3g} minutes for each "
+        "second that a repetition takes on average, with the base station's training afterwards"
+    )
+    if placement.links:
+        yield (
+            f"  {_count(len(placement.links), 'link')}, each shaped once and verified before and after; points with "
+            "other links stand on other nodes"
+        )
+
+
+def _of_point(scenario: Scenario, placement: Placement, drawn: Plan, rows: Rows) -> str:
+    """Return where a point stands and what it sends, in a line; the rest is as of its scenario's first point."""
+    nodes = [node for service in placement.services[scenario.name] for node in service.nodes]
+    ready = repetition_of(drawn, scenario.name, drawn.first, rows, 0).ready()
+    sizes = [len(body) for _, _, body in ready.requests]
+    requests = (
+        f"{_count(len(sizes), 'request')}, {_mb(sum(sizes))} together" if sizes else "requests as clients send them"
+    )
+    each = " from each base station" if len(drawn.base_stations) > 1 else ""
+    return f"{scenario.name}: {scenario.title}: {requests}{each}; on {', '.join(nodes)}"
 
 
 def _of_scenario(

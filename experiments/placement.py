@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import chain, permutations
 from typing import TYPE_CHECKING, Any
 
 from experiments import platforms
@@ -13,6 +13,8 @@ from experiments.errors import SpecError
 from experiments.service import Service
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
     from experiments.platforms.platform import Platform
     from experiments.spec import Experiment, LinkSpec, Scenario
     from nodes.inventory import Inventory
@@ -23,7 +25,8 @@ class Placement:
     """An experiment on an inventory's nodes; ``links`` are entries of roles/netem's ``netem_links``.
 
     ``base_stations`` are their addresses by name, and ``services`` and ``routes`` are by scenario: at each site one
-    service, and for each base station the sites that it sends to, with their weights.
+    service, which scenarios that would have the same one share, and for each base station the sites that it sends to,
+    with their weights.
     """
 
     platform: Platform
@@ -34,7 +37,7 @@ class Placement:
 
     def variables(self) -> dict[str, Any]:
         """Return the variables of the roles: the links, the services, and what the platform's own roles need."""
-        services = [service for of_scenario in self.services.values() for service in of_scenario]
+        services = list({one.name: one for of_scenario in self.services.values() for one in of_scenario}.values())
         return {
             "netem_links": list(self.links),
             "function_services": [service.variables() for service in services],
@@ -47,7 +50,7 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
 
     Raises:
         SpecError: nodes are missing, the platform lacks what a scenario asks for, or two scenarios shape a link
-            differently.
+            differently and there are no other nodes for one of them.
     """
     base_stations = inventory.hosts("base_stations")
     if not base_stations:
@@ -61,27 +64,22 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
     links: dict[tuple[str, str], dict[str, Any]] = {}
     for scenario in experiment.scenarios:
         _check_weights(scenario, base_stations, inventory)
-        first = sum(map(len, services.values()))
-        placed = _services(scenario, inventory, platform, first)
-        services[scenario.name] = placed
-        nodes = [node for service in placed for node in service.nodes]
-        _check_nodes(scenario, (*base_stations, *nodes), inventory)
-        own = _links(scenario, (*base_stations, *nodes), inventory)
-        routes[scenario.name] = {name: _route(scenario, name, placed, own) for name in base_stations}
-        for pair, entry in own.items():
-            if links.setdefault(pair, entry) != entry:
-                raise SpecError(
-                    f"inventory {inventory.name}: scenarios shape the link {pair[0]} -> {pair[1]} differently and "
-                    "cannot be measured in one run here; add nodes to the groups they name, or run them one by one"
-                )
-    every = [service for placed in services.values() for service in placed]
-    names = [service.name for service in every]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise SpecError(
-            f"two services would have the name {twice}, which is a scenario's with a site's after it: give one of the "
-            "scenarios another name"
-        )
+        nodes, own = _stand(scenario, inventory, links)
+        links |= own
+        placed: list[Service] = []
+        for site, hosts in nodes.items():
+            others = [*chain.from_iterable(services.values()), *placed]
+            placed.append(_service(scenario, site, hosts, inventory, platform, others))
+        services[scenario.name] = tuple(placed)
+        routes[scenario.name] = {name: _route(scenario, name, services[scenario.name], own) for name in base_stations}
+    every = list(chain.from_iterable(services.values()))
+    names: dict[str, Service] = {}
+    for service in every:
+        if names.setdefault(service.name, service) != service:
+            raise SpecError(
+                f"two services would have the name {service.name}, which is a scenario's with a site's after it: give "
+                "one of the scenarios another name"
+            )
     controls = sorted({service.congestion_control for service in every})
     if len(controls) > 1 and not platform.congestion_control_by_service:
         raise SpecError(
@@ -146,32 +144,15 @@ def _check_image(scenario: Scenario, platform: Platform, inventory: Inventory) -
         )
 
 
-def _services(scenario: Scenario, inventory: Inventory, platform: Platform, first: int) -> tuple[Service, ...]:
-    """Return the services of a scenario, the platform's from number ``first`` on."""
-    sites = scenario.function.sites
-    if sites is None:
-        return (_service(scenario, *_single(scenario, inventory), inventory, platform, first),)
-    placed: list[Service] = []
-    for number, (site, replicas) in enumerate(sites.items(), first):
-        hosts = inventory.hosts(site)
-        if len(hosts) < replicas:
-            raise SpecError(
-                f"scenario {scenario.name}: site {site} needs {replicas} node{'s' * (replicas > 1)}, inventory "
-                f"{inventory.name} has {len(hosts)} in a group of this name: add some to its hosts.yml"
-            )
-        before = {node: other.site for other in placed for node in other.nodes}
-        shared = next((node for node in hosts[:replicas] if node in before), None)
-        if shared is not None:
-            raise SpecError(
-                f"scenario {scenario.name}: {shared} is in the sites {before[shared]} and {site}: take it out of one "
-                f"of these groups of inventory {inventory.name}"
-            )
-        placed.append(_service(scenario, site, hosts[:replicas], inventory, platform, number))
-    return tuple(placed)
+def _sites(scenario: Scenario, inventory: Inventory) -> Iterator[dict[str, tuple[str, ...]]]:
+    """Yield the nodes on which a scenario's replicas can stand, by the group that they are in, the first choice first.
 
-
-def _single(scenario: Scenario, inventory: Inventory) -> tuple[str, tuple[str, ...]]:
-    """Return the group of a scenario that names several in order of preference, and its nodes."""
+    Raises:
+        SpecError: a group has too few.
+    """
+    if scenario.function.sites is not None:
+        yield _named_sites(scenario, scenario.function.sites, inventory)
+        return
     replicas, groups = scenario.function.replicas or 1, scenario.function.nodes or ()
     site = next((group for group in groups if len(inventory.hosts(group)) >= replicas), None)
     if site is None:
@@ -179,21 +160,78 @@ def _single(scenario: Scenario, inventory: Inventory) -> tuple[str, tuple[str, .
             f"scenario {scenario.name} needs {replicas} node{'s' * (replicas > 1)} in one of the groups "
             f"{', '.join(groups)}; inventory {inventory.name} has too few: add them to its hosts.yml"
         )
-    return site, inventory.hosts(site)[:replicas]
+    hosts = inventory.hosts(site)
+    for first in range(len(hosts) - replicas + 1):
+        yield {site: hosts[first : first + replicas]}
+
+
+def _named_sites(scenario: Scenario, sites: Mapping[str, int], inventory: Inventory) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for site, replicas in sites.items():
+        hosts = inventory.hosts(site)
+        if len(hosts) < replicas:
+            raise SpecError(
+                f"scenario {scenario.name}: site {site} needs {replicas} node{'s' * (replicas > 1)}, inventory "
+                f"{inventory.name} has {len(hosts)} in a group of this name: add some to its hosts.yml"
+            )
+        before = {node: other for other, nodes in found.items() for node in nodes}
+        shared = next((node for node in hosts[:replicas] if node in before), None)
+        if shared is not None:
+            raise SpecError(
+                f"scenario {scenario.name}: {shared} is in the sites {before[shared]} and {site}: take it out of one "
+                f"of these groups of inventory {inventory.name}"
+            )
+        found[site] = hosts[:replicas]
+    return found
+
+
+def _stand(
+    scenario: Scenario, inventory: Inventory, taken: Mapping[tuple[str, str], dict[str, Any]]
+) -> tuple[dict[str, tuple[str, ...]], dict[tuple[str, str], dict[str, Any]]]:
+    """Return the nodes of a scenario's replicas, by site, and its links: the first that fit the others' links.
+
+    Raises:
+        SpecError: there are too few nodes, or other scenarios shape the links of all of them differently.
+    """
+    off: tuple[str, str] | None = None
+    for sites in _sites(scenario, inventory):
+        members = (*inventory.hosts("base_stations"), *chain.from_iterable(sites.values()))
+        _check_nodes(scenario, members, inventory)
+        links = _links(scenario, members, inventory)
+        off_here = next((pair for pair, entry in links.items() if taken.get(pair, entry) != entry), None)
+        if off_here is None:
+            return sites, links
+        off = off or off_here
+    source, target = off or ("", "")
+    replicas = scenario.function.replicas or 1
+    verb = "is no other node" if replicas == 1 else f"are fewer than {replicas} other nodes"
+    raise SpecError(
+        f"inventory {inventory.name}: scenarios shape the link {source} -> {target} differently and cannot be measured "
+        f"in one run here, as there {verb} for scenario {scenario.name}; add nodes to the groups they name, or run "
+        "them one by one"
+    )
 
 
 def _service(
-    scenario: Scenario, site: str, nodes: tuple[str, ...], inventory: Inventory, platform: Platform, number: int
+    scenario: Scenario,
+    site: str,
+    nodes: tuple[str, ...],
+    inventory: Inventory,
+    platform: Platform,
+    others: Collection[Service],
 ) -> Service:
-    # A part of host names, which have no underscores.
+    """Return a scenario's service at a site: that of another one where it would be the same, as replicas keep nothing.
+
+    Its name is a part of host names, which have no underscores.
+    """
     name = scenario.name if scenario.function.sites is None else f"{scenario.name}-{site.replace('_', '-').lower()}"
-    return Service(
+    service = Service(
         name=name,
         site=site,
         nodes=nodes,
         gateway=nodes[0],
         gateway_address=inventory.address(nodes[0]),
-        gateway_port=platform.port(number),
+        gateway_port=platform.port(len({other.name for other in others})),
         host=platform.host(name),
         congestion_control=scenario.transport.congestion_control,
         timeout_s=scenario.requests.timeout_s or UNTIMED_S,
@@ -201,6 +239,7 @@ def _service(
         module=scenario.function.module,
         image=scenario.function.image,
     )
+    return next((other for other in others if other.serves_as(service)), service)
 
 
 def _route(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -31,6 +31,14 @@ class Service:
         """Where base stations send their requests."""
         address = f"[{self.gateway_address}]" if ":" in self.gateway_address else self.gateway_address
         return f"http://{address}:{self.gateway_port}/"
+
+    def serves_as(self, other: Service) -> bool:
+        """Return whether another scenario's service would be this one by another name.
+
+        One that scales to zero is not shared: requests of one scenario would keep the other's replicas.
+        """
+        same = replace(other, name=self.name, host=self.host, gateway_port=self.gateway_port)
+        return not self.scale_to_zero and same == self
 
     def variables(self) -> dict[str, Any]:
         """Return the entry of roles/function's ``function_services``."""

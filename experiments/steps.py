@@ -108,6 +108,7 @@ def preflight(context: Context) -> None:
             "contents": [drawn.content],
         },
         **manifest.expect(context.experiment),
+        **manifest.sweep(context.experiment),
     )
     write_json(context.run.plan, plan.as_json(drawn))
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from scipy import optimize
 
-from collect.analysis import phases, sample
+from collect.analysis import crossing, phases, sample
 from collect.analysis.claims import PAPER_RATIO
 from collect.analysis.sample import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
     Matrix = tuple[tuple[float | None, ...], ...]
+
+T = TypeVar("T")
 
 # Compute this many times as slow: for the table, for the line of the figure, for both sides apart, and where the
 # paper's ratio is looked for.
@@ -143,7 +143,7 @@ def rescale(
     Repetitions that lack a time are left out, with their partners when ``paired``. ``papers`` tells whether the paper's
     ratio is looked for.
     """
-    some = [_spread(side) for side in (ours, theirs)]
+    some = [spread(side) for side in (ours, theirs)]
     parts = [[phases.split(repetition.requests) for repetition in side] for side in some]
     if paired:
         whole = [place for place, both in enumerate(zip(*parts, strict=True)) if None not in both]
@@ -170,7 +170,7 @@ def rescale(
     )
 
 
-def _spread(repetitions: Sequence[Repetition]) -> list[Repetition]:
+def spread(repetitions: Sequence[T]) -> list[T]:
     """Return at most so many repetitions, evenly spread; of pairs the same places on both sides."""
     count = len(repetitions)
     if count <= MOST_REPETITIONS:
@@ -199,51 +199,21 @@ def _apart(both: _Both) -> Apart:
 
 
 def _crossings(both: _Both) -> tuple[Crossing, ...]:
-    """Return where the ratio is the paper's, by k, each with the range of k at which its interval contains 0.75.
+    """Return where the ratio is the paper's, by k, each with the range of k at which its interval contains 0.75."""
 
-    The interval at a k is that of a test of the ratio at this k, so the k that it does not refuse are a 95 % confidence
-    set of the crossing: the inversion of a test, as in Fieller's theorem.
-    """
-    seen = [both.ratio(slower, slower) for slower in SEARCH]
-    if any(ratio.value is None for ratio in seen):
-        return ()
-    places = _roots(seen, lambda ratio: ratio.value, both)
-    if any(ratio.low is None for ratio in seen):
-        return tuple(Crossing(place, None, None, has_interval=False) for place in places)
-    found: list[Crossing] = []
-    for low, high in _containing(seen, both):
-        inside = [place for place in places if low <= place <= (high or np.inf)]
-        nowhere: list[float | None] = [None]
-        found += [Crossing(place, low, high, has_interval=True) for place in inside or nowhere]
-        places = [place for place in places if place not in inside]
-    # Where all repetitions are the same, the interval is a point.
-    found += [Crossing(place, place, place, has_interval=True) for place in places]
-    return tuple(sorted(found, key=lambda crossing: crossing.slower or crossing.low or 0.0))
-
-
-def _containing(seen: Sequence[Estimate], both: _Both) -> list[tuple[float, float | None]]:
-    """Return the ranges of k at which the interval contains the paper's ratio; 0 and ``None`` are no ends."""
-    ends = sorted([*_roots(seen, lambda ratio: ratio.low, both), *_roots(seen, lambda ratio: ratio.high, both)])
-    ranges: list[tuple[float, float | None]] = []
-    for low, high in pairwise([SEARCH[0], *ends, SEARCH[-1]]):
-        # Between two borders it contains the ratio everywhere or nowhere.
-        middle = float(np.sqrt(low * high))
-        ratio = both.ratio(middle, middle)
-        if ratio.low is not None and ratio.high is not None and ratio.low <= PAPER_RATIO <= ratio.high:
-            ranges.append((0.0 if low == SEARCH[0] else low, None if high == SEARCH[-1] else high))
-    return ranges
-
-
-def _roots(seen: Sequence[Estimate], end: Callable[[Estimate], float | None], both: _Both) -> list[float]:
-    """Return where the estimate, or an end of its interval, is the paper's ratio; it is continuous in k."""
-
-    def above(exponent: float) -> float:
+    def at(exponent: float) -> Estimate:
         slower = float(np.exp(exponent))
-        return (end(both.ratio(slower, slower)) or 0.0) - PAPER_RATIO
+        return both.ratio(slower, slower)
 
-    exponents = np.log(SEARCH)
-    signs = [(end(ratio) or 0.0) - PAPER_RATIO < 0 for ratio in seen]
-    changes = [place for place, (left, right) in enumerate(pairwise(signs)) if left != right]
-    return [
-        float(np.exp(optimize.brentq(above, exponents[place], exponents[place + 1], xtol=1e-6))) for place in changes
-    ]
+    def factor(exponent: float | None) -> float | None:
+        return None if exponent is None else float(np.exp(exponent))
+
+    return tuple(
+        Crossing(
+            factor(one.at),
+            (factor(one.low) or 0.0) if one.has_interval else None,
+            factor(one.high),
+            one.has_interval,
+        )
+        for one in crossing.crossings([float(exponent) for exponent in np.log(SEARCH)], at, PAPER_RATIO)
+    )

@@ -19,6 +19,9 @@ from collect.analysis import (
     statistics,
     wording,
 )
+from collect.analysis import (
+    sweep as sweeps,
+)
 from collect.analysis import traffic as sending
 from collect.analysis.arrived import Arriving
 from collect.analysis.dependence import dependence
@@ -44,11 +47,15 @@ if TYPE_CHECKING:
     from collect.analysis.sensitivity import Sensitivity, Side
     from collect.analysis.statistics import Estimate, Summary
     from collect.analysis.steady import Steadiness
+    from collect.analysis.sweep import Sweeping
     from collect.analysis.traffic import Paths, Traffic
     from collect.analysis.transport import Transport
     from collect.expect import Expect
+    from collect.sweep import Sweep
 
 SCHEMA_VERSION = 2
+# How many warnings of single points a sweep has.
+WARNINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,7 @@ class Analysis:
     """All numbers of a run.
 
     ``problems`` are why the run is refused: then they are its ``headline``, and what was ``measured`` is not a result.
+    Of a ``sweep`` the points are compared along its axes, and there are no ``comparisons``.
     """
 
     run: str
@@ -133,6 +141,7 @@ class Analysis:
     failed_percent: float
     warnings: tuple[str, ...]
     expectations: tuple[Expectation, ...] = ()
+    sweep: Sweeping | None = None
 
 
 def analyse(
@@ -145,6 +154,7 @@ def analyse(
     failed_percent: float = sensitivity.FAILED_PERCENT,
     expect: Expect | None = None,
     paths: Paths | None = None,
+    sweep: Sweep | None = None,
 ) -> Analysis:
     """Return a run's numbers.
 
@@ -157,15 +167,19 @@ def analyse(
         failed_percent: claims are undecided where more than this share of a scenario's repetitions failed.
         expect: thresholds that the run is held to.
         paths: what the verification measured between base stations and nodes.
+        sweep: its axes and points, where the run is a sweep; then ``reference`` is one of its scenarios.
 
     Raises:
         CollectError: the reference is not among the scenarios that have a finished repetition.
     """
     finished = {name: repetitions for name, repetitions in measurements.scenarios.items() if repetitions}
-    if reference is not None and reference not in finished:
+    if sweep is not None:  # in the order of its axes
+        finished = {name: finished[name] for name in (*sweep.points, *finished) if name in finished}
+    swept = sweeps.sweeping(sweep, finished, reference, claims.CLOUD) if sweep is not None else None
+    if swept is None and reference is not None and reference not in finished:
         known = ", ".join(finished)
         raise CollectError(f"Scenario {reference!r} has no finished repetition in {run}. Expected one of: {known}.")
-    against = reference or (claims.CLOUD if claims.CLOUD in finished else list(finished)[-1])
+    against = reference if reference in finished else claims.CLOUD if claims.CLOUD in finished else list(finished)[-1]
     scenarios = tuple(_scenario(name, repetitions, measurements, paths or {}) for name, repetitions in finished.items())
     by_name = {scenario.name: scenario for scenario in scenarios}
     compared = tuple(
@@ -176,10 +190,10 @@ def analyse(
             failed_percent,
         )
         for scenario in scenarios
-        if scenario.name != against and _comparable(scenario, by_name[against])
+        if swept is None and scenario.name != against and _comparable(scenario, by_name[against])
     )
-    measured = _headline(scenarios, compared) + _counts(scenarios)
-    measured += wording.arrived(scenarios) + wording.together(scenarios)
+    headline = _headline(scenarios, compared) if swept is None else swept.headline or _extremes(scenarios)
+    measured = headline + _counts(scenarios) + wording.arrived(scenarios) + wording.together(scenarios)
     without = tuple(name for name in measurements.scenarios if name not in finished)
     return Analysis(
         run=run,
@@ -201,8 +215,13 @@ def analyse(
             )
         ),
         failed_percent=failed_percent,
-        warnings=(*warnings, *_not_compared(scenarios, by_name[against]), *_warnings(scenarios, compared)),
+        warnings=(
+            *warnings,
+            *(_not_compared(scenarios, by_name[against]) if swept is None else swept.notes),
+            *_fewer(tuple(_warnings(scenarios, compared)), is_sweep=swept is not None),
+        ),
         expectations=expectations.judge(expect, scenarios, compared, without) if expect is not None else (),
+        sweep=swept,
     )
 
 
@@ -218,6 +237,7 @@ def to_json(analysis: Analysis) -> str:
             "pairs": "Hodges-Lehmann, signed ranks; in blocks the mean of rounds, Student; else rank sums",
             "iqr_ratio": "jackknife of the logarithm over pairs, or rounds of blocks",
             "share_at_least": "Clopper-Pearson",
+            "crossings": "times of a repetition interpolated linearly along the axis; test inversion",
             "bootstrap": {
                 "method": "percentile",
                 "confidence": estimators.CONFIDENCE,
@@ -338,6 +358,17 @@ def _dependence(repetitions: Sequence[Repetition], reference: Sequence[Repetitio
     return dependence(values, [(repetition.base_station, repetition.block) for repetition, _ in measured])
 
 
+def _fewer(sentences: tuple[str, ...], *, is_sweep: bool) -> Iterator[str]:
+    """Yield warnings, of a sweep not those of every single point."""
+    kept = sentences[:WARNINGS] if is_sweep else sentences
+    yield from kept
+    if len(sentences) > len(kept):
+        yield (
+            f"{len(sentences) - len(kept)} more warnings of single points are left out here: analysis/summary.json has "
+            "the dependence, steadiness and traffic of each."
+        )
+
+
 def _warnings(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> Iterator[str]:
     """Yield what makes an interval too narrow or a median one of two kinds, and first repetitions unlike the rest."""
     for scenario in scenarios:
@@ -413,6 +444,16 @@ def _counts(scenarios: Sequence[Scenario]) -> str:
 
 def _refused(problems: Sequence[str]) -> str:
     return f"Refused: {' '.join(problems)} What was measured is not a result."
+
+
+def _extremes(scenarios: Sequence[Scenario]) -> str:
+    """Return the fastest and the slowest point of a sweep in which nothing is compared."""
+    fast, slow = (choose(scenarios, key=lambda one: one.response_s.median) for choose in (min, max))
+    return (
+        f"Of {wording.count(len(scenarios), 'point')} {fast.name} had the lowest median response time, "
+        f"{wording.number(fast.response_s.median)} s, and {slow.name} the highest, "
+        f"{wording.number(slow.response_s.median)} s."
+    )
 
 
 def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> str:

@@ -12,6 +12,7 @@ from collect.analysis import phases, quality, quantiles, statistics, wording
 from collect.analysis.dependence import SIGNIFICANT
 from collect.report import table
 from collect.report.figures import Section
+from collect.sweep import written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,6 +46,7 @@ def render(run: Run, analysis: Analysis, pictures: Mapping[Section, Sequence[Dra
         estimates=table.estimates,
         regime_sentence=table.regime_sentence,
         test_accuracy=quality.TEST_ACCURACY,
+        written=written,
     )
     measures = list(dict.fromkeys(one.measure for scenario in analysis.scenarios for one in scenario.qualities))
     environment.filters["unbroken"] = wording.unbroken

@@ -29,8 +29,8 @@ def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
         for claim in comparison.claims:
             line = Text.assemble((claim.verdict, "bold"), f": {claim.claim} {claim.sentence}")
             console.print(line, soft_wrap=True)
-    for scenario in analysis.scenarios:
-        say(console, regime_sentence(scenario))
+    for sentence in _lines(analysis):
+        say(console, sentence)
     for failure in analysis.failures[:LISTED_FAILURES]:
         again = "measured again" if failure.measured_again else "not a data point"
         where = f"{failure.scenario}, repetition {failure.repetition}, attempt {failure.attempt}"
@@ -46,6 +46,13 @@ def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
     for note in notes:
         say(console, f"note: {note}")
     say(console, analysis.headline, style="bold")
+
+
+def _lines(analysis: Analysis) -> list[str]:
+    """Return the regime of each scenario, or what a sweep says along its axes, in sentences."""
+    if analysis.sweep is None:
+        return [regime_sentence(scenario) for scenario in analysis.scenarios]
+    return [line.sentence for line in analysis.sweep.lines if line.sentence]
 
 
 def thresholds(analysis: Analysis) -> list[str]:

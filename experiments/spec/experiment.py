@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from collect.expect import Expect
+from collect.sweep import MOST_AXES, Sweep
 from experiments import workloads
 from experiments.base_station import arrivals as ways
 from experiments.spec.base_stations import BaseStationsSpec
@@ -20,6 +21,19 @@ from experiments.spec.workload import WorkloadSpec
 
 if TYPE_CHECKING:
     from experiments.base_station.arrivals import Arrivals
+
+# As a file has it, of which `experiments.spec.sweep` makes points.
+_VALUES = {"type": "array", "minItems": 2}
+SWEEP = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": MOST_AXES,
+    "additionalProperties": {
+        "anyOf": [_VALUES, {"type": "object", "minProperties": 1, "additionalProperties": _VALUES}],
+    },
+    "description": "Lists of values by the key that takes them, as a path with dots (`links.0.delay_ms`), or by a name "
+    "with several keys that move together: see [above](#sweeps). Each combination is measured.",
+}
 
 
 class Scenario(Model):
@@ -131,6 +145,7 @@ class Experiment(Model):
         description="Leave out texts that repeat an earlier one, case and blanks aside, before the data set is cut.",
     )
     expect: Expect = Expect()
+    sweep: Annotated[Sweep | None, WithJsonSchema(SWEEP)] = None
     scenarios: tuple[Scenario, ...] = Field(
         min_length=1,
         description="Names of scenarios, or paths of scenario files from this file's folder; or mappings that name "
@@ -146,6 +161,20 @@ class Experiment(Model):
         alone = sorted((*self.expect.max_time_ratio, *self.expect.claims))
         if alone and len(names) == 1:
             raise ValueError(f"expect: {alone[0]} is the only scenario, so there is nothing to compare it with")
+        return self
+
+    @model_validator(mode="after")
+    def _points_are_scenarios(self) -> Experiment:
+        if self.sweep is None:
+            return self
+        if set(self.sweep.points) != {scenario.name for scenario in self.scenarios}:
+            raise ValueError("sweep: its points are not the scenarios of this file")
+        compared = "max_time_ratio" if self.expect.max_time_ratio else "claims" if self.expect.claims else None
+        if compared is not None:
+            raise ValueError(
+                f"expect.{compared}: not judged in a sweep, whose points are compared along its axes; expect "
+                "max_failed_percent or min_accuracy of its points, or measure the two scenarios in a file of their own"
+            )
         return self
 
     @model_validator(mode="after")

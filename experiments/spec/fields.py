@@ -11,7 +11,9 @@ MOST_REQUESTS, MOST_REPETITIONS, MOST_SECONDS = 1_000, 10_000, 86_400
 Share = Annotated[float, Field(gt=0, lt=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 # A part of host names, of file names and of a run's id.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
+NAME_LETTERS = 32
+NAME = rf"^[a-z0-9]([a-z0-9-]{{0,{NAME_LETTERS - 2}}}[a-z0-9])?$"
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Model(BaseModel):

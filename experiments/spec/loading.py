@@ -5,19 +5,25 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from collect.sweep import told
 from experiments import workloads
 from experiments.base_station import arrivals
 from experiments.errors import SpecError
-from experiments.spec import document
+from experiments.spec import document, sweep
 from experiments.spec.experiment import Experiment, Scenario
 from experiments.spec.schema import OF_EXPERIMENT, keys_at
 from experiments.workloads import files
 from experiments.workloads.workload import SettingsError
 from nodes.errors import place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collect.sweep import Sweep
 
 SCENARIOS = Path(__file__).resolve().parents[1]
 
@@ -54,22 +60,48 @@ def load(name: str, *, repetitions: int | None = None) -> Experiment:
                 raise SpecError(
                     f"{member_path}: deduplicate: the scenarios of a run share its data set; set it in {path}, too"
                 )
-        scenarios = [
-            _validate(
-                Scenario, _merged(_read_in(content, member_path), _read_in(own, path)), path if own else member_path
-            )
+            if "sweep" in content:
+                raise SpecError(f"{member_path}: sweep: belongs to a whole run; name it in {path}")
+        contents = [
+            (_merged(_read_in(content, member_path), _read_in(own, path)), path if own else member_path)
             for member_path, content, own in named
         ]
-        data = {"name": data.get("name", path.stem)}
+        named_as = data.get("name", path.stem)
     else:
-        scenarios = [_validate(Scenario, _read_in(data, path), path)]
-        data = {"name": scenarios[0].name}
-    return _validate(Experiment, {**data, **settings, "scenarios": scenarios}, path)
+        contents = [(_read_in(data, path), path)]
+        named_as = data.get("name")
+    scenarios = [_validate(Scenario, content, where) for content, where in contents]
+    if "sweep" in settings:
+        settings["sweep"], scenarios = _swept(scenarios, contents, settings, path)
+    return _validate(Experiment, {"name": named_as, **settings, "scenarios": scenarios}, path)
 
 
 def resolved(path: Path) -> Experiment:
     """Return the experiment that a run keeps as its ``scenario.yaml``; raises as `load`."""
     return _validate(Experiment, _read(path), path)
+
+
+def _swept(
+    scenarios: Sequence[Scenario],
+    contents: Sequence[tuple[dict[str, Any], Path]],
+    settings: dict[str, Any],
+    path: Path,
+) -> tuple[Sweep, list[Scenario]]:
+    """Return the axes of a sweep, and its points as scenarios; a value that is refused is named with its point."""
+    names = [scenario.name for scenario in scenarios]
+    if len(set(names)) < len(names):
+        raise SpecError(f"{path}: sweep: two scenarios have the same name; a sweep tells them apart by it")
+    times = sum(one for key in ("repetitions", "warmups") if isinstance(one := settings.get(key, 1), int))
+    try:
+        axes, swept = sweep.expand(
+            settings["sweep"], {name: content for name, (content, _) in zip(names, contents, strict=True)}, times=times
+        )
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from error
+    return axes, [
+        _validate(Scenario, _read_in(one.content, path), f"{path}: sweep: {one.of} at {told(one.point.values)}")
+        for one in swept
+    ]
 
 
 def _member(member: str | dict[str, Any], number: int, path: Path) -> tuple[Path, dict[str, Any], dict[str, Any]]:
@@ -158,14 +190,14 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def _validate(model: type[M], data: dict[str, Any], path: Path) -> M:
+def _validate(model: type[M], data: dict[str, Any], path: Path | str) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
         raise SpecError("\n".join(_sentences(error, model, path))) from error
 
 
-def _sentences(error: ValidationError, model: type[BaseModel], path: Path) -> list[str]:
+def _sentences(error: ValidationError, model: type[BaseModel], path: Path | str) -> list[str]:
     sentences = []
     for problem in error.errors()[:2]:
         where = place(problem["loc"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from experiments.spec.experiment import Experiment, Scenario
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 # Keys that stand beside those of a scenario where a file holds only one.
-OF_EXPERIMENT = ("repetitions", "warmups", "block_repetitions", "deduplicate", "expect")
+OF_EXPERIMENT = ("repetitions", "warmups", "block_repetitions", "deduplicate", "expect", "sweep")
 # What a file may leave out though the model that is made of it has it.
 DERIVED = ("data",)
 
@@ -64,6 +65,21 @@ def schema() -> dict[str, Any]:
     }
 
 
+def keys_of_scenario(place: Sequence[int | str]) -> list[str]:
+    """Return the keys that a mapping at a place of a scenario can have; none where there is no mapping."""
+    return keys_at(Scenario, place)
+
+
+def is_open(place: Sequence[int | str]) -> bool:
+    """Return whether a mapping at a place of a scenario takes keys that the schema does not name."""
+    own, definitions = _parts(Scenario)
+    for step in place:
+        if _takes_any(own, definitions) and step not in _resolved(own, definitions).get("properties", {}):
+            return True
+        own = _below(own, step, definitions)
+    return _takes_any(own, definitions)
+
+
 def keys_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
     """Return the keys that a mapping at a place of a model's data can have."""
     own, definitions = _parts(model)
@@ -72,6 +88,7 @@ def keys_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
     return list(_resolved(own, definitions).get("properties", {}))
 
 
+@cache
 def _parts(model: type[BaseModel]) -> tuple[dict[str, Any], dict[str, Any]]:
     whole = model.model_json_schema()
     return whole, whole.pop("$defs", {})
@@ -81,6 +98,11 @@ def _below(schema_: dict[str, Any], step: int | str, definitions: dict[str, Any]
     own = _resolved(schema_, definitions)
     below: dict[str, Any] = own.get("items", {}) if isinstance(step, int) else own.get("properties", {}).get(step, {})
     return below
+
+
+def _takes_any(schema_: dict[str, Any], definitions: dict[str, Any]) -> bool:
+    own = _resolved(schema_, definitions)
+    return bool(own.get("type") == "object" and own.get("additionalProperties", False))
 
 
 def _resolved(schema_: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

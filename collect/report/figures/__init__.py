@@ -18,6 +18,7 @@ from collect.report.figures import (
     ratio,
     ratio_apart,
     response_times,
+    sweep,
     timeline,
     uploads,
 )
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
     Figure = Callable[[Run, Analysis], Iterable[Picture]]
 
 # The sections of the page, by the id of each.
-Section = Literal["results", "table", "claims", "phases", "rescaling", "links", "repetitions"]
+Section = Literal["sweep", "results", "table", "claims", "phases", "rescaling", "links", "repetitions"]
 
 FIGURES: tuple[tuple[Section, Figure], ...] = (
+    ("sweep", sweep.pictures),
     ("results", response_times.pictures),
     ("results", qualities.pictures),
     ("table", base_stations.pictures),
@@ -48,8 +50,15 @@ FIGURES: tuple[tuple[Section, Figure], ...] = (
 )
 
 
+# Boxes of more points than these are no figure; a sweep has its own.
+MOST_BOXES = 24
+
+
 def pictures(run: Run, analysis: Analysis) -> Iterator[tuple[Section, Picture]]:
     """Yield a run's pictures, each with its section, not yet drawn."""
+    too_many = analysis.sweep is not None and len(analysis.scenarios) > MOST_BOXES
     for section, figure in FIGURES:
+        if too_many and section == "results":
+            continue
         for picture in figure(run, analysis):
             yield section, picture
