@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from platformdirs import user_log_path
 
 from collect import folder
-from experiments import gate, obstacles, outlook, placement, proofs, resume, spec, steps
+from experiments import capacity, gate, obstacles, outlook, placement, proofs, resume, spec, steps
 from experiments.data import dataset
 from experiments.errors import ExpectationError, FaasbedError
 from experiments.progress import Reporter
@@ -136,10 +136,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(options: argparse.Namespace) -> None:
     experiment = spec.load(options.scenario)
-    placed = placement.place(experiment, read_inventory(options.inventory))
+    inventory = read_inventory(options.inventory)
+    placed = placement.place(experiment, inventory)
+    cost = capacity.check(placed, inventory)
     data = dataset.load(options.dataset, texts=dataset.TEXTS, seed=options.seed, deduplicate=experiment.deduplicate)
     for line in outlook.outlook(experiment, placed, data, options.seed):
         print(line)
+    if cost.links:
+        print(cost.words())
 
 
 def _schema(options: argparse.Namespace) -> None:
@@ -189,7 +193,9 @@ def _provision(options: argparse.Namespace) -> None:
 def _verify(options: argparse.Namespace) -> None:
     reporter = Reporter(verbose=options.verbose)
     with _nodes(options) as inventory:
-        variables = placement.place(spec.load(options.scenario), inventory).variables()
+        placed = placement.place(spec.load(options.scenario), inventory)
+        capacity.check(placed, inventory)
+        variables = placed.variables()
         playbooks = _logged(options, reporter, "verify")
         with reporter.step("provision"):
             playbooks.run("lab")
