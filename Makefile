@@ -104,7 +104,7 @@ lint-python:
 lint-ansible:
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint
 
-bench: ## measure how true intervals and links are, the function against plain scikit-learn, the load driver, and a large report
+bench: ## measure how true intervals and links are, the function against plain scikit-learn, the load driver, a large report, and many nodes
 	@sh setup.sh dev
 	@$(PYTHON) -m benchmarks.coverage
 	@$(PYTHON) -m benchmarks.runs
@@ -113,6 +113,7 @@ bench: ## measure how true intervals and links are, the function against plain s
 	@$(PYTHON) -m benchmarks.driver
 	@$(PYTHON) -m benchmarks.function
 	@$(PYTHON) -m benchmarks.links
+	@$(PYTHON) -m benchmarks.nodes
 
 image: ## build the function's image as an OCI archive
 	@sh setup.sh dev

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from platformdirs import user_log_path
 
 from collect import folder
-from experiments import gate, k6, obstacles, outlook, placement, plan, proofs, resume, spec, steps
+from experiments import capacity, gate, k6, obstacles, outlook, placement, plan, proofs, resume, spec, steps
 from experiments.data import dataset
 from experiments.errors import ExpectationError, FaasbedError
 from experiments.progress import Reporter
@@ -149,8 +149,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(options: argparse.Namespace) -> None:
     experiment, placed, texts = _placed(options)
+    cost = capacity.check(placed, read_inventory(options.inventory))
     for line in outlook.outlook(experiment, placed, texts, options.seed):
         print(line)
+    if cost.links:
+        print(cost.words())
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -223,7 +226,9 @@ def _provision(options: argparse.Namespace) -> None:
 def _verify(options: argparse.Namespace) -> None:
     reporter = Reporter(verbose=options.verbose)
     with _nodes(options) as inventory:
-        variables = placement.place(spec.load(options.scenario), inventory).variables()
+        placed = placement.place(spec.load(options.scenario), inventory)
+        capacity.check(placed, inventory)
+        variables = placed.variables()
         playbooks = _logged(options, reporter, "verify")
         with reporter.step("provision"):
             playbooks.run("lab")

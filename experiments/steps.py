@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from collect import exit_codes
 from collect.folder import write_json
-from experiments import follow, gate, manifest, placement, plan, proofs, resume
+from experiments import capacity, follow, gate, manifest, placement, plan, proofs, resume
 from experiments.data import dataset
 from experiments.errors import ExpectationError, LostNodesError, RunError
 from experiments.leakage import leakage
@@ -76,6 +76,7 @@ def preflight(context: Context) -> None:
             "some space, or name another folder with --results"
         )
     placed = context.placement
+    capacity.check(placed, context.inventory)
     if proofs.planned(context.run):  # by a plan that `proofs.measured` has read, before this step
         return
     data = dataset.load(

@@ -229,13 +229,13 @@ def test_a_base_station_that_is_away_for_longer_than_the_lease_loses_nothing(
 
 
 @pytest.mark.fault(
-    what="the emulator of a link is killed (-9) in a repetition",
+    what="the emulator of a node's links is killed (-9) in a repetition",
     step="measure",
     on="local",
     seen="the repetition does not count, and the driver stops; resumed, the run mends the link and measures it again",
     ends="with the next start",
     reads=[
-        "The driver on bs ended after … of … repetitions: the links are not in force: the emulator of the link to edge-1 has ended.",
+        "The driver on bs ended after … of … repetitions: the links are not in force: the emulator of data0's links has ended.",
         "what was measured is kept; resume the run with: make experiment RUN=…",
     ],
 )

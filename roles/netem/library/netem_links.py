@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -12,8 +13,10 @@ from ansible.module_utils.netem.filters import TCP, UDP, Port
 from ansible.module_utils.netem.in_force import in_force
 from ansible.module_utils.netem.lease import Lease, alone
 from ansible.module_utils.netem.link import LinkError, read_links
+from ansible.module_utils.netem.pairs import sample
+from ansible.module_utils.netem.probe import Ports, answer
 from ansible.module_utils.netem.requirements import check_node
-from ansible.module_utils.netem.shaping import Outcome, Shaping
+from ansible.module_utils.netem.shaping import Outcome, Shaping, boot
 from ansible.module_utils.netem.tc import routes
 from ansible.module_utils.node.errors import NodeError
 
@@ -22,16 +25,17 @@ module: netem_links
 short_description: Give the network links that leave this node their delay, jitter and loss
 description:
   - Brings the egress of one interface to exactly the links whose source is this node, and touches only what differs.
-  - Uses the kernel's sch_netem, or one emulator process a link where the kernel has none.
+  - Uses the kernel's sch_netem, or an emulator process where the kernel has none.
   - Removal works on what is there, so it also cleans up after a killed run.
 options:
   state:
     description:
-      - C(probed) checks links and node and returns which backend it would take.
+      - C(probed) checks links and node and returns which backend it would take. C(checked) also compares the links in force
+        with C(links) (without them, with what was applied), renews the lease, and has this node answer probes.
       - C(present) applies, C(renewed) renews the lease and returns as C(drift) why C(links) of this node are not in force,
         C(absent) undoes everything.
     type: str
-    choices: [probed, present, renewed, absent]
+    choices: [probed, checked, present, renewed, absent]
     default: present
   node: {description: This node's name in the inventory., type: str, required: true}
   links: {description: All links of the testbed; those of other sources are checked and left alone., type: list, elements: dict, default: []}
@@ -52,6 +56,10 @@ options:
       - Make what the path takes by itself a part of the link's delay, as C(netem_probes) with C(baseline) measured it.
     type: bool
     default: false
+  port: {description: UDP port by which a node that is C(checked) answers probes, type: int, default: 31999}
+  seconds: {description: "For how long it does, at most.", type: int, default: 120}
+  streams: {description: To how many links of the testbed TCP is sent., type: int, default: 8}
+  purge: {description: "Whether C(absent) also removes C(folder).", type: bool, default: false}
   lease_s:
     description: The links are cleared when they are not renewed or applied for so long; 0 for no lease.
     type: float
@@ -80,14 +88,19 @@ EXAMPLES = r"""
 RETURN = r"""
 backend: {description: The backend in use., type: str, returned: not absent}
 reason: {description: A sentence on why it is this one., type: str, returned: not absent}
-links: {description: The links in force on this node afterwards, type: list, returned: always}
-recorded: {description: "The links that were applied, in force or not.", type: list, returned: probed}
+links: {description: "The links in force on this node afterwards; none where they were only looked at.", type: list, returned: always}
+recorded: {description: "The links that were applied, in force or not.", type: list, returned: probed and checked}
+machine: {description: "The same for all nodes of one machine.", type: str, returned: probed and checked}
+stream_to: {description: "The targets of this node's links that are in the sample for TCP.", type: list, returned: checked}
 delays:
   description: "By target, C(lowest_ms), C(mean_ms) and C(sigma_ms) of the delays that the links in force add."
   type: dict
   returned: renewed
 drift: {description: How the node differed from what was applied., type: str, returned: present and renewed}
 """
+
+
+STATES = ("probed", "checked", "present", "renewed", "absent")
 
 
 def act(module: AnsibleModule) -> dict[str, object]:
@@ -102,7 +115,10 @@ def act(module: AnsibleModule) -> dict[str, object]:
         if not module.check_mode:
             lease.end()
         outcome = shaping.clear(dry=module.check_mode)
-        return result(outcome) | {"links": []}
+        left = options["purge"] and folder.exists()
+        if left and not module.check_mode:
+            shutil.rmtree(folder)
+        return result(outcome) | {"links": [], "changed": outcome.changed or left}
     if options["state"] == "renewed":
         if not module.check_mode:
             lease.renew_again()
@@ -111,7 +127,10 @@ def act(module: AnsibleModule) -> dict[str, object]:
         drift = seen["problem"] if seen["links"] or expected else lease.lapsed()
         return {"changed": False, "links": [], "drift": drift, "delays": seen["delays"]}
     addresses = listed(options["addresses"])
-    links = read_links(options["links"], list(addresses))
+    checked = options["state"] == "checked"
+    recorded = [one.link.entry() for one in shaping.recorded().values()]
+    entries = options["links"] or (recorded if checked else [])
+    links = read_links(entries, list(addresses))
     mine = [link for link in links if link.source == options["node"]]
     check_node(options["interface"])
     addresses = with_routed(addresses, [link.target for link in mine], routes(options["interface"]))
@@ -122,13 +141,20 @@ def act(module: AnsibleModule) -> dict[str, object]:
         paths = Baseline.read(folder).paths_ms((link.target for link in mine), all_known=needed)
     backend, reason = shaping.preflight(options["backend"], mine, addresses, paths)
     about: dict[str, object] = {"backend": backend.name, "reason": reason}
+    # Who shares a kernel with it shares a machine.
+    about |= {"recorded": recorded, "machine": boot().split()[0]}
     if options["state"] == "probed":
-        now, _ = shaping.current()
-        recorded = [one.link.entry() for one in shaping.recorded().values()]
-        return about | {"changed": False, "links": [one.link.entry() for one in now.values()], "recorded": recorded}
-    if mine and not module.check_mode:
-        folder.mkdir(parents=True, exist_ok=True)
+        return about | {"changed": False, "links": [one.link.entry() for one in shaping.current()[0].values()]}
     about["drift"] = lease.lapsed() or shaping.drift()
+    if checked:
+        outcome = shaping.apply(mine, addresses, backend, paths, dry=True)
+        if not module.check_mode:
+            lease.renew_again()
+        answer(options["node"], options["addresses"], folder, options["interface"], Ports.of(options))
+        targets = [link.target for link in sample(links, options["streams"]) if link.source == options["node"]]
+        return result(outcome) | about | {"changed": False, "links": [], "stream_to": targets}
+    if mine and not module.check_mode:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if mine and not module.check_mode:  # before the first link, lest this process is lost half-way
         lease.renew(options["lease_s"])
     outcome = shaping.apply(mine, addresses, backend, paths, dry=module.check_mode)
@@ -149,7 +175,7 @@ def result(outcome: Outcome) -> dict[str, object]:
 def main() -> None:
     """Run as Ansible's module."""
     arguments = {
-        "state": {"type": "str", "choices": ["probed", "present", "renewed", "absent"], "default": "present"},
+        "state": {"type": "str", "choices": STATES, "default": "present"},
         "node": {"type": "str", "required": True},
         "links": {"type": "list", "elements": "dict", "default": []},
         "addresses": {"type": "dict", "default": {}},
@@ -161,6 +187,10 @@ def main() -> None:
         "control_port": {"type": "int", "default": 32000},
         "compensate": {"type": "bool", "default": False},
         "lease_s": {"type": "float", "default": 0},
+        "port": {"type": "int", "default": 31999},
+        "seconds": {"type": "int", "default": 120},
+        "streams": {"type": "int", "default": 8},
+        "purge": {"type": "bool", "default": False},
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     try:

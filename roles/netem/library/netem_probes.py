@@ -5,21 +5,26 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.netem.addresses import ends, listed, own
+from ansible.module_utils.netem.addresses import ends, listed
 from ansible.module_utils.netem.baseline import Baseline
 from ansible.module_utils.netem.emulator import counted, read_counters
 from ansible.module_utils.netem.gate import expected_mbit, judge, starved
 from ansible.module_utils.netem.link import LinkError, read_links
-from ansible.module_utils.netem.probe import measure, start_responder, stop_responders
+from ansible.module_utils.netem.pairs import Task, tasks
+from ansible.module_utils.netem.probe import Ports, answer, ask_counters, measure, stop_responders
 from ansible.module_utils.netem.stream import stream
 from ansible.module_utils.netem.verdict import Tcp
 from ansible.module_utils.node.errors import NodeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ansible.module_utils.netem.baseline import PathProbes
     from ansible.module_utils.netem.link import Link
     from ansible.module_utils.netem.measurement import Measurement
     from ansible.module_utils.netem.verdict import Verdict
@@ -34,7 +39,7 @@ options:
     description:
       - C(responding) starts this node's responder, which ends by itself after C(seconds); C(silent) ends it.
       - C(baseline) probes the targets and stores what the path does by itself; C(judged) probes and judges.
-      - C(streamed) sends by TCP instead, one link after the other; only one node at a time should.
+      - C(streamed) sends by TCP to C(stream_to) instead, one link after the other; only one node at a time should.
     type: str
     choices: [responding, silent, baseline, streamed, judged]
     required: true
@@ -51,6 +56,17 @@ options:
   seconds: {description: How long a responder lives., type: int, default: 120}
   probes: {description: Probes for each link., type: int, default: 1000}
   interval_ms: {description: Time between two probes., type: float, default: 2}
+  probes_per_s:
+    description: How many probes C(machine) sends in a second, to all peers together; with many they are further apart.
+    type: float
+    default: 4000
+  machine: {description: "The nodes that share this one's machine, if others do.", type: list, elements: str, default: []}
+  both_ways:
+    description: Nodes of whose links one exchange measures both directions, at one of the two ends; those with an emulator.
+    type: list
+    elements: str
+    default: []
+  stream_to: {description: "The targets to which C(streamed) sends, a sample.", type: list, elements: str, default: []}
   patience_s:
     description: For how long a link is measured again if it is off because its machine stalls; one that is off is once anyway.
     type: float
@@ -60,7 +76,7 @@ options:
     type: bool
     default: false
   stream_s: {description: How long C(streamed) sends over each link., type: float, default: 2}
-  streams: {description: What C(streamed) returned on this node., type: dict, default: {}}
+  streams: {description: "What C(streamed) returned, by node.", type: dict, default: {}}
   folder: {description: Where this node keeps the role's state., type: path, required: true}
   interface: {description: "The interface towards the data network, to which an emulator's counters belong.", type: str, required: true}
 author: [faasbed]
@@ -93,10 +109,12 @@ problems: {description: The sentences of the links that are off., type: list, re
 
 
 STATES = ("responding", "silent", "baseline", "streamed", "judged")
+# After how many probes over an emulated link one goes past it: it tells how the path is, and never widens the gate.
+CONTROL_EVERY = 8
 
 
 class Node:
-    """This node, as one that measures the links which leave it.
+    """This node, as one that measures links: those that leave it, and some that lead to it.
 
     Args:
         options: the module's.
@@ -109,91 +127,126 @@ class Node:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
         self.folder = Path(options["folder"])
-        addresses = listed(options["addresses"])
-        links = read_links(options["links"], list(addresses))
-        self.links = [link for link in links if link.source == options["node"]]
-        self.back = {link.source: link for link in links if link.target == options["node"]}
-        # The two addresses between which a link is probed, by target and family.
-        self.ends = {link.target: ends(link.source, link.target, addresses) for link in self.links}
+        self.addresses = listed(options["addresses"])
+        self.all = read_links(options["links"], list(self.addresses))
+        self.links = [link for link in self.all if link.source == options["node"]]
+        self.back = {link.source: link for link in self.all if link.target == options["node"]}
+        self.machine = {options["node"], *options["machine"]}
         self.baseline = Baseline.read(self.folder)
+
+    def ends(self, link: Link) -> dict[int, tuple[str, str]]:
+        """Return the two addresses between which a link is probed, for each family."""
+        return ends(link.source, link.target, self.addresses)
 
     def measure_baseline(self) -> None:
         """Probe the targets while no link is in force, and remember it."""
         port, probes, interval_ms = (self.options[key] for key in ("port", "probes", "interval_ms"))
-        paths = {
-            target: {family: measure(*pair, port, probes, interval_ms).probes for family, pair in families.items()}
-            for target, families in self.ends.items()
-        }
-        for target, families in paths.items():
-            for family, probes in families.items():
-                if not probes.answered:
-                    raise NodeError(
-                        f"{self.options['node']} -> {target}: none of {probes.sent} probes was answered by "
-                        f"{self.ends[target][family][1]} on {self.options['port']}/udp, before any link was shaped: a "
-                        "firewall drops them, or they take another way. See make preflight, which names ports and routes."
-                    )
+        ways = [(link.target, family, pair) for link in self.links for family, pair in self.ends(link).items()]
+        pairs = [pair for _, _, pair in ways]
+        others = sum(len(self.ends(link)) for link in self.all if link.source in self.machine)
+        rate = self.options["probes_per_s"] * len(pairs) / max(others, 1)
+        exchanges = measure(pairs, port, probes, interval_ms, probes_per_s=rate)
+        paths: PathProbes = {}
+        for (target, family, pair), exchange in zip(ways, exchanges, strict=True):
+            paths.setdefault(target, {})[family] = seen = exchange.there.probes
+            if not seen.answered:
+                raise NodeError(
+                    f"{self.options['node']} -> {target}: none of {seen.sent} probes was answered by {pair[1]} on "
+                    f"{port}/udp, before any link was shaped: a firewall drops them, or they take another way. See make "
+                    "preflight, which names ports and routes."
+                )
         self.baseline.with_measured(paths).write(self.folder)
 
     def stream(self) -> dict[str, dict[str, float | None]]:
-        """Send by TCP over one link after the other and return what each carried, by target."""
+        """Send by TCP over one link of the sample after the other and return what each carried, by target."""
         streams = {}
         for link in self.links:
-            family = min(self.ends[link.target])
-            mbit = stream(*self.ends[link.target][family], self.options["port"], self.options["stream_s"])
-            clear = self.baseline.probes(link.target, family)
+            if link.target not in self.options["stream_to"]:
+                continue
+            pairs = self.ends(link)
+            mbit = stream(*pairs[min(pairs)], self.options["port"], self.options["stream_s"])
+            clear = self.baseline.probes(link.target, min(pairs))
             streams[link.target] = asdict(Tcp(mbit, expected_mbit(link, self.back.get(link.target), clear)))
         return streams
 
-    def measure(self, link: Link, family: int) -> Measurement:
-        """Probe a link by one family of addresses."""
-        pair, interface = self.ends[link.target][family], self.options["interface"]
-        before = read_counters(self.folder, interface, link.target)
-        measured = measure(
-            *pair,
-            self.options["port"],
-            self.options["probes"],
-            self.options["interval_ms"],
-            control_port=self.options["control_port"],
-            # A link of the kernel's is as punctual as the node's timers; an emulator makes up for them.
-            wait_ms=0 if before else link.delay.delay_ms,
+    def verdicts(self) -> list[Verdict]:
+        """Measure and judge each link that this node measures, by each family; those that are off again."""
+        mine, *others = (
+            tasks(node, self.all, self.options["both_ways"], self.ends)
+            for node in (self.options["node"], *(self.machine - {self.options["node"]}))
         )
-        if not before:
-            return measured
-        after = counted(self.folder, interface, link.target, before["in"] + measured.probes.sent)
-        return replace(measured, starved=starved(before, after))
+        measured = self._judged(mine, len(mine) / max(len(mine) + sum(map(len, others)), 1))
+        patient_until = time.monotonic() + self.options["patience_s"]
+        before: dict[tuple[Link, int], list[str]] = {}
+        # A moment at which the node was busy passes, a link that is wrong stays wrong. Where the machine itself stalls, as
+        # one that shares its CPUs with others may for half a minute, a measurement says little about the link.
+        while off := [
+            key
+            for key, verdict in measured.items()
+            if not verdict.ok and (key not in before or (verdict.disturbed and time.monotonic() < patient_until))
+        ]:
+            for key in off:
+                before.setdefault(key, []).append(str(measured[key]))
+            again = self._judged(
+                [task for task in mine if any((link, task.family) in off for link in task.links)], 1 / len(self.machine)
+            )
+            measured |= {key: again[key] for key in off}
+        return [verdict.after(before.get(key, [])) for key, verdict in measured.items()]
 
-    def judge(self, link: Link, family: int, measured: Measurement) -> Verdict:
-        """Hold a measurement against its link."""
-        streamed = self.options["streams"].get(link.target) if family == min(self.ends[link.target]) else None
+    def _judged(self, mine: list[Task], share: float) -> dict[tuple[Link, int], Verdict]:
+        """Measure links, all at once, by a share of what the machine may send; hold them against what they should be."""
+        # An emulator makes up for its machine's timers; a link of the kernel's is as punctual as they are.
+        before = [self._counters(task) for task in mine]
+        emulated = all(there for there, _ in before)
+        exchanges = measure(
+            [task.ends for task in mine],
+            *(self.options[key] for key in ("port", "probes", "interval_ms")),
+            control_port=self.options["control_port"],
+            control_every=CONTROL_EVERY if emulated else 1,
+            probes_per_s=self.options["probes_per_s"] * share,
+            wait_ms=[0 if there else task.there.delay.delay_ms for task, (there, _) in zip(mine, before, strict=True)],
+        )
+        verdicts = {}
+        for task, (there, back), exchange in zip(mine, before, exchanges, strict=True):
+            here = partial(read_counters, self.folder, self.options["interface"], task.there.target)
+            verdicts[task.there, task.family] = self._judge(
+                task.there, _with(exchange.there, there, here), mirrored=False
+            )
+            if task.back is not None:
+                beyond = partial(ask_counters, *task.ends, self.options["control_port"])
+                verdicts[task.back, task.family] = self._judge(
+                    task.back, _with(exchange.back, back, beyond), mirrored=True
+                )
+        return verdicts
+
+    def _counters(self, task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the emulators at both ends counted so far, this one's and, where its link is measured, the other's."""
+        there = read_counters(self.folder, self.options["interface"], task.there.target)
+        return there, ask_counters(*task.ends, self.options["control_port"]) if task.back else {}
+
+    def _judge(self, link: Link, measured: Measurement, *, mirrored: bool) -> Verdict:
+        """Hold a measurement against its link; where mirrored is set, one that leads to this node."""
+        family = measured.family
+        other = link.source if mirrored else link.target
+        baseline = self.baseline.probes(other, family)
+        streams = self.options["streams"].get(link.source, {})
+        streamed = streams.get(link.target) if family == min(self.ends(link)) else None
         return judge(
             link,
-            self.back.get(link.target),
+            next((one for one in self.links if one.target == other), None) if mirrored else self.back.get(other),
             measured,
-            self.baseline.probes(link.target, family),
-            self.baseline.path_ms(link.target) if self.options["compensated"] else None,
+            baseline.mirrored() if baseline and mirrored else baseline,
+            self.baseline.path_ms(other) if self.options["compensated"] else None,
             Tcp(**streamed) if streamed else None,
             self.options["stream_s"],
+            sum(len(self.ends(one)) for one in self.all),
         )
 
-    def verdicts(self) -> list[Verdict]:
-        """Measure and judge each link by each family."""
-        # In turn: two at once make each other late, on a node with one CPU by more than the jitter they are to measure.
-        first = [(link, family, self.measure(link, family)) for link in self.links for family in self.ends[link.target]]
-        return [self._settled(link, family, measured) for link, family, measured in first]
 
-    def _settled(self, link: Link, family: int, measured: Measurement) -> Verdict:
-        """Return the verdict on a link, which is measured again while it is off.
-
-        A moment at which the node was busy passes, a link that is wrong stays wrong. Where the machine itself stalls, as
-        one that shares its CPUs with others may for half a minute, a measurement says little about the link.
-        """
-        verdict = self.judge(link, family, measured)
-        before: list[str] = []
-        patient_until = time.monotonic() + self.options["patience_s"]
-        while not verdict.ok and (not before or (verdict.disturbed and time.monotonic() < patient_until)):
-            before.append(str(verdict))
-            verdict = self.judge(link, family, self.measure(link, family))
-        return verdict.after(before)
+def _with(measured: Measurement, before: dict[str, Any], read: Callable[[], dict[str, Any]]) -> Measurement:
+    """Return a measurement with what the counters of the link's emulator say against it, where there are any."""
+    after = counted(read, before["in"] + measured.probes.sent) if before else {}
+    return replace(measured, starved=starved(before, after)) if after else measured
 
 
 def act(options: dict[str, Any]) -> dict[str, Any]:
@@ -202,10 +255,7 @@ def act(options: dict[str, Any]) -> dict[str, Any]:
         stop_responders()
         return {}
     if options["state"] == "responding":
-        addresses = listed(options["addresses"]).get(options["node"], ())
-        stop_responders()
-        for address in own(options["node"], addresses).values():
-            start_responder(address, options["port"], options["control_port"], options["seconds"])
+        answer(options["node"], options["addresses"], Path(options["folder"]), options["interface"], Ports.of(options))
         return {}
     node = Node(options)
     if options["state"] == "baseline":
@@ -235,6 +285,10 @@ def main() -> None:
             "seconds": {"type": "int", "default": 120},
             "probes": {"type": "int", "default": 1000},
             "interval_ms": {"type": "float", "default": 2},
+            "probes_per_s": {"type": "float", "default": 4000},
+            "machine": {"type": "list", "elements": "str", "default": []},
+            "both_ways": {"type": "list", "elements": "str", "default": []},
+            "stream_to": {"type": "list", "elements": "str", "default": []},
             "patience_s": {"type": "float", "default": 60},
             "compensated": {"type": "bool", "default": False},
             "stream_s": {"type": "float", "default": 2},

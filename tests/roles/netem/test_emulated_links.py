@@ -95,7 +95,7 @@ def test_a_second_run_changes_nothing_and_a_changed_value_that_link_only(wires: 
     first = [link("a", "b", 5, 1), link("a", "c", 2), link("b", "a", 5)]
     assert wires.links("a", "present", first, backend="emulator")["changed"]
     assert not wires.links("a", "present", first, backend="emulator")["changed"]
-    before = {target: counters(wires, "a", target)["pid"] for target in ("b", "c")}
+    before = counters(wires, "a", "b")["pid"]
     shown = wires.tc("a")
     changed = [link("a", "b", 7, 1), *first[1:]]
     trial = wires.links("a", "present", changed, backend="emulator", check=True)
@@ -104,7 +104,7 @@ def test_a_second_run_changes_nothing_and_a_changed_value_that_link_only(wires: 
     assert trial["diff"]["after"].splitlines()[0] == "a -> b: 7 ms ± 1 ms, 0 % loss"
     assert wires.links("a", "present", first, backend="emulator")["changed"] is False, "the trial changed something"
     assert wires.links("a", "present", changed, backend="emulator")["changed"]
-    assert {target: counters(wires, "a", target)["pid"] for target in ("b", "c")} == before
+    assert {counters(wires, "a", target)["pid"] for target in ("b", "c")} == {before}, "one process for both"
     assert wires.tc("a") == shown
     entry = wires.verdicts([changed[0]], probes=300)[0]
     assert entry["delay"]["median_ms"] == pytest.approx(7, abs=0.3)
@@ -114,7 +114,7 @@ def test_a_link_that_is_gone_from_the_list_is_cleared(wires: Wires):
     wires.links("a", "present", [link("a", "b", 5), link("a", "c", 5)], backend="emulator")
     wires.links("a", "present", [link("a", "c", 5)], backend="emulator")
     assert wires.verdicts([link("a", "b", 0), link("a", "c", 5)], probes=200)[0]["delay"]["median_ms"] < 0.5
-    assert not (wires.folder / "a" / "data0-b.json").exists()
+    assert not (wires.folder / "a" / "data0-b.status").exists()
 
 
 def test_frames_overtake_those_of_a_longer_delay_that_was_changed_and_a_link_without_jitter_keeps_order(wires: Wires):
@@ -250,15 +250,17 @@ def test_a_killed_emulator_lets_nothing_through_and_is_noticed_and_mended(wires:
 def test_removal_leaves_everything_as_it_was(wires: Wires, killed: bool):
     before = wires.tc("a")
     wires.links("a", "present", [link("a", "b", 5), link("a", "c", 5)], backend="emulator")
-    pids = [counters(wires, "a", target)["pid"] for target in ("b", "c")]
+    pid = counters(wires, "a", "b")["pid"]
     if killed:
-        os.kill(pids[0], signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         (wires.folder / "a" / "data0.state").unlink()
     assert wires.links("a", "absent", check=True)["changed"]
     assert wires.links("a", "absent")["changed"]
     assert wires.tc("a") == before
-    assert [pid for pid in pids if runs(pid)] == []
+    assert not runs(pid)
     assert list((wires.folder / "a").iterdir()) == []
+    assert wires.links("a", "absent", purge=True)["changed"]
+    assert not (wires.folder / "a").exists()
     assert not wires.links("a", "absent")["changed"]
 
 
@@ -367,14 +369,16 @@ def test_a_node_that_cannot_be_shaped_says_what_it_lacks(wires: Wires, wrapped: 
 
 
 def test_an_emulator_that_does_not_start_is_quoted_as_its_log_goes_with_the_links(wires: Wires):
-    wires.run("a", "ip", "tuntap", "add", "dev", "fb-b", "mode", "tap")  # its TAP's name is taken
+    wires.run("a", "ip", "tuntap", "add", "dev", "fb-data0", "mode", "tap")  # its TAP's name is taken
     links = [link("a", "b", 10)]
-    with pytest.raises(ModuleFailedError, match=r"a -> b: the emulator did not start: .*Device or resource busy\.$"):
+    with pytest.raises(
+        ModuleFailedError, match=r"the emulator of data0's links did not take them: .*Device or resource busy\.$"
+    ):
         wires.links("a", "present", links)
     assert list((wires.folder / "a").glob("*.log")) != []
     wires.links("a", "absent")
     assert list((wires.folder / "a").glob("data0*")) == []
-    wires.run("a", "ip", "link", "del", "fb-b")
+    wires.run("a", "ip", "link", "del", "fb-data0")
     wires.links("a", "present", links)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from patience import wait_for
-from wires import ROLE, Wires, call, link
+from wires import Wires, call, link
 
 pytestmark = pytest.mark.lab
 
@@ -120,9 +120,7 @@ def in_force(wires: Wires) -> dict[str, str | None]:
     folder = wires.folder / "a"
     program = ["/usr/bin/python3", "-B", "-m", "ansible.module_utils.netem.in_force"]
     told: dict[str, str | None] = json.loads(
-        wires.run(
-            "a", "env", f"PYTHONPATH={folder}/code", *program, "data0", str(folder), str(ROLE / "files/emulator.py")
-        )
+        wires.run("a", "env", f"PYTHONPATH={folder}/code", *program, "data0", str(folder), str(folder / "emulator.py"))
     )
     return told
 
@@ -147,7 +145,7 @@ def test_who_measures_is_told_of_an_emulator_that_ended_and_of_a_lease_that_expi
     apply(wires, 60)
     status = json.loads((wires.folder / "a" / "data0-b.status").read_text())
     os.kill(status["pid"], signal.SIGKILL)
-    wait_for(lambda: in_force(wires)["problem"] == "the emulator of the link to b has ended")
+    wait_for(lambda: in_force(wires)["problem"] == "the emulator of data0's links has ended")
     apply(wires, 4)
     wait_for(lambda: "expired at" in str(in_force(wires)["problem"]))
     assert in_force(wires)["links"] is None

@@ -91,7 +91,7 @@ def test_the_readmes_smallest_playbook_works_as_printed(clear: TrialLab, tmp_pat
     by_node = changed(clear.playbook(playbook))
     assert by_node["bs"] > 0
     assert by_node["edge-1"] > 0
-    assert "fb-edge-1" in tc(clear)["bs"] or "netem" in tc(clear)["bs"]
+    assert "fb-data0" in tc(clear)["bs"] or "netem" in tc(clear)["bs"]
     changed(clear.playbook("playbooks/clear.yml"))
     assert tc(clear) == before
 

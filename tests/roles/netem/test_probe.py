@@ -26,7 +26,7 @@ def test_a_late_prober_never_sends_two_probes_at_once(monkeypatch: pytest.Monkey
     with probe.open_socket("127.0.0.1", 0) as taker, probe.open_socket("127.0.0.1", 0) as opened:
         opened.connect(taker.getsockname())
         monkeypatch.setattr(select, "select", late)
-        probe._exchange([opened], 50, 2)
+        probe._exchange([probe.Peer(opened)], 50, 2)
         arrived = [time_ns for _, time_ns, _ in probe.received(taker)]
     assert len(arrived) == 50 + probe.TAIL
     apart_ms = [(after - before) / 1e6 for before, after in itertools.pairwise(arrived)]

@@ -44,8 +44,8 @@ def test_a_link_shows_what_it_carries(wires: Wires):
     try:
         for node in ("a", "b"):
             wires.probes(node, "responding")
-        streams = wires.probes("a", "streamed", links, stream_s=3)["streams"]
-        entry = wires.probes("a", "judged", links, probes=200, streams=streams)["links"][0]
+        streams = wires.probes("a", "streamed", links, stream_s=3, stream_to=["b"])["streams"]
+        entry = wires.probes("a", "judged", links, probes=200, streams={"a": streams})["links"][0]
     finally:
         for node in ("a", "b"):
             wires.probes(node, "silent")

@@ -108,7 +108,7 @@ class Wires:
             "addresses": {one: [self.address(one), self.address6(one)] for one in self.nodes},
             "interface": "data0",
             "folder": str(self.folder / node),
-            "emulator": str(ROLE / "files" / "emulator.py"),
+            "emulator": str(self.folder / node / "emulator.py"),
         }
         return self.module(node, "netem_links", **(values | options))
 
@@ -119,6 +119,7 @@ class Wires:
             "addresses": {one: self.address(one) for one in self.nodes},
             "folder": str(self.folder / node),
             "interface": "data0",
+            "probes_per_s": 1000,  # as to one peer: the guest in user-mode Linux has one slow CPU
         }
         return self.module(node, "netem_probes", **(values | options))
 

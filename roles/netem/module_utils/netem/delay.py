@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from .estimates import QUARTILES_PER_SIGMA, Z95
+from .estimates import QUARTILES_PER_SIGMA, Z95, stretch_of
 from .property import Property, PropertyError, value
 from .tables import DEPTH, DISTRIBUTIONS, SCALE, quantile, table
 
@@ -113,7 +113,7 @@ class Delay(Property):
         return {
             "delay_ns": self.delay_ms * 1e6,
             "jitter_ns": self.jitter_ms * 1e6 / SCALE,
-            "table": list(self.offsets),
+            "table": self.distribution if self.offsets else None,
         }
 
     def problems(self, seen: Observation) -> list[str]:
@@ -121,7 +121,7 @@ class Delay(Property):
         if delays is None:
             return []
         measured, expected, coarse = delays.measured, delays.expected, delays.coarse
-        allowed_ms, allowed_sigma_ms = self._allowed(expected, coarse)
+        allowed_ms, allowed_sigma_ms = self._allowed(expected, coarse, seen.confidence)
         if not -allowed_ms <= measured.median_ms - expected.median_ms <= allowed_ms + coarse.late_ms:
             problems.append(
                 f"delay {measured.median_ms:.3f} ms, expected {expected.median_ms:.3f} ± {allowed_ms:.3f}"
@@ -140,10 +140,13 @@ class Delay(Property):
         """Return whether the gate could miss a doubled delay, or a jitter that is not there, because it is wider here."""
         if seen.delays is None:
             return []
-        return [*self._unresolved_delay(seen.delays), *self._unresolved_jitter(seen.delays)]
+        allowed_ms, allowed_sigma_ms = self._allowed(seen.delays.expected, seen.delays.coarse, seen.confidence)
+        return [
+            *self._unresolved_delay(seen.delays, allowed_ms + seen.delays.coarse.late_ms),
+            *self._unresolved_jitter(seen.delays, allowed_sigma_ms),
+        ]
 
-    def _unresolved_delay(self, delays: Delays) -> list[str]:
-        allowed_ms = self._allowed(delays.expected, delays.coarse)[0] + delays.coarse.late_ms
+    def _unresolved_delay(self, delays: Delays, allowed_ms: float) -> list[str]:
         unsure_ms = delays.coarse.late_ms + delays.coarse.median_ms
         if not allowed_ms >= self.delay_ms > allowed_ms - unsure_ms:
             return []
@@ -154,8 +157,7 @@ class Delay(Property):
             )
         ]
 
-    def _unresolved_jitter(self, delays: Delays) -> list[str]:
-        allowed_sigma_ms = self._allowed(delays.expected, delays.coarse)[1]
+    def _unresolved_jitter(self, delays: Delays, allowed_sigma_ms: float) -> list[str]:
         added_ms = delays.expected.sigma_ms - delays.path_sigma_ms
         if not allowed_sigma_ms >= added_ms > allowed_sigma_ms - delays.coarse.sigma_ms:
             return []
@@ -166,11 +168,12 @@ class Delay(Property):
             )
         ]
 
-    def _allowed(self, expected: Expectation, coarse: Coarseness) -> tuple[float, float]:
+    def _allowed(self, expected: Expectation, coarse: Coarseness, confidence: float) -> tuple[float, float]:
         """Return by how many ms median and sigma may differ, beside what timers make later."""
+        stretch = stretch_of(confidence)
         return (
-            max(MEAN_TOLERANCE * self.delay_ms, MEAN_FLOOR_MS) + expected.median_half_ms + coarse.median_ms,
-            max(SIGMA_TOLERANCE * self.jitter_ms, SIGMA_FLOOR_MS) + expected.sigma_half_ms + coarse.sigma_ms,
+            max(MEAN_TOLERANCE * self.delay_ms, MEAN_FLOOR_MS) + stretch * expected.median_half_ms + coarse.median_ms,
+            max(SIGMA_TOLERANCE * self.jitter_ms, SIGMA_FLOOR_MS) + stretch * expected.sigma_half_ms + coarse.sigma_ms,
         )
 
     def expectation(self, probes: int, in_order_ms: float | None = None) -> Expectation:

@@ -1,4 +1,4 @@
-"""The emulator, for kernels without `sch_netem`: one process a link, fed by a redirection at the interface's egress."""
+"""The emulator, for kernels without `sch_netem`: a process for all links, fed by redirections at the interface's egress."""
 
 from __future__ import annotations
 
@@ -13,50 +13,58 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.files import write
 from ansible.module_utils.node.process import end, on_this_node
+from ansible.module_utils.node.source import source
 
+from . import emulation
 from .filters import SSH, Filters, preferences, tables
 from .tc import exists, qdiscs, tc, tc_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from .filters import Port
     from .link import Link
-    from .shaping import Shaped
+    from .shaping import Shaped, Update
 
+INTERFACE_NAME_MAX = 15
 UNSHAPED = "1:1"  # a match without an action lets a frame pass; the class means nothing here
 START_SECONDS = 10.0
 END_SECONDS = 5.0
 EMULATORS = "emulator processes"
+LINKS = ".emulator.json"
 LOG_LINES = 5
-COUNT_SECONDS = 1.0
-
-
-def link_file(folder: Path, interface: str, target: str) -> Path:
-    """Return the file that a link's process reads; its counters and its log lie beside it."""
-    return folder / f"{interface}-{target}.json"
+COUNT_SECONDS = 3.0
 
 
 def read_counters(folder: Path, interface: str, target: str) -> dict[str, Any]:
-    """Return what a link's process counted so far; empty when it never ran."""
+    """Return what the emulator counted of a link so far; empty when it never ran."""
+    return _status(folder / f"{interface}-{target}.status")
+
+
+def _status(path: Path) -> dict[str, Any]:
     try:
-        counters: dict[str, Any] = json.loads(link_file(folder, interface, target).with_suffix(".status").read_text())
+        values: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):  # not there yet, or caught in the middle of being written
         return {}
-    return counters
+    return values
 
 
-def counted(folder: Path, interface: str, target: str, frames: int) -> dict[str, Any]:
-    """Return the counters once so many frames came in, or what they are when that takes too long: they lag by 0.1 s."""
+def counted(read: Callable[[], dict[str, Any]], frames: int) -> dict[str, Any]:
+    """Return the counters once so many frames came in, or what they are when that takes too long: they lag by 0.1 s.
+
+    Empty where they cannot be had.
+    """
     deadline = time.monotonic() + COUNT_SECONDS
-    while (seen := read_counters(folder, interface, target)).get("in", 0) < frames and time.monotonic() < deadline:
+    seen: dict[str, Any] = {}
+    while (seen := read() or seen).get("in", 0) < frames and time.monotonic() < deadline:
         time.sleep(0.01)
     return seen
 
 
 class Emulator:
-    """Redirects what leaves an interface for a link's target to the link's process."""
+    """Redirects what leaves an interface for the links' targets to the interface's emulator."""
 
     name = "emulator"
 
@@ -64,6 +72,7 @@ class Emulator:
         self.interface = interface
         self.program = program
         self.folder = folder
+        self.links = folder / f"{interface}{LINKS}"
         self.filters = Filters(interface, ("egress",))
 
     def present(self) -> bool:
@@ -107,67 +116,78 @@ class Emulator:
             tc("qdisc", "del", "dev", self.interface, "clsact")
         elif hooked and filters:
             self._take_tables_away(preferences(self._listing()))
-        end(self.processes().values(), EMULATORS)
-        for path in self.folder.glob(f"{self.interface}-*"):
-            path.unlink()
+        end(self.processes(), EMULATORS)
+        for pattern in (f"{self.interface}-*", f"{self.links.stem}.*"):
+            for path in self.folder.glob(pattern):
+                path.unlink()
+        Path(self.program).unlink(missing_ok=True)
 
-    def add(self, shaped: Shaped) -> None:
-        """Start a link's process and, when its TAP is up, send the frames there."""
-        path = self._path(shaped)
-        text = self._write(shaped)
-        log = path.with_suffix(".log")
-        with log.open("w") as output:
-            process = subprocess.Popen(
-                [sys.executable, self.program, str(path)],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/",
-            )  # fmt: skip
-        deadline = time.monotonic() + START_SECONDS
-        while (seen := self.counters(shaped)).get("pid") != process.pid or seen["values"] != text:
-            if process.poll() is not None or time.monotonic() > deadline:
-                # Clearing the links removes the log: what it says goes with the error.
-                lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-                last = " / ".join(lines[-LOG_LINES:]) or "it printed nothing"
-                raise NodeError(f"{shaped.link.path}: the emulator did not start: {last}.")
-            time.sleep(0.01)
-        redirection = ["action", "mirred", "egress", "redirect", "dev", shaped.link.tap]
-        tc_batch(self.filters.add(shaped, redirection))
+    def update(self, update: Update) -> None:
+        """Bring filters and process to these links; frames on their way keep their values.
 
-    def change(self, old: Shaped, new: Shaped) -> None:
-        """Give a link new values while it carries frames; those on their way keep theirs."""
-        text = self._write(new)
-        path = self._path(new)
-        os.kill(self.processes()[str(path)], signal.SIGHUP)
-        deadline = time.monotonic() + START_SECONDS
-        while self.counters(new).get("values") != text:
-            if time.monotonic() > deadline:
-                raise NodeError(f"{new.link.path}: the emulator did not take the new values (see {path}).")
-            time.sleep(0.01)
+        Filters come last and go first, so that traffic is never without a way.
+        """
+        tc_batch([command for shaped in update.gone for command in self.filters.drop(shaped)])
+        text = self._write(update.all)
+        if pids := self.processes():
+            for pid in pids:
+                os.kill(pid, signal.SIGHUP)
+            self._await(text, self.ended)
+        else:
+            process = self._start()
+            self._await(text, lambda: process.poll() is not None)
+        kept = {shaped.link.target for shaped in update.all}
+        for target in (shaped.link.target for shaped in update.gone if shaped.link.target not in kept):
+            (self.folder / f"{self.interface}-{target}.status").unlink(missing_ok=True)
+        redirection = ["action", "mirred", "egress", "redirect", "dev", self.tap]
+        tc_batch([command for shaped in update.new for command in self.filters.add(shaped, redirection)])
 
-    def drop(self, shaped: Shaped) -> None:
-        """Take a link away: filters first, so that its traffic is never without a way."""
-        tc_batch(self.filters.drop(shaped))
-        path = self._path(shaped)
-        end([pid for link, pid in self.processes().items() if link == str(path)], EMULATORS)
-        for suffix in (".json", ".status", ".log"):
-            path.with_suffix(suffix).unlink(missing_ok=True)
-
-    def counters(self, shaped: Shaped) -> dict[str, Any]:
-        """Return what the link's process counted so far; empty when it never ran."""
-        return read_counters(self.folder, self.interface, shaped.link.target)
-
-    def processes(self) -> dict[str, int]:
-        """Return the pid of each link's process on this interface, by the file that it was started with."""
-        return {
-            words[words.index(self.program) + 1]: pid
+    def processes(self) -> list[int]:
+        """Return the pids of this interface's emulator, and of those that another version of this role left."""
+        return [
+            pid
             for pid, _, words in on_this_node()
             if self.program in words[:-1]
-            and Path(words[words.index(self.program) + 1]).name.startswith(f"{self.interface}-")
-        }
+            and Path(words[words.index(self.program) + 1]).name.startswith((f"{self.interface}-", self.links.name))
+        ]
 
-    def ended(self, links: Iterable[Shaped]) -> list[str]:
-        """Return the targets of those links whose process has ended."""
-        running = self.processes()
-        return [shaped.link.target for shaped in links if str(self._path(shaped)) not in running]
+    def ended(self) -> bool:
+        """Return whether the process that shapes has ended."""
+        return not self.processes()
+
+    @property
+    def tap(self) -> str:
+        """The TAP into which frames are redirected: the interface's name if that leaves room for ours, else its check sum."""
+        name = f"fb-{self.interface}"
+        return name if len(name) <= INTERFACE_NAME_MAX else f"fb-{zlib.crc32(self.interface.encode()):08x}"
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        write(Path(self.program), source(emulation.__name__), 0o755)
+        self._status_file.unlink(missing_ok=True)  # of one that was killed
+        with self._log.open("w") as output:
+            return subprocess.Popen(
+                [sys.executable, self.program, str(self.links)],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/",
+            )  # fmt: skip
+
+    def _await(self, text: int, ended: Callable[[], bool]) -> None:
+        """Return when the process has taken what was written for it, by its check sum."""
+        deadline = time.monotonic() + START_SECONDS
+        while _status(self._status_file).get("values") != text:
+            if ended() or time.monotonic() > deadline:
+                # Clearing the links removes the log: what it says goes with the error.
+                lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+                last = " / ".join(lines[-LOG_LINES:]) or "it printed nothing"
+                raise NodeError(f"the emulator of {self.interface}'s links did not take them: {last}.")
+            time.sleep(0.01)
+
+    @property
+    def _status_file(self) -> Path:
+        return self.links.with_suffix(".status")
+
+    @property
+    def _log(self) -> Path:
+        return self.links.with_suffix(".log")
 
     def _hooked(self) -> bool:
         return exists(self.interface) and any(qdisc.kind == "clsact" for qdisc in qdiscs(self.interface))
@@ -197,11 +217,20 @@ class Emulator:
                 time.sleep(0.01)
         tc_batch(self.filters.close(way))
 
-    def _path(self, shaped: Shaped) -> Path:
-        return link_file(self.folder, self.interface, shaped.link.target)
-
-    def _write(self, shaped: Shaped) -> int:
-        """Write what the link's process reads and return the check sum by which its status says that it did."""
-        text = json.dumps(shaped.made.emulator(self.interface)).encode()
-        self._path(shaped).write_bytes(text)
+    def _write(self, links: Sequence[Shaped]) -> int:
+        """Write what the process reads and return the check sum by which its status says that it did."""
+        made = [shaped.made for shaped in links]
+        text = json.dumps(
+            {
+                "interface": self.interface,
+                "tap": self.tap,
+                "tables": {link.delay.distribution: list(link.delay.offsets) for link in made if link.delay.offsets},
+                "links": [
+                    link.emulator()
+                    | {"networks": [str(one) for several in shaped.networks().values() for one in several]}
+                    for shaped, link in zip(links, made, strict=True)
+                ],
+            }
+        ).encode()
+        self.links.write_bytes(text)
         return zlib.crc32(text)

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 Z95 = 1.959964
 QUARTILES_PER_SIGMA = 1.348980  # of a normal distribution
-LOSS_CONFIDENCE = 0.999  # of what the gate holds shares against
+LATE_CONFIDENCE = 0.999  # of the share of frames that an emulator was late with
+POWER = 0.95  # with which the loss that is called detectable is refused
+# In how many runs the gate may refuse a link that is right, however many links there are (docs/decisions/0030): links are
+# verified before and after measuring, and one is refused only where each of two measurements of it is off.
+FALSE_ALARMS = 0.01
+VERIFICATIONS, MEASUREMENTS = 2, 2
+QUANTITIES = 4  # of a measurement that chance moves: median, sigma, losses, copies
 STALL_FLOOR_MS, STALL_SIGMAS = 0.5, 6.0
 BLOCKS = 10  # of the control: how far they lie apart is how far the path varies
 T95 = 2.262157  # Student's, for so many blocks
@@ -62,6 +68,22 @@ def estimate(delays_ms: Sequence[float]) -> Estimate:
 
 
 @cache
+def confidence_of(verdicts: int) -> float:
+    """Return the confidence of the intervals that each quantity of a link is held against, where so many are judged.
+
+    By Bonferroni's inequality: whatever depends on what, a run refuses a right link with probability FALSE_ALARMS at most.
+    """
+    per_measurement: float = (FALSE_ALARMS / VERIFICATIONS / max(verdicts, 1)) ** (1 / MEASUREMENTS)
+    return 1 - per_measurement / QUANTITIES
+
+
+@cache
+def stretch_of(confidence: float) -> float:
+    """Return how much wider than a 95 % interval one of this confidence is, where the estimate is normal."""
+    return statistics.NormalDist().inv_cdf((1 + confidence) / 2) / Z95
+
+
+@cache
 def loss_interval(lost: int, sent: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the exact interval of a loss probability (Clopper and Pearson 1934), as shares of one."""
     tail = (1 - confidence) / 2
@@ -71,12 +93,11 @@ def loss_interval(lost: int, sent: int, confidence: float = 0.95) -> tuple[float
 
 
 @cache
-def detectable_loss(target: float, sent: int) -> float:
+def detectable_loss(target: float, sent: int, confidence: float) -> float:
     """Return the smallest loss probability that the gate refuses 19 times in 20 with this many probes: its power."""
-    refused = next(
-        (lost for lost in range(1, sent + 1) if loss_interval(lost, sent, LOSS_CONFIDENCE)[0] > target), sent
-    )
-    return _bisect(lambda p: 0.05 - _at_most(refused - 1, sent, p))
+    refused = next((lost for lost in range(1, sent + 1) if loss_interval(lost, sent, confidence)[0] > target), sent)
+    passed = 1 - POWER ** (1 / MEASUREMENTS)  # at most, in each of the measurements
+    return _bisect(lambda p: passed - _at_most(refused - 1, sent, p))
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ have they estimate the same as mean and standard deviation, but a probe that wai
 fault, not the link's) hardly moves them, while a doubled delay, a lost jitter or a missing direction moves them fully.
 Such probes are counted instead, and too many of them fail the gate with that reason.
 
-A right link should pass: of 16 verdicts in a run, each on three quantities, one in a hundred runs may fail by chance.
-So the gate's tolerances are widened by their own 95 % intervals on top of the 2 % and 5 %, and the loss is held
-against its 99.9 % interval, while the report shows 95 % intervals throughout.
+A right link should pass: in one run of a hundred at most may chance refuse any, however many links there are. So what
+chance moves (median, sigma, losses, copies) is held against intervals whose confidence grows with the number of verdicts
+(`estimates.confidence_of`), on top of the 2 % and 5 %, while the report shows 95 % intervals throughout.
 
 What the path does by itself is known from the control: probes that no link shapes, sent between those that one does,
 so that whatever makes the machines slow for a while makes both slow. Where timers are coarse (a CPU that is emulated),
@@ -28,10 +28,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .delay import Expectation, draws
 from .estimates import (
     ENOUGH,
-    LOSS_CONFIDENCE,
+    LATE_CONFIDENCE,
     STALL_SIGMAS,
     Coarseness,
     coarseness,
+    confidence_of,
     detectable_loss,
     estimate,
     histogram,
@@ -72,6 +73,7 @@ def judge(
     compensated_ms: float | None = None,
     tcp: Tcp | None = None,
     stream_s: float = 0.0,
+    verdicts: int = 1,
 ) -> Verdict:
     """Hold what was measured on a link against what was asked for.
 
@@ -86,10 +88,11 @@ def judge(
         tcp: what one TCP connection got. Its rate is what congestion control makes of the link and is not judged, but one
             that carries next to nothing over a link that probes pass is off: large packets are lost.
         stream_s: for how long it sent.
+        verdicts: how many the verification has in all: the more, the wider are the intervals.
     """
     one_way = measured.probes.shared_clock
     path = _path(measured, baseline, compensated_ms)
-    counts = _counts(link, measured)
+    counts = _counts(link, measured, confidence_of(verdicts))
     delays_ms = measured.probes.delays_ms(one_way=one_way)
     if len(delays_ms) < ENOUGH:
         problems = [*_problems(link, counts), f"only {len(delays_ms)} of {counts.sent} probes were answered"]
@@ -172,7 +175,7 @@ def _unresolved(link: Link, seen: Observation) -> list[str]:
     return [problem for one in link.properties for problem in one.unresolved(seen)]
 
 
-def _counts(link: Link, measured: Measurement) -> Observation:
+def _counts(link: Link, measured: Measurement, confidence: float) -> Observation:
     """Return what was counted of the probes, without their delays."""
     probes = measured.probes
     return Observation(
@@ -182,6 +185,7 @@ def _counts(link: Link, measured: Measurement) -> Observation:
         duplicated=probes.forward_duplicated,
         damaged=link.damaged(measured.family),
         loss=link.lost(measured.family),
+        confidence=confidence,
     )
 
 
@@ -200,7 +204,7 @@ def _loss_share(link: Link, counts: Observation) -> LossShare:
         percent=100 * counts.lost / counts.sent,
         low_percent=100 * low,
         high_percent=100 * high,
-        detectable_percent=100 * detectable_loss(counts.loss, sent),
+        detectable_percent=100 * detectable_loss(counts.loss, sent, counts.confidence),
     )
 
 
@@ -278,7 +282,7 @@ def starved(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
     """
     out, late, overrun = (after[key] - before.get(key, 0) for key in ("out", "late", "overrun"))
     problems = []
-    if out > 0 and loss_interval(min(late, out), out, LOSS_CONFIDENCE)[0] > LATE_SHARE_MAX:
+    if out > 0 and loss_interval(min(late, out), out, LATE_CONFIDENCE)[0] > LATE_SHARE_MAX:
         problems.append(
             f"its emulator delayed {late} of {out} frames by more than 0.1 ms beyond their time: it gets too little CPU time"
         )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .filters import Port
     from .link import Link
-    from .shaping import Shaped
+    from .shaping import Shaped, Update
 
 ROOT = "fb00:"
 SEGMENTS_DEFAULT = 65535
@@ -63,9 +63,9 @@ class Kernel:
         """Return whether this interface is shaped by us."""
         return exists(self.interface) and self.root().handle == ROOT
 
-    def ended(self, links: Iterable[Shaped]) -> list[str]:
-        """Return the targets of those links whose process has ended: the kernel has none."""
-        return []
+    def ended(self) -> bool:
+        """Return whether a process that shapes has ended: the kernel has none."""
+        return False
 
     def unusable(self) -> str | None:
         """Return why this backend cannot work here, or None."""
@@ -130,25 +130,34 @@ class Kernel:
             if name in there:
                 set_segments(name, count)
 
-    def add(self, shaped: Shaped) -> None:
-        """Make a link: its class, its leaf, then the filters that send frames there."""
-        make = self._make(self.interface, shaped.made, shaped.number)
-        self._say([*make, *self.filters.add(shaped, ["flowid", self._class(shaped.number)])], shaped.made)
+    def update(self, update: Update) -> None:
+        """Make, change and take away links, all by one `tc`."""
+        commands = [
+            *(command for shaped in update.gone for command in self._drop(shaped)),
+            *(command for old, new in update.changed for command in self._change(old, new)),
+            *(command for shaped in update.new for command in self._add(shaped)),
+        ]
+        self._write_tables([shaped.made for shaped in update.all], self.tables)
+        tc_batch(commands, tables=str(self.tables))
 
-    def change(self, old: Shaped, new: Shaped) -> None:
-        """Give a link new values while it carries frames; those on their way keep theirs."""
+    def _add(self, shaped: Shaped) -> Commands:
+        """Return what makes a link: its class, its leaf, then the filters that send frames there."""
+        make = self._make(self.interface, shaped.made, shaped.number)
+        return [*make, *self.filters.add(shaped, ["flowid", self._class(shaped.number)])]
+
+    def _change(self, old: Shaped, new: Shaped) -> Commands:
+        """Return what gives a link new values while it carries frames; those on their way keep theirs."""
         commands: Commands = []
         if old.made.tc_class() != new.made.tc_class():
             at = ["dev", self.interface, "parent", ROOT, "classid", self._class(new.number)]
             commands.append(["class", "change", *at, *new.made.tc_class()])
         leaf = self._leaf(self.interface, new.number)
-        commands.append(["qdisc", "change", *leaf, *new.made.tc_change(old.made)])
-        self._say(commands, new.made)
+        return [*commands, ["qdisc", "change", *leaf, *new.made.tc_change(old.made)]]
 
-    def drop(self, shaped: Shaped) -> None:
-        """Take a link away: filters first, so that nothing meets a class without a leaf."""
+    def _drop(self, shaped: Shaped) -> Commands:
+        """Return what takes a link away: filters first, so that nothing meets a class without a leaf."""
         away = ["class", "del", "dev", self.interface, "classid", self._class(shaped.number)]
-        tc_batch([*self.filters.drop(shaped), away])
+        return [*self.filters.drop(shaped), away]
 
     def _try(self, links: Sequence[Link]) -> None:
         """Make the leaves on a loopback interface that ends with the trial: only the kernel knows what it can do."""
@@ -182,10 +191,6 @@ class Kernel:
                     f"{link.path}: seed needs Linux 6.6 on {link.source}, whose kernel ignores it. "
                     "Leave it out or set netem_backend: emulator."
                 )
-
-    def _say(self, commands: Commands, link: Link) -> None:
-        self._write_tables([link], self.tables)
-        tc_batch(commands, tables=str(self.tables))
 
     def _write_tables(self, links: Iterable[Link], folder: Path) -> None:
         for name, offsets in {one.delay.table_name: one.delay.offsets for one in links if one.delay.offsets}.items():

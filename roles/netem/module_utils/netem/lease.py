@@ -16,13 +16,13 @@ import shutil
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.node.errors import NodeError
 from ansible.module_utils.node.files import write
 from ansible.module_utils.node.process import attempt, end, on_this_node, run
+from ansible.module_utils.node.source import source
 
 from .shaping import Shaping, boot
 
@@ -177,17 +177,9 @@ def leave_code(folder: Path) -> None:
         if name.startswith(PACKAGES):
             file = folder.joinpath(*name.split(".")).with_suffix(".py")
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(_source(name))
+            file.write_text(source(name))
     for package in folder.rglob("*/"):
         (package / "__init__.py").touch()
-
-
-def _source(name: str) -> str:
-    spec = find_spec(name)
-    source: str | None = getattr(spec.loader, "get_source", lambda _: None)(name) if spec and spec.loader else None
-    if source is None:
-        raise NodeError(f"the source of {name} cannot be read, so no process could watch the links' lease.")
-    return source
 
 
 def watch(interface: str, folder: Path, program: str) -> None:

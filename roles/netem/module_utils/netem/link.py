@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import zlib
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +13,6 @@ from .property import Property, PropertyError, parsed, required
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-INTERFACE_NAME_MAX = 15
 ENDS = ("source", "target")
 
 P = TypeVar("P", bound=Property)
@@ -164,21 +161,12 @@ class Link:
                 arguments += one.tc_none
         return arguments
 
-    def emulator(self, interface: str) -> dict[str, Any]:
-        """Return what `files/emulator.py` reads: what the properties say to it, the interface and the TAP."""
-        orders: dict[str, Any] = {
-            "source": self.source, "target": self.target, "interface": interface, "tap": self.tap,
-        }  # fmt: skip
+    def emulator(self) -> dict[str, Any]:
+        """Return the link's part of what `emulation.py` reads: what the properties say to it."""
+        orders: dict[str, Any] = {"target": self.target}
         for one in self.properties:
             orders |= one.emulator(self)
         return orders
-
-    @property
-    def tap(self) -> str:
-        """The emulator's TAP towards the target: its name if an interface can have it, else its check sum."""
-        name = f"fb-{self.target}"
-        fits = len(name) <= INTERFACE_NAME_MAX and re.fullmatch(r"[A-Za-z0-9_.-]+", name)
-        return name if fits else f"fb-{zlib.crc32(self.target.encode()):08x}"
 
 
 def properties_of(entry: Mapping[str, Any]) -> tuple[Property, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .chain import Chain, correlated, independent, tails
-from .estimates import LOSS_CONFIDENCE, loss_interval
+from .estimates import loss_interval
 from .property import Property, PropertyError, percent, value
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Loss(Property):
 
     def problems(self, seen: Observation) -> list[str]:
         share = f"loss {100 * seen.lost / seen.sent:.3g} % ({seen.lost} of {seen.sent}"
-        tail = (1 - LOSS_CONFIDENCE) / 2
+        tail = (1 - seen.confidence) / 2
         if self.chain.inflation > 1:
             at_most, at_least = tails(self.chain.with_damage(seen.damaged), seen.sent, seen.lost)
             if min(at_most, at_least) >= tail:
@@ -74,8 +74,8 @@ class Loss(Property):
             side, probability = ("few", at_most) if at_most < at_least else ("many", at_least)
             expected = f"expected {100 * seen.loss:.4g} % in bursts"
             return [f"{share}), {expected}: P(this {side} losses) = {probability:.1g}"]
-        low, high = loss_interval(seen.lost, seen.sent, LOSS_CONFIDENCE)
+        low, high = loss_interval(seen.lost, seen.sent, seen.confidence)
         if low <= seen.loss <= high:
             return []
-        interval = f"{100 * LOSS_CONFIDENCE:g} % interval {100 * low:.3g} to {100 * high:.3g} %"
+        interval = f"{100 * seen.confidence:.6g} % interval {100 * low:.3g} to {100 * high:.3g} %"
         return [f"{share}; {interval}), expected {100 * seen.loss:.4g} %"]

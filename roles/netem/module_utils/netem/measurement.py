@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 WOKEN_MS = 0.05  # what a process takes to be woken on any machine: no reason to allow a link more
 
@@ -47,6 +47,13 @@ class Probes:
     def round_trips_ms(self) -> list[float]:
         """There and back, without the peer's own time."""
         return [delay / 1e6 for delay in self.round_trip_ns]
+
+    def mirrored(self) -> Probes:
+        """Return the replies as probes of the way back."""
+        return replace(
+            self, sent=self.arrived, arrived=self.answered, forward_ns=self.backward_ns, backward_ns=self.forward_ns,
+            forward_reordered=self.backward_reordered, backward_reordered=0, forward_duplicated=None,
+        )  # fmt: skip
 
     def delays_ms(self, *, one_way: bool) -> list[float]:
         """Return the delays there, or there and back."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .delay import Delay
-from .estimates import LOSS_CONFIDENCE, loss_interval
+from .estimates import loss_interval
 from .loss import Loss
 from .property import Property, percent, ranges, value
 
@@ -43,10 +43,10 @@ class Duplication(Property):
             return []
         # A frame that is lost as well as repeated arrives once, and its copy may be lost (sch_netem.c, netem_enqueue).
         expected = self.duplicate_percent / 100 * (1 - seen.loss) ** 2
-        low, high = loss_interval(min(seen.duplicated, seen.sent), seen.sent, LOSS_CONFIDENCE)
+        low, high = loss_interval(min(seen.duplicated, seen.sent), seen.sent, seen.confidence)
         if low <= expected <= high:
             return []
-        interval = f"{100 * LOSS_CONFIDENCE:g} % interval {100 * low:.3g} to {100 * high:.3g} %"
+        interval = f"{100 * seen.confidence:.6g} % interval {100 * low:.3g} to {100 * high:.3g} %"
         return [f"{seen.duplicated} of {seen.sent} probes arrived twice ({interval}), expected {100 * expected:.3g} %"]
 
 

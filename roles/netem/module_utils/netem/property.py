@@ -171,6 +171,7 @@ class Observation:
         duplicated: how many arrived twice, or None where that was not counted.
         damaged: the share that is lost because frames are damaged.
         loss: the share that is lost in all if the link is right.
+        confidence: of the intervals that what chance moves is held against; the more links are judged, the higher.
         delays: their delays, or None where too few arrived to tell.
     """
 
@@ -180,6 +181,7 @@ class Observation:
     duplicated: int | None
     damaged: float
     loss: float
+    confidence: float
     delays: Delays | None = None
 
 
@@ -207,7 +209,7 @@ class Property:
         return []
 
     def emulator(self, link: Link) -> dict[str, Any]:
-        """Return its part of what `files/emulator.py` reads: shares of one, nanoseconds."""
+        """Return its part of what `emulation.py` reads: shares of one, nanoseconds."""
         return {}
 
     def damaged(self, family: int | None) -> float:

@@ -18,9 +18,9 @@ from .link import Link
 from .tc import dump, exists, flaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-SCHEMA = 3  # of the state file: what another version left is cleared and made again
+SCHEMA = 4  # of the state file: what another version left is cleared and made again
 LINKS_MAX = 499  # the filters' preferences and the classes' numbers leave room for so many
 
 
@@ -81,15 +81,22 @@ class Backend(Protocol):
     name: str
 
     def present(self) -> bool: ...
-    def ended(self, links: Iterable[Shaped]) -> list[str]: ...
+    def ended(self) -> bool: ...
     def unusable(self) -> str | None: ...
     def check(self, links: Sequence[Link]) -> None: ...
     def snapshot(self) -> dict[str, Any]: ...
     def open(self, before: dict[str, Any], passing: Sequence[Port]) -> None: ...
     def close(self, before: dict[str, Any]) -> None: ...
-    def add(self, shaped: Shaped) -> None: ...
-    def change(self, old: Shaped, new: Shaped) -> None: ...
-    def drop(self, shaped: Shaped) -> None: ...
+    def update(self, update: Update) -> None: ...
+
+
+class Update(NamedTuple):
+    """What is to become of the links of an interface: those that go, change (before and after), come, and all there then are."""
+
+    gone: list[Shaped]
+    changed: list[tuple[Shaped, Shaped]]
+    new: list[Shaped]
+    all: list[Shaped]
 
 
 class Outcome(NamedTuple):
@@ -187,8 +194,8 @@ class Shaping:
         if (count := flaps(self.interface)) != state["flaps"]:
             return f"{self.interface} lost or found its carrier {count - state['flaps']} times since the links were applied"
         difference = _first_difference(state["dump"], dump(self.interface))
-        if difference and (ended := self.backends[state["backend"]].ended(_shaped(state).values())):
-            return f"the emulator of the link to {ended[0]} has ended"
+        if difference and self.backends[state["backend"]].ended():
+            return f"the emulator of {self.interface}'s links has ended"
         return difference
 
     def apply(
@@ -235,17 +242,7 @@ class Shaping:
             }  # fmt: skip
             self._write(state, {}, "")
             backend.open(state["before"], self.passing)
-        for target in now.keys() - expected.keys():
-            backend.drop(now[target])
-        for target, shaped in expected.items():
-            old = now.get(target)
-            if old and old.addresses == shaped.addresses:
-                if old != shaped:
-                    backend.change(old, shaped)
-                continue
-            if old:
-                backend.drop(old)
-            backend.add(shaped)
+        backend.update(_update(now, expected))
         self._write(state, expected, dump(self.interface))
         return outcome
 
@@ -294,6 +291,19 @@ class Shaping:
     def _write(self, state: dict[str, Any], shaped: Mapping[str, Shaped], seen: str) -> None:
         links = [{**asdict(one), "link": one.link.entry()} for one in shaped.values()]
         write(self.file, json.dumps(state | {"links": links, "dump": seen}, indent=1))
+
+
+def _update(now: Mapping[str, Shaped], expected: Mapping[str, Shaped]) -> Update:
+    kept = [(now[target], shaped) for target, shaped in expected.items() if target in now]
+    # One whose addresses changed is made again: its filters are others.
+    changed = [(old, new) for old, new in kept if old.addresses == new.addresses]
+    in_place = {new.link.target for _, new in changed}
+    return Update(
+        gone=[old for target, old in now.items() if target not in in_place],
+        changed=[(old, new) for old, new in changed if old != new],
+        new=[shaped for target, shaped in expected.items() if target not in in_place],
+        all=list(expected.values()),
+    )
 
 
 def _shaped(state: Mapping[str, Any]) -> dict[str, Shaped]:
