@@ -241,7 +241,8 @@ def test_the_shipped_sweep_stands_on_its_nodes_and_not_on_fewer() -> None:
     placed = place(experiment, read_inventory("crossover"))
     assert {len(service.nodes) for service in placed.services.values()} == {1, 2}
     with pytest.raises(
-        SpecError, match="scenario cloud-d2-s0p025 needs 2 nodes in one of the groups cloud; inventory local has too few"
+        SpecError,
+        match="scenario cloud-d2-s0p025 needs 2 nodes in one of the groups cloud; inventory local has too few",
     ):
         place(experiment, read_inventory("local"))
 
