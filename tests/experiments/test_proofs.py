@@ -53,7 +53,7 @@ def test_a_run_is_measured_when_every_base_station_has_every_repetition(run: Run
         "sites": {"edge": {"url": "http://192.0.2.1/", "host": "edge", "nodes": ["edge-1"]}},
         "routes": {"bs-1": {"edge": 1.0}, "bs-2": {"edge": 1.0}}, "division": {"weights": [1.0, 1.0]}, "workload": "http", "settings": {}, "test_share": 0.2,
         "training_shares": [0.8], "traffic": {"arrivals": "together", "parallel": 1}, "max_late_ms": 10.0,
-        "congestion_control": "cubic", "timeout_s": 1.0, "idle_s": 0.0,
+        "congestion_control": "cubic", "connections": "new", "protocol": "http/1.1", "encoding": "plain", "timeout_s": 1.0, "idle_s": 0.0,
     }  # fmt: skip
     begun = {
         "version": VERSION,
