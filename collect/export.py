@@ -22,6 +22,7 @@ from collect.tables import (
     SAMPLES,
     TABLES,
     Described,
+    Joint,
     Loaded,
     Measured,
     Row,
@@ -64,7 +65,7 @@ def write(run: Run, target: Path, *, refused: bool, form: str = "csv") -> list[P
     tables: list[tuple[Table[Any], Iterable[Any]]] = [
         (SAMPLES, _samples(run, states)),
         (REPETITIONS, _repetitions(run, states)),
-        (NETWORKS, (record for record in _records(run) if isinstance(record, NetworkRecord))),
+        (NETWORKS, _networks(run, states)),
         (QUALITIES, _qualities(run, states)),
         (LINKS, _links(run)),
         (LOAD, _load(run)),
@@ -158,6 +159,15 @@ def _qualities(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[
         if isinstance(record, ModelRecord):
             for measure, value in quality.of(record):
                 yield Valued(_key(record), _state(_key(record), states)[0], measure, value)
+
+
+def _networks(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[Joint]:
+    """Yield what several base stations' replies came to; one whose attempts were measured again counts no more."""
+    took_ms = {key: 1000 * one.response_s for one in run.measurements.finished for key in _attempts(one)}
+    for record in _records(run):
+        if isinstance(record, NetworkRecord):
+            key = _key(record)
+            yield Joint(record, _state(key, states)[0], took_ms.get(key))
 
 
 def _links(run: Run) -> Iterator[Verified]:

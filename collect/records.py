@@ -100,7 +100,7 @@ class RequestRecord(
     ``qualities`` are what the reply says of itself, by the names of the measures that the scenario reads.
     ``connection`` is ``new``, or ``kept`` from an earlier request: then ``connected_ns`` is ``None``; ``protocol`` is
     the version of HTTP of the reply, and ``encoding`` how the body was packed, whose size is that of the packed one.
-    Before schema 5 these are ``None``.
+    Before schema 5 these are ``None``, and there are no qualities.
     """
 
     run: str

@@ -78,6 +78,14 @@ class Valued(NamedTuple):
     value: float
 
 
+class Joint(NamedTuple):
+    """What several base stations' replies came to, what became of it, and how long it took where it counts."""
+
+    record: NetworkRecord
+    state: str
+    response_time_ms: float | None
+
+
 class Loaded(NamedTuple):
     """A second of a machine, and the nodes that are on it."""
 
@@ -110,9 +118,9 @@ def _end(name: str, unit: str, meaning: str, kind: Kind = "integer") -> Column[M
     return Column(name, unit, meaning, lambda row: getattr(row.end, name, None), kind)
 
 
-def _all(name: str, unit: str, meaning: str, kind: Kind = "text") -> Column[NetworkRecord]:
+def _all(name: str, unit: str, meaning: str, kind: Kind = "text") -> Column[Joint]:
     """Return a column of what several base stations' replies came to."""
-    return Column(name, unit, meaning, lambda row: getattr(row, name), kind)
+    return Column(name, unit, meaning, lambda row: getattr(row.record, name), kind)
 
 
 def _second(name: str, unit: str, meaning: str) -> Column[Loaded]:
@@ -145,7 +153,7 @@ SAMPLES: Table[Sample] = Table(
             "The repetition; of the same number in two scenarios are a pair, with the same split.",
             "integer",
         ),
-        _of("attempt", "", "From 1; of each repetition the newest attempt counts.", "integer"),
+        _of("attempt", "", "From 0; of each repetition the newest attempt counts.", "integer"),
         _of("request", "", "The request's number within its repetition, from 0.", "integer"),
         Column("state", "", STATE, lambda row: row.state),
         _of("started_at", "ISO 8601", "When it was sent, by the base station's clock."),
@@ -164,7 +172,7 @@ SAMPLES: Table[Sample] = Table(
         ),
         _of("request_bytes", "B", "The size of the request's body.", "integer"),
         _of("response_bytes", "B", "The size of the reply's body.", "integer"),
-        _of("status", "", "The HTTP status, 200 where it was answered.", "integer"),
+        _of("status", "", "The HTTP status of the reply, empty where there is none.", "integer"),
         _of("error", "", "Why the request failed, empty where it did not."),
         _of("congestion_control", "", "The congestion control that TCP used."),
         _of("connection", "", "'new', or 'kept' from an earlier request, then without connected_ns."),
@@ -190,7 +198,12 @@ SAMPLES: Table[Sample] = Table(
         ),
         _of("node", "", "The node that served it."),
         _of("replica", "", "The replica that served it."),
-        _of("cold", "", "Whether it had to wait for a replica to start.", "boolean"),
+        _of(
+            "cold",
+            "",
+            "Whether its base station met the replica for the first time.",
+            "boolean",
+        ),
         _of("texts", "", "How many texts it carried.", "integer"),
         _of(
             "accuracy_validation",
@@ -232,7 +245,7 @@ REPETITIONS: Table[Measured] = Table(
         Column(
             "attempt",
             "",
-            "From 1; of each repetition the newest attempt counts.",
+            "From 0; of each repetition the newest attempt counts.",
             lambda row: row.key.attempt,
             "integer",
         ),
@@ -272,7 +285,7 @@ REPETITIONS: Table[Measured] = Table(
         ),
     ),
 )
-NETWORKS: Table[NetworkRecord] = Table(
+NETWORKS: Table[Joint] = Table(
     "networks",
     "what several base stations' replies of a repetition came to",
     (
@@ -284,7 +297,16 @@ NETWORKS: Table[NetworkRecord] = Table(
             "attempts",
             "",
             "The attempt of each base station that it consists of, as JSON.",
-            lambda row: _json(row.attempts),
+            lambda row: _json(row.record.attempts),
+        ),
+        Column("state", "", STATE, lambda row: row.state),
+        Column(
+            "response_time_ms",
+            "ms",
+            "From the first request of any base station to the last reply to any; where requests were not sent "
+            "together, the median of each one's, from when it was due. Of what counts.",
+            lambda row: row.response_time_ms,
+            "number",
         ),
         _all("error", "", "Why it failed, empty where it did not."),
         _all("chosen_base_station", "", "Which of them got the reply with the best validation accuracy."),
@@ -298,7 +320,7 @@ NETWORKS: Table[NetworkRecord] = Table(
         _all("fit_ms", "ms", "How long the first base station took to train it.", "number"),
         _all("training_texts", "", "How many texts it was trained on.", "integer"),
         _all("test_texts", "", "How many texts it was tested on.", "integer"),
-        Column("parameters", "", "The model's parameters, as JSON.", lambda row: _json(row.parameters)),
+        Column("parameters", "", "The model's parameters, as JSON.", lambda row: _json(row.record.parameters)),
     ),
 )
 QUALITIES: Table[Valued] = Table(
@@ -309,7 +331,7 @@ QUALITIES: Table[Valued] = Table(
         Column("base_station", "", "The base station that measured it.", lambda row: row.key.base_station),
         Column("warmup", "", "Whether it is a warm-up, which never counts.", lambda row: row.key.warmup, "boolean"),
         Column("repetition", "", "The repetition.", lambda row: row.key.repetition, "integer"),
-        Column("attempt", "", "From 1; of each repetition the newest counts.", lambda row: row.key.attempt, "integer"),
+        Column("attempt", "", "From 0; of each repetition the newest counts.", lambda row: row.key.attempt, "integer"),
         Column("state", "", STATE, lambda row: row.state),
         Column("measure", "", "The measure; 'test accuracy' is that of the final model.", lambda row: row.measure.name),
         Column("unit", "", "The unit of its values.", lambda row: row.measure.unit),

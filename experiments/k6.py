@@ -88,7 +88,7 @@ def files(plan: Plan, rows: Dataset, repetition: int) -> Iterator[tuple[str, byt
                 "none; export it with http/1.1"
             )
         for base_station in plan.base_stations:
-            name = scenario if len(plan.base_stations) == 1 else f"{scenario}-{base_station}"
+            name = scenario if len(plan.base_stations) == 1 else f"{scenario}_{base_station}"
             measured = repetition_of(plan, scenario, base_station, rows, repetition)
             ready = measured.ready()
             requests = ready.requests

@@ -70,13 +70,16 @@ def _of_sweep(sweep: Sweep, placement: Placement, repetitions: int) -> Iterator[
 def _of_point(scenario: Scenario, placement: Placement, drawn: Plan, rows: Rows) -> str:
     """Return where a point stands and what it sends, in a line; the rest is as of its scenario's first point."""
     nodes = [node for service in placement.services[scenario.name] for node in service.nodes]
-    ready = repetition_of(drawn, scenario.name, drawn.first, rows, 0).ready()
-    sizes = [len(body) for _, _, body in ready.requests]
-    requests = (
-        f"{_count(len(sizes), 'request')}, {_mb(sum(sizes))} together" if sizes else "requests as clients send them"
-    )
-    each = " from each base station" if len(drawn.base_stations) > 1 else ""
-    return f"{scenario.name}: {scenario.title}: {requests}{each}; on {', '.join(nodes)}"
+    if isinstance(scenario.arrivals, Closed) and scenario.arrivals.count is None:
+        requests = "requests as clients send them"
+    else:
+        sizes = [
+            len(body)
+            for base_station in drawn.base_stations
+            for _, _, body in repetition_of(drawn, scenario.name, base_station, rows, 0).ready().requests
+        ]
+        requests = f"{_count(len(sizes), 'request')}, {_mb(sum(sizes))} in all"
+    return f"{scenario.name}: {scenario.title}: {requests}; on {', '.join(nodes)}"
 
 
 def _of_scenario(

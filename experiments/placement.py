@@ -203,6 +203,11 @@ def _stand(
             return sites, links
         off = off or off_here
     source, target = off or ("", "")
+    if scenario.function.sites is not None:
+        raise SpecError(
+            f"inventory {inventory.name}: scenarios shape the link {source} -> {target} differently and cannot be "
+            f"measured in one run, as the sites of scenario {scenario.name} are the same nodes; run them one by one"
+        )
     replicas = scenario.function.replicas or 1
     verb = "is no other node" if replicas == 1 else f"are fewer than {replicas} other nodes"
     raise SpecError(

@@ -37,8 +37,9 @@ class OfBaseStation:
 class Together:
     """Several base stations in one scenario, whose repetitions are one data point each.
 
-    ``start_skew_ms`` is how long after the first of them the last one began, repetition by repetition, and
-    ``clock_error_ms`` how wrong that may be at most, as their clocks are known to each other only so far.
+    ``start_skew_ms`` is by how much the one that was latest to begin was later than the one that was least, repetition
+    by repetition, each counted from when its first request was due; ``clock_error_ms`` is how wrong that may be at
+    most, as their clocks are known to each other only so far.
     """
 
     base_stations: tuple[OfBaseStation, ...]
@@ -64,14 +65,13 @@ def together(repetitions: Sequence[Repetition]) -> Together | None:
 
 def _began(repetition: Repetition) -> tuple[float, float]:
     """Return how far apart base stations began, and how wrong that may be, both in ms."""
-    began: dict[str, int] = {}
+    late_ns: dict[str, int] = {}
     error_ms = 0.0
     for request in repetition.requests:
-        if request.sent_ns is not None:
-            own = began.setdefault(request.base_station, request.sent_ns)
-            began[request.base_station] = min(own, request.sent_ns)
+        if request.sent_ns is not None:  # the first one of each, from its own time on
+            late_ns.setdefault(request.base_station, request.sent_ns - request.intended_ns)
         error_ms = max(error_ms, request.clock_error_ms or 0.0)
-    return (max(began.values()) - min(began.values())) / NS_PER_MS, error_ms
+    return (max(late_ns.values()) - min(late_ns.values())) / NS_PER_MS, error_ms
 
 
 def _of(name: str, repetitions: Sequence[Repetition]) -> OfBaseStation:

@@ -222,9 +222,10 @@ def _joint(
             if counted.get(key.base_station) != key.attempt:
                 rest[key.attempt][key.base_station] = key.attempt
         is_newest = True
-        for attempts in rest.values():
-            again = all(attempt < counted.get(name, -1) for name, attempt in attempts.items())
-            is_newest &= again
+        for number, attempts in rest.items():
+            is_before = all(attempt < counted.get(name, -1) for name, attempt in attempts.items())
+            is_newest &= is_before
+            again = is_before or number < max(rest)
             yield group.warmup, _failure(group, name_of(stations), attempts, again, INTERRUPTED, judged)
         if record is None:
             continue

@@ -260,7 +260,9 @@ def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measur
     arriving = Arriving(", ".join(sorted(arrivals))) if arrivals else None
     for repetition in repetitions:
         requests = list(repetition.requests)
-        carried.add(requests, together=arriving is None)
+        # With several base stations or sites there may be more requests than replicas, as planned.
+        is_single = not repetition.parts and all(request.site is None for request in requests)
+        carried.add(requests, together=arriving is None and is_single)
         sent.add(repetition.response_s, requests, together=arriving is None)
         if arriving is not None:
             arriving.add(requests)

@@ -362,10 +362,10 @@ def _notes(sweep: Sweep, finished: Scenarios) -> Iterator[str]:
             for name in sweep.points_of(scenario)
             if name in finished
         }
-        if len(nodes) > 1:
+        if len(nodes) > 1 and not any(set(one) < set(other) for one in nodes for other in nodes):
             named = "; ".join(", ".join(one) for one in sorted(nodes)[:TOLD])
             more = f" and {len(nodes) - TOLD} others" if len(nodes) > TOLD else ""
             yield (
-                f"The points of {scenario} were measured on different nodes ({named}{more}), because their links "
-                "differ: what these nodes differ in is part of what is shown."
+                f"The points of {scenario} were measured on different nodes ({named}{more}): what these nodes differ "
+                "in is part of what is shown."
             )

@@ -112,6 +112,8 @@ class Sent:
         self._skews_ms, self._warm_s, self._cold_s = array("d"), array("d"), array("d")
         self._uploads_s, self._bytes = array("d"), array("q")
         self._ways: set[tuple[str, str]] = set()
+        # One that is kept has the window that earlier requests left it, so it has no bound.
+        self._is_kept = False
 
     def add(self, response_s: float, requests: Sequence[RequestRecord], *, together: bool = True) -> None:
         """Add a repetition: its response time, its requests, and whether these were to be sent together."""
@@ -120,6 +122,7 @@ class Sent:
         (self._cold_s if any(request.cold for request in requests) else self._warm_s).append(response_s)
         for request in requests:
             self._ways.add((request.base_station, request.node or ""))
+            self._is_kept |= request.connection == "kept"
             if (seconds := upload_s(request)) is not None:
                 self._uploads_s.append(seconds)
                 self._bytes.append(request.request_bytes)
@@ -143,5 +146,5 @@ class Sent:
             quartile_1_s=quartiles.quartile_1,
             quartile_3_s=quartiles.quartile_3,
             median_mbit=float(np.median(sizes * 8e-6 / np.array(self._uploads_s))),
-            bounds=bounds(float(np.median(sizes)), best) if best is not None else None,
+            bounds=bounds(float(np.median(sizes)), best) if best is not None and not self._is_kept else None,
         )

@@ -45,13 +45,15 @@ def arrived(scenarios: Iterable[Scenario]) -> str:
 
 def together(scenarios: Iterable[Scenario]) -> str:
     """Return what a data point is where several base stations measured it, as a sentence after another one."""
-    several = next((scenario.together for scenario in scenarios if scenario.together is not None), None)
-    if several is None:
+    of_several = [(one, one.together) for one in scenarios if one.together is not None]
+    if not of_several:
         return ""
-    return (
-        f" A repetition is what {len(several.base_stations)} base stations measured at the same time: it lasts from "
-        "the first request of any to the last reply to any, and the best of all replies gave its model's parameters."
-    )
+    sentence = f" A repetition is what {len(of_several[0][1].base_stations)} base stations measured at the same time"
+    if any(scenario.arrived is None for scenario, _ in of_several):
+        sentence += ": it lasts from the first request of any to the last reply to any"
+    if any(scenario.accuracy is not None for scenario, _ in of_several):
+        sentence += ", and the best of all replies gave its model's parameters"
+    return sentence + "."
 
 
 def percent(value: float | None) -> str:

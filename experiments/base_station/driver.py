@@ -69,7 +69,8 @@ class Driver:
         self._dataset = dataset
         self._base_station = base_station
         self._history = History(samples, plan)
-        self._kept = Kept()
+        # Of each scenario apart: one whose bodies are large leaves a larger window to a connection.
+        self._kept = {name: Kept() for name in plan.scenarios}
         self._texts = texts = data.read(dataset)
         self._workloads = {
             name: workloads.make(scenario.workload, scenario.settings, texts)
@@ -88,7 +89,7 @@ class Driver:
     @property
     def finished(self) -> int:
         """How many of them are on record."""
-        return sum(self._history.is_finished(entry.key) for entry in self._plan.order)
+        return sum(map(self._has, self._plan.order))
 
     def run(self, report: Callable[[ModelRecord], None]) -> None:
         """Measure and finish every repetition that is not on record; ``report(record)`` is called after each one.
@@ -106,7 +107,8 @@ class Driver:
             for workload in self._workloads.values():
                 workload.open(shared)
             stack.enter_context(self._nodes).hear_all()
-            stack.enter_context(self._kept)
+            for kept in self._kept.values():
+                stack.enter_context(kept)
             network = stack.enter_context(meet(self._plan, self._base_station, self._port))
             try:
                 self._measure_all(network, report)
@@ -141,8 +143,8 @@ class Driver:
 
     def _has(self, entry: Entry) -> bool:
         """Return whether a repetition is on record to its end, and what all made of it, if this is the first one."""
-        is_first = self._base_station == self._plan.first
-        return self._history.is_finished(entry.key) and (not is_first or self._history.is_of_all(entry.key))
+        concludes = len(self._plan.base_stations) > 1 and self._base_station == self._plan.first
+        return self._history.is_finished(entry.key) and (not concludes or self._history.is_of_all(entry.key))
 
     def _of_all(self, repetition: Repetition, heard: Mapping[str, Measured]) -> NetworkRecord:
         """Return what all base stations' replies come to: the best of them trains on all their training texts."""
@@ -183,7 +185,7 @@ class Driver:
             cut=self._plan.part(entry.scenario, entry.repetition, self._base_station, self._texts.y),
             position=list(self._plan.base_stations).index(self._base_station),
             source=self._source,
-            kept=self._kept,
+            kept=self._kept[entry.scenario],
         )
 
     def _measure(

@@ -32,7 +32,8 @@ class History:
         self._samples = samples
         self._attempts: Counter[Key] = Counter()
         self._finished: set[Key] = set()
-        self._of_all: set[Key] = set()
+        # The number of the attempt, of this base station's, that all base stations' replies belong to.
+        self._of_all: dict[Key, int] = {}
         self._answered: dict[Key, list[RequestRecord]] = {}
         self._replicas: set[str] = set()
         self._warmups_s: dict[str, float] = {}
@@ -56,8 +57,8 @@ class History:
         return key in self._finished
 
     def is_of_all(self, key: Key) -> bool:
-        """Return whether it is on record what all base stations' replies of a repetition came to."""
-        return key in self._of_all
+        """Return whether it is on record what all replies to a repetition's newest attempt came to."""
+        return self._of_all.get(key) == self._attempts[key] - 1
 
     def attempt(self, key: Key) -> int:
         """Return the number of the next attempt at a repetition, from 0."""
@@ -88,7 +89,7 @@ class History:
     def _read(self, record: Record) -> None:
         key = Key(record.scenario, record.repetition, record.warmup)
         if isinstance(record, NetworkRecord):
-            self._of_all.add(key)
+            self._of_all[key] = record.attempt
             return
         self._attempts[key] = record.attempt + 1
         if isinstance(record, ModelRecord):

@@ -35,7 +35,7 @@ AHEAD_ROUND_TRIPS = 8
 # A connection whose other end is gone is known to be broken after some ten seconds.
 KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_PROBES = 4, 2, 3
 # What the one that comes says of itself may be long: which repetitions it has.
-HELLO_BYTES = 1 << 20
+HELLO_BYTES = 16 << 20
 REASON_CHARACTERS = 2000
 
 
@@ -234,19 +234,23 @@ class First(Network):
 
     def _welcome(self, name: str, connection: socket.socket) -> None:
         line = _Line(name, connection)
-        with suppress(GoneError):  # one that ended meanwhile comes again
+        try:
             connection.settimeout(COME_S)
             hello = line.hear(Hello, HELLO_BYTES)
             connection.settimeout(None)
-            if hello.base_station != name or (hello.run, hello.plan) != (self._plan.run, self._plan.hash):
+        except GoneError:  # one that ended meanwhile comes again
+            line.close()
+            return
+        if hello.base_station != name or (hello.run, hello.plan) != (self._plan.run, self._plan.hash):
+            with suppress(GoneError):
                 line.say(Bye(f"it measures run {self._plan.run} by plan {self._plan.hash}"))
-                line.close()
-                raise DriverError(
-                    f"{name} measures another plan than {self._plan.first}: begin a new run, or copy plan.json to all"
-                )
-            if name in self._others:
-                self._others[name].close()
-            self._others[name], self._hellos[name] = self._stack.enter_context(line), hello
+            line.close()
+            raise DriverError(
+                f"{name} measures another plan than {self._plan.first}: begin a new run, or copy plan.json to all"
+            )
+        if name in self._others:
+            self._others[name].close()
+        self._others[name], self._hellos[name] = self._stack.enter_context(line), hello
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Tell the others why it ends, if it ends too early."""

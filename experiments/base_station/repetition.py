@@ -255,7 +255,7 @@ class Repetition:
             for request, site in zip(requests, self.sites, strict=False)
             if request.node not in self.scenario.sites[site].nodes
         ]
-        if by_each or not (need_each or elsewhere):
+        if by_each if need_each else not elsewhere:
             return None
         if not need_each:
             return (

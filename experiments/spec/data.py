@@ -17,7 +17,7 @@ class DataSpec(Model):
     training_shares: tuple[Share, ...] = Field(
         min_length=1,
         description="Share of the texts that each request trains on; as many as requests.parallel. With other "
-        "arrivals the requests take them in turn, one a replica unless they are set.",
+        "arrivals the requests take them in turn, one a replica unless they are set, one in all with function.sites.",
     )
 
     @model_validator(mode="after")

@@ -21,13 +21,15 @@ from experiments.workloads.workload import SettingsError
 from nodes.errors import place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from collect.sweep import Sweep
 
 SCENARIOS = Path(__file__).resolve().parents[1]
 
 M = TypeVar("M", bound=BaseModel)
+# How the keys end whose values are files.
+FILES = (".file", "_file", "_folder")
 
 
 def load(name: str, *, repetitions: int | None = None) -> Experiment:
@@ -91,6 +93,12 @@ def _swept(
     names = [scenario.name for scenario in scenarios]
     if len(set(names)) < len(names):
         raise SpecError(f"{path}: sweep: two scenarios have the same name; a sweep tells them apart by it")
+    for key in _swept_keys(settings["sweep"]):
+        if key.endswith(FILES):
+            raise SpecError(
+                f"{path}: sweep: {key}: files are no values of an axis; list scenarios that extend each other, each "
+                "with its file"
+            )
     times = sum(one for key in ("repetitions", "warmups") if isinstance(one := settings.get(key, 1), int))
     try:
         axes, swept = sweep.expand(
@@ -102,6 +110,12 @@ def _swept(
         _validate(Scenario, _read_in(one.content, path), f"{path}: sweep: {one.of} at {told(one.point.values)}")
         for one in swept
     ]
+
+
+def _swept_keys(axes: object) -> Iterator[str]:
+    """Yield the keys that a sweep names, whatever else is wrong with it."""
+    for name, values in axes.items() if isinstance(axes, dict) else ():
+        yield from map(str, values) if isinstance(values, dict) else [str(name)]
 
 
 def _member(member: str | dict[str, Any], number: int, path: Path) -> tuple[Path, dict[str, Any], dict[str, Any]]:
