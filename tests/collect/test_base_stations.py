@@ -15,7 +15,7 @@ from collect.__main__ import main
 from collect.analysis.quality import TEST_ACCURACY
 from collect.analysis.repetitions import gather
 from collect.analysis.summary import analyse
-from collect.records import NetworkRecord, RequestRecord
+from collect.records import ModelRecord, NetworkRecord, RequestRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +93,14 @@ def test_without_what_came_of_all_nothing_of_a_repetition_counts() -> None:
     (failure,) = measurements.failures
     assert failure.attempts == dict.fromkeys(STATIONS, 1)
     assert "interrupted" in failure.error
+
+
+def test_a_repetition_that_was_interrupted_twice_is_one_failure() -> None:
+    first = of_all("edge", 1, Random(1))[:-1]
+    again = [replace(record, attempt=2) for record in first if isinstance(record, RequestRecord | ModelRecord)]
+    measurements = gather([*first, *again])
+    assert [(one.attempt, one.measured_again) for one in measurements.failures] == [(1, True), (2, False)]
+    assert measurements.failed("edge") == 1
 
 
 def test_the_numbers_are_those_of_repetitions_and_each_base_station_stands_beside_them() -> None:

@@ -127,6 +127,32 @@ def test_what_not_all_have_to_its_end_is_measured_again_by_all_and_nothing_else(
     ]
 
 
+def test_what_all_replies_came_to_counts_for_its_own_attempt_only(tmp_path: Path) -> None:
+    with function(counted) as served:
+        plan, port = planned(tmp_path, served.url, repetitions=1, warmups=0), free_port()
+        assert measure(tmp_path, plan, port) == dict.fromkeys(STATIONS)
+        first = samples(tmp_path, "bs-1")
+        # A second attempt that was cut off before the first one had finished what all measured.
+        again = [replace(record, attempt=1) for record in records.read(first) if not isinstance(record, NetworkRecord)]
+        records.append(first, again)
+        before = len(served.requests)
+        assert measure(tmp_path, plan, port) == dict.fromkeys(STATIONS)
+        assert len(served.requests) == before + 2 * len(STATIONS)
+    (repetition,) = gather(read(tmp_path)).scenarios["words"]
+    assert repetition.attempts == {"bs-1": 2, "bs-2": 1, "bs-3": 1}
+
+
+def test_a_request_that_another_site_serves_is_misplaced(tmp_path: Path) -> None:
+    function_ = {"sites": {"edge": 1, "cloud": 1}}
+    data = {"test_share": 0.2, "training_shares": [0.4, 0.4]}
+    with function(counted) as served:  # every reply says edge-1
+        plan = planned(tmp_path, served.url, function=function_, data=data, repetitions=1, warmups=0)
+        assert measure(tmp_path, plan, free_port()) == dict.fromkeys(STATIONS)
+    errors = [record.error for record in read(tmp_path) if isinstance(record, ModelRecord)]
+    assert len(errors) == len(STATIONS)
+    assert all("was served by edge-1/0 on edge-1, where no replica of its site should be" in str(e) for e in errors)
+
+
 def test_a_request_that_fails_at_one_base_station_fails_the_repetition_of_all(tmp_path: Path) -> None:
     def respond(number: int, request: Request) -> Reply:
         return Reply(counted(number, request).body, 500 if number == 2 else 200)
