@@ -128,11 +128,12 @@ def act(module: AnsibleModule) -> dict[str, object]:
         return {"changed": False, "links": [], "drift": drift, "delays": seen["delays"]}
     addresses = listed(options["addresses"])
     checked = options["state"] == "checked"
-    recorded = [one.link.entry() for one in shaping.recorded().values()]
-    entries = options["links"] or (recorded if checked else [])
-    links = read_links(entries, list(addresses))
-    mine = [link for link in links if link.source == options["node"]]
+    links = read_links(options["links"], list(addresses))
     check_node(options["interface"])
+    recorded = [one.link.entry() for one in shaping.recorded().values()]
+    if checked and not links:
+        links = read_links(recorded, list(addresses))
+    mine = [link for link in links if link.source == options["node"]]
     addresses = with_routed(addresses, [link.target for link in mine], routes(options["interface"]))
     paths: dict[str, float] = {}
     if options["compensate"]:

@@ -89,7 +89,7 @@ def test_what_a_link_carries_is_measured_by_ipv6_where_there_is_nothing_else(wir
     try:
         for node in ("a", "b"):
             wires.probes(node, "responding", addresses=addresses)
-        streams = wires.probes("a", "streamed", limited, stream_s=2, addresses=addresses)["streams"]
+        streams = wires.probes("a", "streamed", limited, stream_s=2, stream_to=["b"], addresses=addresses)["streams"]
     finally:
         for node in ("a", "b"):
             wires.probes(node, "silent")
