@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from nodes.errors import InventoryError
-from nodes.inventory import parse, path_of, slug
+from nodes.inventory import INVENTORIES, parse, path_of, slug
 from nodes.playbooks import read_inventory
 
 if TYPE_CHECKING:
@@ -75,3 +76,11 @@ def test_two_inventories_of_one_name_have_two_locks_and_logs() -> None:
     names = {slug("/srv/a/nodes"), slug("/srv/b/nodes"), slug("/srv-a/nodes"), slug("nodes")}
     assert len(names) == 4
     assert all("/" not in name and "nodes" in name for name in names)
+
+
+def test_the_labs_of_the_shipped_inventories_can_stand_side_by_side() -> None:
+    own = [yaml.safe_load(path.read_text("utf-8")) for path in INVENTORIES.glob("*/group_vars/all.yml")]
+    labs = [values for values in own if "lab_prefix" in values]
+    assert len(labs) >= 3
+    for key in ("lab_prefix", "lab_dir", "lab_management_network", "lab_data_network"):
+        assert len({values[key] for values in labs}) == len(labs), key
