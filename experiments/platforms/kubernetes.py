@@ -1,4 +1,4 @@
-"""Replicas as pods of Deployments on a Kubernetes cluster, behind an Envoy for each service: no serverless framework."""
+"""Replicas as pods of Deployments on a Kubernetes cluster, behind an Envoy for each service, without a framework."""
 
 from __future__ import annotations
 

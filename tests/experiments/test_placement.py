@@ -216,7 +216,9 @@ def test_replicas_that_scale_to_zero_are_left_idle_until_they_have_ended() -> No
 
 
 def test_a_platform_that_is_not_there_is_answered_with_those_that_are() -> None:
-    with pytest.raises(SpecError, match="unknown function_platform 'nosuch'; expected one of process, kubernetes, knative"):
+    with pytest.raises(
+        SpecError, match="unknown function_platform 'nosuch'; expected one of process, kubernetes, knative"
+    ):
         place(paper(), on("nosuch"))
 
 

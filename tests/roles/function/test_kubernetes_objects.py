@@ -174,10 +174,13 @@ def test_another_configuration_is_another_gateway(asked: Asked) -> None:
 def test_services_that_are_gone_are_removed_and_each_deployment_is_waited_for(asked: Asked) -> None:
     asked.applied()
     assert any(
-        "delete deployments,services,configmaps --selector=faasbed.io/service,faasbed.io/service notin (edge,cloud)" in call
+        "delete deployments,services,configmaps --selector=faasbed.io/service,faasbed.io/service notin (edge,cloud)"
+        in call
         for call in asked.calls()
     )
-    assert any("rollout status deployments --selector=faasbed.io/service --timeout=300s" in call for call in asked.calls())
+    assert any(
+        "rollout status deployments --selector=faasbed.io/service --timeout=300s" in call for call in asked.calls()
+    )
 
 
 def test_what_cannot_run_is_refused_in_a_sentence(asked: Asked) -> None:
