@@ -50,6 +50,7 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
     platform = platforms.of(inventory)
     for scenario in experiment.scenarios:
         _check_idle(scenario, platform, inventory)
+        _check_gpus(scenario, platform, inventory)
     services: dict[str, Service] = {}
     links: dict[tuple[str, str], dict[str, Any]] = {}
     for index, scenario in enumerate(experiment.scenarios):
@@ -106,6 +107,16 @@ def _check_idle(scenario: Scenario, platform: Platform, inventory: Inventory) ->
         )
 
 
+def _check_gpus(scenario: Scenario, platform: Platform, inventory: Inventory) -> None:
+    if scenario.function.gpus and not platform.has_gpus:
+        able = [other.name for other in platforms.PLATFORMS if other.has_gpus]
+        raise SpecError(
+            f"scenario {scenario.name} has function.gpus {scenario.function.gpus}, which the platform {platform.name} "
+            f"of inventory {inventory.name} cannot give its replicas: use an inventory with function_platform "
+            f"{' or '.join(able)}"
+        )
+
+
 def _service(scenario: Scenario, inventory: Inventory, platform: Platform, index: int) -> Service:
     replicas = scenario.function.replicas
     groups = [inventory.hosts(group) for group in scenario.function.nodes if len(inventory.hosts(group)) >= replicas]
@@ -126,6 +137,7 @@ def _service(scenario: Scenario, inventory: Inventory, platform: Platform, index
         timeout_s=scenario.requests.timeout_s or UNTIMED_S,
         scale_to_zero=scenario.function.scale_to_zero,
         module=scenario.function.module,
+        gpus=scenario.function.gpus,
     )
 
 

@@ -23,6 +23,7 @@ class Service:
     timeout_s: float
     scale_to_zero: bool = False
     module: str | None = None
+    gpus: int = 0
 
     @property
     def url(self) -> str:
@@ -41,4 +42,5 @@ class Service:
             "timeout_s": self.timeout_s,
             **({"scale_to_zero": True} if self.scale_to_zero else {}),
             **({"module": self.module} if self.module else {}),
+            **({"gpus": self.gpus} if self.gpus else {}),
         }

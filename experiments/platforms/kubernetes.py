@@ -13,4 +13,5 @@ class Kubernetes(Platform):
     name: ClassVar[str] = "kubernetes"
     is_made: ClassVar[bool] = True
     is_cluster: ClassVar[bool] = True
+    has_gpus: ClassVar[bool] = True
     beside_first: ClassVar[str | None] = "the k3s server"

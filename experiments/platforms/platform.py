@@ -29,6 +29,8 @@ class Platform:
     beside_first: ClassVar[str | None] = None
     # How long a service has to be idle until its replicas have ended; None where they never end.
     ends_replicas_after_s: ClassVar[float | None] = None
+    # Whether replicas may have GPUs of their own; whether there are any, the platform's role asks the nodes.
+    has_gpus: ClassVar[bool] = False
     # Whether each service has its own TCP congestion control, or all of them have one.
     congestion_control_by_service: ClassVar[bool] = True
 

@@ -195,6 +195,17 @@ def test_deployments_do_not_scale_to_zero_and_that_is_said_before_anything_is_to
         place(only("cold", 1), on("kubernetes"))
 
 
+def test_gpus_need_a_platform_that_gives_them() -> None:
+    experiment = only("edge", 1)
+    scenario = experiment.scenarios[0]
+    with_gpus = scenario.model_copy(update={"function": scenario.function.model_copy(update={"gpus": 1})})
+    experiment = experiment.model_copy(update={"scenarios": (with_gpus,)})
+    with pytest.raises(SpecError, match=r"function.gpus 1, which the platform process .* kubernetes or knative$"):
+        place(experiment, inventory())
+    assert place(experiment, on("kubernetes")).services["edge"].variables()["gpus"] == 1
+    assert "gpus" not in place(only("edge", 1), on("kubernetes")).services["edge"].variables()
+
+
 def test_knative_has_one_congestion_control_for_all() -> None:
     experiment = paper()
     other = experiment.scenarios[1].model_copy(

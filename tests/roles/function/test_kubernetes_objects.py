@@ -32,6 +32,7 @@ case "$*" in
   *diff*) cat > /dev/null; exit 1 ;;
   *apply*) cat > "$0.applied" ;;
   *"get services"*) cat "$0.services" ;;
+  *"get nodes"*) cat "$0.nodes" ;;
 esac
 """
 
@@ -61,6 +62,15 @@ class Asked:
         }
         headless = {"metadata": {"namespace": "other", "name": "headless"}, "spec": {"clusterIP": "None"}}
         self._kubectl.with_name("kubectl.services").write_text(json.dumps({"items": [service, headless]}), "utf-8")
+
+    def offers(self, **gpus: int) -> None:
+        """Have the cluster's nodes offer so many of example.com/gpu."""
+        nodes = [
+            {"metadata": {"name": name}, "status": {"allocatable": {"cpu": "2", "example.com/gpu": str(count)}}}
+            for name, count in gpus.items()
+        ]
+        bare = {"metadata": {"name": "cloud-1"}, "status": {"allocatable": {"cpu": "2"}}}
+        self._kubectl.with_name("kubectl.nodes").write_text(json.dumps({"items": [*nodes, bare]}), "utf-8")
 
     def services(self, **variables: Any) -> subprocess.CompletedProcess[str]:
         """Take the role's tasks that apply the services, with what its tasks/kubernetes/deploy.yml gives them."""
@@ -197,6 +207,20 @@ def test_what_cannot_run_is_refused_in_a_sentence(asked: Asked) -> None:
     assert "edge-1 does not let pods use nosuch" in refusal(function_services=unknown)
     asked.exposed(31080, 31443)
     assert "kourier-system/kourier of this cluster has a port of function_services (31080, 31081)" in refusal()
+
+
+def test_services_whose_nodes_lack_gpus_are_refused_by_name_and_others_have_them(asked: Asked) -> None:
+    services = [service | {"gpus": 2, "timeout_s": 300} for service in SERVICES]
+    settings = {"function_services": services, "function_gpu_resource": "example.com/gpu"}
+    asked.offers(**{"edge-1": 2, "edge-2": 1})
+    done = asked.deployed(**settings)
+    assert done.returncode != 0
+    printed = " ".join(done.stdout.split())
+    assert "edge needs 2 example.com/gpu on each of its nodes, which edge-2 cannot give" in printed
+    assert "cloud needs 2 example.com/gpu on each of its nodes, which cloud-1 cannot give" in printed
+    assert not any("apply" in call for call in asked.calls())
+    (container,) = asked.applied(**settings)["Deployment", "edge"]["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["limits"] == {"memory": "2Gi", "example.com/gpu": 2}
 
 
 @contextmanager

@@ -104,6 +104,35 @@ def test_a_replica_that_was_killed_is_replaced_and_the_gateway_finds_it(deployed
     assert sorted(reply["node"] for reply in deployed.ask("edge-1", "any", 2)) == ["edge-1", "edge-2"]
 
 
+def test_gpus_are_refused_by_name_where_there_are_none_and_scheduled_where_there_are(deployed: Deployed) -> None:
+    kubectl, resource = deployed.cluster.kubectl, "example.com/gpu"
+    services = [service | {"gpus": 1} for service in deployed.variables["function_services"]]
+    settings = {"function_services": services, "function_gpu_resource": resource}
+
+    def offer(count: int | None, *nodes: str) -> None:
+        for node in nodes:
+            patch = json.dumps(
+                {"status": {name: {resource: count and str(count)} for name in ("capacity", "allocatable")}}
+            )
+            kubectl("patch", "node", node, "--subresource=status", "--type=merge", "--patch", shlex.quote(patch))
+
+    offer(1, "edge-1", "cloud-1")
+    try:
+        refused = deployed.play(**settings)
+        assert refused.returncode != 0
+        sentence = f"edge needs 1 {resource} on each of its nodes, which edge-2 cannot give"
+        assert sentence in " ".join(refused.stdout.split())
+        offer(1, "edge-2")
+        assert changed(deployed.play(**settings))[SERVER] == 1
+        for pod in deployed.pods():
+            (container,) = pod["spec"]["containers"]
+            assert container["resources"]["limits"][resource] == "1"
+        assert sorted(reply["node"] for reply in deployed.ask("edge-1", "any", 2)) == ["edge-1", "edge-2"]
+    finally:
+        offer(None, "edge-1", "edge-2", "cloud-1")
+    assert changed(deployed.play())[SERVER] == 1
+
+
 def test_a_service_that_is_gone_is_removed(deployed: Deployed) -> None:
     edge = [service for service in deployed.variables["function_services"] if service["name"] == "edge"]
     foretold = deployed.play("--check", function_services=edge)
