@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from cluster import adopted, artifacts, missing
+from cluster import CLUSTER_DEADLINE_S, adopted, artifacts, missing
 from controller import PATIENCE_S, SCENARIO, small_run
 from replica import eventually
 from testbed import ROOT, TrialLab, run, trial_lab
@@ -63,6 +63,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory, function_image: BuiltImage) -
             "k3s_artifacts_dir": str(own),
             "knative_artifacts_dir": str(own),
             "function_image_archive": str(function_image.build / "function.oci.tar"),
+            # Other tests may have the processor meanwhile.
+            "k3s_timeout_s": CLUSTER_DEADLINE_S,
+            "function_ready_timeout_s": CLUSTER_DEADLINE_S,
         }
         with (lab.inventory / "group_vars" / "all.yml").open("a", encoding="utf-8") as variables:
             yaml.safe_dump(settings, variables)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DIGEST = f"sha256:{'7' * 64}"
-SERVICES = [
+SERVICES: list[dict[str, Any]] = [
     {"name": "edge", "nodes": ["edge-1", "edge-2"], "gateway": "edge-1", "port": 31080, "congestion_control": "cubic"},
     {"name": "cloud", "nodes": ["cloud-1"], "gateway": "cloud-1", "port": 31081, "congestion_control": "reno"},
 ]
@@ -48,7 +48,10 @@ class Asked:
         self.exposed()
         here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         hosts = {name: here | {"data_address": f"192.0.2.{11 + place}"} for place, name in enumerate(self.nodes)}
-        groups = {"edge": {"hosts": {"edge-1": {}, "edge-2": {}}}, "cloud": {"hosts": {"cloud-1": {}}}}
+        groups: dict[str, Any] = {
+            "edge": {"hosts": {"edge-1": {}, "edge-2": {}}},
+            "cloud": {"hosts": {"cloud-1": {}}},
+        }
         inventory = {"all": {"hosts": hosts, "children": {"compute": {"children": groups}}}}
         (folder / "hosts.yml").write_text(yaml.safe_dump(inventory), "utf-8")
 
@@ -121,7 +124,7 @@ def test_replicas_are_pinned_to_their_nodes_one_each_and_answer_the_gateway_only
         labels = {"faasbed.io/service": service["name"], "faasbed.io/role": "replica"}
         deployment = objects["Deployment", str(service["name"])]["spec"]
         pod = deployment["template"]
-        assert deployment["replicas"] == len(service["nodes"])  # type: ignore[arg-type]
+        assert deployment["replicas"] == len(service["nodes"])
         assert deployment["selector"]["matchLabels"] == pod["metadata"]["labels"] == labels
         affinity = pod["spec"]["affinity"]
         (term,) = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
