@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -25,6 +26,8 @@ SERVICES: list[dict[str, Any]] = [
     {"name": "edge", "nodes": ["edge-1", "edge-2"], "gateway": "edge-1", "port": 31080, "congestion_control": "cubic"},
     {"name": "cloud", "nodes": ["cloud-1"], "gateway": "cloud-1", "port": 31081, "congestion_control": "reno"},
 ]
+# As kubelet writes it for a pod.
+RESOLVER = "search faasbed.svc.cluster.local svc.cluster.local cluster.local\nnameserver 127.0.0.1\noptions ndots:5\n"
 # Answers as a cluster that has nothing yet, and keeps what is applied.
 KUBECTL = """#!/bin/sh
 echo "$@" >> "$0.asked"
@@ -172,6 +175,27 @@ def test_a_gateway_has_its_nodes_address_and_a_configuration_that_envoy_takes(as
         (endpoints,) = cluster["load_assignment"]["endpoints"]
         (endpoint,) = endpoints["lb_endpoints"]
         assert endpoint["endpoint"]["address"]["socket_address"]["address"] == f"{service['name']}-replicas"
+
+
+@pytest.mark.lab(judges_links=False)
+def test_a_gateway_finds_replicas_by_name_also_later_ones_and_parallel_requests_meet_one_each(
+    asked: Asked, tmp_path: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a network namespace needs root")
+    configuration = asked.applied()["ConfigMap", "edge-gateway"]["data"]["envoy.yaml"]
+    of_the_pod, here = '"0.0.0.0", port_value: 8080', '"0.0.0.0", port_value: 8081'  # the replicas have 8080 here
+    assert of_the_pod in configuration
+    (tmp_path / "envoy.yaml").write_text(configuration.replace(of_the_pod, here), "utf-8")
+    (tmp_path / "resolv.conf").write_text(RESOLVER, "utf-8")
+    program = "ip link set lo up && mount --bind $0 /etc/resolv.conf && exec $@"
+    command = ["unshare", "--net", "--mount", "sh", "-c", program, str(tmp_path / "resolv.conf"), sys.executable]
+    script = ROOT / "tests" / "roles" / "function" / "found_by_name.py"
+    done = run([*command, str(script), str(BIN / "envoy"), str(tmp_path / "envoy.yaml")])
+    assert done.returncode == 0, done.stderr
+    met = json.loads(done.stdout)
+    assert met["pairs"] == [["127.0.0.2", "127.0.0.3"]] * len(met["pairs"])
+    assert met["named"] is None  # what is measured has no header more
 
 
 def test_another_configuration_is_another_gateway(asked: Asked) -> None:
