@@ -30,7 +30,7 @@ class Replica(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         time.sleep(0.2)  # as a computation: two requests at once meet two replicas only if both are taken
-        body = str(self.server.server_address[0]).encode()
+        body = self.connection.getsockname()[0].encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
