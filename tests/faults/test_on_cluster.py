@@ -220,7 +220,9 @@ def test_a_node_that_is_killed_and_comes_back_is_measured_again(
         subprocess.run(["podman", "start", pair.namespace(AGENT)], check=True, capture_output=True)
         assert controller.ends() == 0, controller.output
     reads(controller.output)
-    steps = [line.partition(": ")[0] for line in controller.output.splitlines() if line.endswith(" s")]
+    # Lines of a step's own progress are indented.
+    lines = [line for line in controller.output.splitlines() if line.endswith(" s") and not line.startswith(" ")]
+    steps = [line.partition(": ")[0] for line in lines]
     assert steps[steps.index("wait for edge-2") :] == [
         *(f"wait for {AGENT}", "shape links", "deploy function", "measure", "collect", "clear links")
     ], controller.output
