@@ -59,6 +59,7 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
     for scenario in experiment.scenarios:
         _check_idle(scenario, platform, inventory)
         _check_image(scenario, platform, inventory)
+        _check_gpus(scenario, platform, inventory)
     services: dict[str, tuple[Service, ...]] = {}
     routes: dict[str, dict[str, dict[str, float]]] = {}
     links: dict[tuple[str, str], dict[str, Any]] = {}
@@ -131,6 +132,16 @@ def _check_idle(scenario: Scenario, platform: Platform, inventory: Inventory) ->
             f"scenario {scenario.name}: requests.idle_s {scenario.requests.idle_s:g} with function.scale_to_zero: on "
             f"{platform.name} replicas may end as late as {platform.ends_replicas_after_s:g} s after the last request; "
             f"use at least {platform.ends_replicas_after_s:g}"
+        )
+
+
+def _check_gpus(scenario: Scenario, platform: Platform, inventory: Inventory) -> None:
+    if scenario.function.gpus and not platform.has_gpus:
+        able = [other.name for other in platforms.PLATFORMS if other.has_gpus]
+        raise SpecError(
+            f"scenario {scenario.name} has function.gpus {scenario.function.gpus}, which the platform {platform.name} "
+            f"of inventory {inventory.name} cannot give its replicas: use an inventory with function_platform "
+            f"{' or '.join(able)}"
         )
 
 
@@ -243,6 +254,7 @@ def _service(
         scale_to_zero=scenario.function.scale_to_zero,
         module=scenario.function.module,
         image=scenario.function.image,
+        gpus=scenario.function.gpus,
     )
     return next((other for other in others if other.serves_as(service)), service)
 

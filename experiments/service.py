@@ -25,6 +25,7 @@ class Service:
     scale_to_zero: bool = False
     module: str | None = None
     image: str | None = None
+    gpus: int = 0
 
     @property
     def url(self) -> str:
@@ -52,4 +53,5 @@ class Service:
             **({"scale_to_zero": True} if self.scale_to_zero else {}),
             **({"module": self.module} if self.module else {}),
             **({"image": self.image} if self.image else {}),
+            **({"gpus": self.gpus} if self.gpus else {}),
         }

@@ -119,7 +119,7 @@ def provision(context: Context) -> None:
     context.playbooks.run("lab")
     if context.placement.platform.is_made:
         answers = context.playbooks.run("platform", **context.variables())
-        if context.placement.platform.is_cluster:
+        if "artifacts" in answers.by_key:  # a cluster that is somebody else's may be made of none
             context.run.update_manifest(artifacts=answers["artifacts"]["localhost"])
     lab = manifest.lab(context.inventory)
     # The lab's own stands in its description: it is true of a lab that was made before, too.

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from experiments.errors import SpecError
 from experiments.platforms.knative import Knative
+from experiments.platforms.kubernetes import Kubernetes
 from experiments.platforms.process import Process
 
 if TYPE_CHECKING:
     from experiments.platforms.platform import Platform
     from nodes.inventory import Inventory
 
-PLATFORMS: tuple[Platform, ...] = (Process(), Knative())
+PLATFORMS: tuple[Platform, ...] = (Process(), Kubernetes(), Knative())
 
 
 def of(inventory: Inventory) -> Platform:

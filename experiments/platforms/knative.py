@@ -19,6 +19,7 @@ class Knative(Platform):
     is_made: ClassVar[bool] = True
     is_cluster: ClassVar[bool] = True
     runs_images: ClassVar[bool] = True
+    has_gpus: ClassVar[bool] = True
     beside_first: ClassVar[str | None] = "the k3s server, Knative and its activator"
     # Knative's shortest window without requests (6 s), its grace period (30 s), and the time a replica takes to end.
     ends_replicas_after_s: ClassVar[float | None] = 60

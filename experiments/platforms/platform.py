@@ -31,6 +31,8 @@ class Platform:
     ends_replicas_after_s: ClassVar[float | None] = None
     # Whether it runs container images of others.
     runs_images: ClassVar[bool] = False
+    # Whether replicas may have GPUs of their own; whether there are any, the platform's role asks the nodes.
+    has_gpus: ClassVar[bool] = False
     # Whether each service has its own TCP congestion control, or all of them have one.
     congestion_control_by_service: ClassVar[bool] = True
 

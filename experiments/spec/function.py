@@ -45,6 +45,11 @@ class FunctionSpec(Model):
         default=False,
         description="Replicas end when idle and start with the next request, where the platform can do that (knative).",
     )
+    gpus: int = Field(
+        default=0,
+        ge=0,
+        description="GPUs of each replica, where the platform and its nodes have them (kubernetes, knative).",
+    )
     module: str | None = Field(
         default=None,
         description="The Python module that is served; the study's unless it is set (docs/your-own-function.md).",

@@ -73,7 +73,7 @@ def test_a_gateway_is_a_compute_node_on_a_port_of_its_own() -> None:
         assert service.variables()["port"] == FIRST_PORT + index
 
 
-def test_on_a_cluster_all_services_share_the_gateways_port() -> None:
+def test_on_knative_all_services_share_the_gateways_port() -> None:
     nodes = on("knative")
     placed = place(paper(), nodes)
     assert placed.platform.name == "knative"
@@ -82,6 +82,13 @@ def test_on_a_cluster_all_services_share_the_gateways_port() -> None:
     assert {service.url for (service,) in services.values()} == {
         f"http://{nodes.variable(node, 'data_address')}:{FIRST_PORT}/" for node in ("edge-1", "cloud-1")
     }
+
+
+def test_on_plain_kubernetes_everything_stands_where_it_does_on_processes() -> None:
+    cluster, processes = place(paper(), on("kubernetes")), place(paper(), on("process"))
+    assert (cluster.platform.is_cluster, processes.platform.is_cluster) == (True, False)
+    assert cluster.services == processes.services
+    assert cluster.variables() == processes.variables()
 
 
 @pytest.mark.parametrize("scenario", ["edge", "cloud"])
@@ -208,13 +215,34 @@ def test_an_image_without_a_digest_or_beside_a_module_is_refused(changes: dict[s
         FunctionSpec(nodes=("edge",), replicas=2, **changes)
 
 
-def test_a_cluster_has_one_congestion_control_for_all() -> None:
+def test_deployments_do_not_scale_to_zero_and_that_is_said_before_anything_is_touched() -> None:
+    sentence = (
+        "scenario cold scales to zero, which the platform kubernetes of inventory trial cannot do: use an inventory with "
+        "function_platform knative"
+    )
+    with pytest.raises(SpecError, match=f"^{sentence}$"):
+        place(only("cold", 1), on("kubernetes"))
+
+
+def test_gpus_need_a_platform_that_gives_them() -> None:
+    experiment = only("edge", 1)
+    scenario = experiment.scenarios[0]
+    with_gpus = scenario.model_copy(update={"function": scenario.function.model_copy(update={"gpus": 1})})
+    experiment = experiment.model_copy(update={"scenarios": (with_gpus,)})
+    with pytest.raises(SpecError, match=r"function.gpus 1, which the platform process .* kubernetes or knative$"):
+        place(experiment, inventory())
+    assert place(experiment, on("kubernetes")).services["edge"][0].variables()["gpus"] == 1
+    assert "gpus" not in place(only("edge", 1), on("kubernetes")).services["edge"][0].variables()
+
+
+def test_knative_has_one_congestion_control_for_all() -> None:
     experiment = paper()
     other = experiment.scenarios[1].model_copy(
         update={"transport": experiment.scenarios[1].transport.model_copy(update={"congestion_control": "bbr"})}
     )
     mixed = experiment.model_copy(update={"scenarios": (experiment.scenarios[0], other)})
     place(mixed, inventory())
+    place(mixed, on("kubernetes"))
     with pytest.raises(SpecError, match="scenarios have bbr and cubic; give them the same congestion_control"):
         place(mixed, on("knative"))
 
@@ -228,7 +256,9 @@ def test_replicas_that_scale_to_zero_are_left_idle_until_they_have_ended() -> No
 
 
 def test_a_platform_that_is_not_there_is_answered_with_those_that_are() -> None:
-    with pytest.raises(SpecError, match="unknown function_platform 'nosuch'; expected one of process, knative"):
+    with pytest.raises(
+        SpecError, match="unknown function_platform 'nosuch'; expected one of process, kubernetes, knative"
+    ):
         place(paper(), on("nosuch"))
 
 

@@ -31,6 +31,18 @@ def test_the_manifest_tells_which_artifacts_a_cluster_is_made_of_and_how_they_we
     assert read_json(run.manifest)["artifacts"] == artifacts
 
 
+def test_somebody_elses_cluster_is_made_of_no_artifacts(tmp_path: Path) -> None:
+    nodes = inventory()
+    for host in nodes.variables:
+        nodes.variables[host] |= {"function_platform": "kubernetes", "lab_kind": "own"}
+    run = RunFolder(tmp_path / "trial")
+    run.path.mkdir()
+    steps.provision(
+        steps.Context(run, only("edge", 2), nodes, Recorded(), Reporter(Console(file=io.StringIO())), "synthetic", 1)
+    )
+    assert "artifacts" not in read_json(run.manifest)
+
+
 def test_the_warning_of_too_few_cores_tells_what_else_runs_on_the_first_node(tmp_path: Path) -> None:
     warning = "2 cores for 4 busy parts: edge-1 and cloud-1 share core 0; parts that are busy slow each other down."
     (tmp_path / "lab").mkdir()
@@ -43,7 +55,7 @@ def test_the_warning_of_too_few_cores_tells_what_else_runs_on_the_first_node(tmp
             "lab_dir": str(tmp_path / "lab"),
         }
     told = {}
-    for platform in ("knative", "process"):
+    for platform in ("knative", "kubernetes", "process"):
         for host in nodes.variables:
             nodes.variables[host]["function_platform"] = platform
         run = RunFolder(tmp_path / platform)
@@ -58,4 +70,5 @@ def test_the_warning_of_too_few_cores_tells_what_else_runs_on_the_first_node(tmp
         assert others == ["edge-2: another one"]
         assert own.startswith(warning)
     assert f"{warning} edge-1 also runs the k3s server, Knative and its activator." in told["knative"]
+    assert f"{warning} edge-1 also runs the k3s server.\n" in told["kubernetes"]
     assert told["process"] == ""

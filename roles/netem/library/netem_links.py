@@ -131,8 +131,7 @@ def act(module: AnsibleModule) -> dict[str, object]:
     links = read_links(options["links"], list(addresses))
     check_node(options["interface"])
     recorded = [one.link.entry() for one in shaping.recorded().values()]
-    if checked and not links:
-        links = read_links(recorded, list(addresses))
+    links = read_links(recorded, list(addresses)) if checked and not links else links
     mine = [link for link in links if link.source == options["node"]]
     addresses = with_routed(addresses, [link.target for link in mine], routes(options["interface"]))
     paths: dict[str, float] = {}

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cluster import NODES, SERVER, Cluster, artifacts
+from deployed import CONNECT, Deployed
 from testbed import ROOT, changed, run
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
     from image import BuiltImage
@@ -24,75 +24,8 @@ SERVICES = [
     {"name": "edge", "nodes": ["edge-1", "edge-2"], "gateway": "edge-1", "port": 31080},
     {"name": "cloud", "nodes": ["cloud-1"], "gateway": "cloud-1", "port": 31080},
 ]
-# Fires a number of requests together at an address and prints the replies as a list.
-ASK = """
-import http.client, json, sys, threading
-address, host, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-texts = {str(n): ("moon cheese round" if n % 2 else "earth bread flat") + f" word{n % 7}" for n in range(60)}
-labels = {key: "FAKE" if int(key) % 2 else "REAL" for key in texts}
-body = json.dumps({"x_dict": texts, "y_dict": labels, "model": "mnb"})
-replies = []
-def ask():
-    connection = http.client.HTTPConnection(address, 31080, timeout=120)
-    connection.request("POST", "/", body, {"Host": host, "Content-Type": "application/json"})
-    answer = connection.getresponse()
-    replies.append([answer.status, answer.read().decode()])
-threads = [threading.Thread(target=ask) for _ in range(count)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-print(json.dumps(replies))
-"""
-# Prints which of the addresses take a connection.
-CONNECT = """
-import json, socket, sys
-taken = []
-for door in sys.argv[1:]:
-    address, port = door.split(":")
-    try:
-        socket.create_connection((address, int(port)), timeout=2).close()
-    except OSError:
-        continue
-    taken.append(door)
-print(json.dumps(taken))
-"""
 # Of a replica: queue-proxy's for requests (HTTP/1, HTTP/2, TLS), its own (admin, two of metrics), and the function's.
 PORTS = (8012, 8013, 8112, 8022, 9090, 9091, 8080)
-
-
-class Deployed:
-    """The function on the session's cluster."""
-
-    def __init__(self, cluster: Cluster, image: BuiltImage) -> None:
-        self.cluster = cluster
-        self.digest = (image.build / "function.digest").read_text().strip()
-        self.variables: dict[str, Any] = {
-            "function_platform": "knative",
-            "function_image_archive": str(image.build / "function.oci.tar"),
-            "function_services": [{**service, "congestion_control": "cubic", "timeout_s": 300} for service in SERVICES],
-        }
-
-    def play(self, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        """Run the function's part of the playbook, as a user would."""
-        extra = json.dumps(self.variables | variables)
-        return self.cluster.lab.playbook("playbooks/function.yml", "--limit", "compute", "-e", extra, *arguments)
-
-    def send(self, node: str, host: str, count: int) -> list[tuple[int, str]]:
-        """Send requests together from the base station to a node's address; return each one's status and text."""
-        address = self.cluster.lab.data_address(("bs", *NODES).index(node))
-        done = self.cluster.lab.ssh("bs", shlex.join(["python3", "-c", ASK, address, host, str(count)]))
-        assert done.returncode == 0, done.stderr
-        return [(status, text) for status, text in json.loads(done.stdout)]
-
-    def ask(self, node: str, host: str, count: int) -> list[dict[str, Any]]:
-        """Send requests that are all answered; return the replies."""
-        replies = self.send(node, host, count)
-        assert [status for status, _ in replies] == [200] * count, replies
-        return [json.loads(text) for _, text in replies]
-
-    def pods(self) -> list[dict[str, Any]]:
-        """The replicas that are not ending."""
-        listed = json.loads(self.cluster.kubectl("get", "pods", "--namespace", "faasbed", "--output", "json"))["items"]
-        return [pod for pod in listed if "deletionTimestamp" not in pod["metadata"]]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +34,7 @@ def deployed(cluster: Cluster, function_image: BuiltImage) -> Iterator[Deployed]
     if not (artifacts() / "serving-core.yaml").exists():
         pytest.skip(f"Knative needs {artifacts()}/serving-core.yaml (make artifacts)")
     changed(cluster.lab.playbook("playbooks/knative.yml"))
-    function = Deployed(cluster, function_image)
+    function = Deployed(cluster, function_image, "knative", SERVICES)
     assert changed(function.play())[SERVER] > 0
     yield function
     assert changed(function.play(function_action="remove"))[SERVER] > 0

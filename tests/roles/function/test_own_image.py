@@ -42,7 +42,7 @@ def manifests(tmp_path: Path) -> dict[str, Any]:
         "tasks": [
             {
                 "ansible.builtin.template": {
-                    "src": str(ROOT / "roles" / "function" / "templates" / "services.yaml.j2"),
+                    "src": str(ROOT / "roles" / "function" / "templates" / "knative.yaml.j2"),
                     "dest": str(tmp_path / "services.yaml"),
                     "mode": "0644",
                 }
