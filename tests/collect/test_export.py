@@ -128,7 +128,7 @@ def test_parquet_files_hold_the_values_of_the_csv_files_in_types_with_units(
         rows = files[f"{table.name}.csv"]
         if table is tables.DICTIONARY:
             rows = [{**row, "file": row["file"].replace(".csv", ".parquet")} for row in rows]
-        assert read.column_names == list(rows[0])
+        assert read.column_names == [column.name for column in table.columns]
         assert [{name: export.cell(value) for name, value in row.items()} for row in read.to_pylist()] == rows
     samples = pyarrow.parquet.read_schema(folder / "export" / "samples.parquet")
     assert samples.field("sent_ns").metadata == {
@@ -238,7 +238,15 @@ def test_without_a_folder_the_tables_are_part_of_the_run_and_the_same_bytes_agai
     (folder / "manifest.json").write_text(json.dumps(MANIFEST))
     assert main(["export", "--results", str(tmp_path)]) == 0
     first = {path.name: path.read_bytes() for path in (folder / "export").iterdir()}
-    names = ["dictionary.csv", "links.csv", "load.csv", "qualities.csv", "repetitions.csv", "samples.csv"]
+    names = [
+        "dictionary.csv",
+        "links.csv",
+        "load.csv",
+        "networks.csv",
+        "qualities.csv",
+        "repetitions.csv",
+        "samples.csv",
+    ]
     assert sorted(first) == names
     assert main(["export", "--results", str(tmp_path)]) == 0
     assert {path.name: path.read_bytes() for path in (folder / "export").iterdir()} == first

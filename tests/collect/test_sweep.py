@@ -12,6 +12,7 @@ import pytest
 from generated_run import MANIFEST, RUN, model, request, write_run
 
 from collect.__main__ import main
+from collect.analysis.quality import TEST_ACCURACY
 from collect.analysis.repetitions import Measurements, Repetition
 from collect.analysis.summary import Analysis, analyse
 from collect.analysis.sweep import sweeping
@@ -35,7 +36,7 @@ def repetition(scenario: str, number: int, response_s: float, **changes: Any) ->
         "block": number,
         "attempt": 1,
         "response_s": response_s,
-        "accuracy": 0.9,
+        "qualities": ((TEST_ACCURACY, 0.9),),
         "fit_s": 0.01,
         "requests": (request(scenario=scenario, repetition=number),),
         "chosen_request": 0,

@@ -101,13 +101,10 @@ def gateway(folder: Path, ports: list[int]) -> Iterator[str]:
     source = (ROOT / "roles" / "function" / "templates" / "envoy.yaml.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - YAML
     environment.filters["b64encode"] = lambda text: __import__("base64").b64encode(text.encode()).decode()
-    item = {"name": "words", "port": 0, "nodes": ["a"], "congestion_control": CONTROL, "timeout_s": DEADLINE_S}
+    item = {"name": "words", "gateway": "a", "nodes": ["a"], "congestion_control": CONTROL, "timeout_s": DEADLINE_S}
+    gateway_ = {"address": "127.0.0.1", "port": 0, "log": "its log", "type": "STATIC", "replicas": ["127.0.0.1"]}
     rendered = environment.from_string(source).render(
-        item=item,
-        data_address="127.0.0.1",
-        inventory_hostname="a",
-        function_replica_port_offset=0,
-        hostvars={"a": {"data_address": "127.0.0.1"}},
+        item=item, function_gateway={**gateway_, "replica_port": 0}, data_address="127.0.0.1"
     )
     settings = yaml.safe_load(rendered)
     endpoint = {"address": {"socket_address": {"address": "127.0.0.1"}}}
