@@ -131,11 +131,11 @@ class Driver:
                 requests, links, broken = self._measure(repetition, partial(network.start, number))
             model = repetition.finish(requests, links)
             self._history.append([model])
-            report(model)
             best = None if model.error else repetition.workload.best(requests)
             heard = network.measured(Measured(number, model.attempt, best, model.error))
             if heard:
                 self._history.append([self._of_all(repetition, heard)])
+            report(model)
             if broken is not None:
                 raise broken
             if repetition.misplaced(requests):
