@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -45,10 +44,14 @@ def leakage(plan: Plan, data: Dataset) -> Leakage | None:
     function: list[float] = []
     for name, scenario in plan.scenarios.items():
         workload = workloads.make(scenario.workload, scenario.settings, rows)
-        for repetition, station in product(range(len(plan.splits)), plan.base_stations):
+        parts = (
+            (repetition, station, part)
+            for repetition in range(len(plan.splits))
+            for station, part in plan.parts(name, repetition, data.labels).items()
+        )
+        for repetition, station, part in parts:
             where = f"dataset {data.name}: scenario {name}, repetition {repetition}"
-            part = plan.part(name, repetition, station, data.labels)
-            if len(plan.base_stations) > 1:
+            if plan.is_shared:
                 where += f", {station}"
                 _check_labels(where, part, data.labels, scenario.division)
             try:

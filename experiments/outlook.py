@@ -132,7 +132,7 @@ def repetition_of(drawn: Plan, name: str, base_station: str, rows: Rows, repetit
         entry=Entry(scenario=name, block=1, repetition=repetition, warmup=False),
         scenario=planned,
         workload=workloads.make(planned.workload, planned.settings, rows),
-        cut=drawn.part(name, repetition, base_station, rows.y),
+        cut=drawn.parts(name, repetition, rows.y)[base_station],
         position=list(drawn.base_stations).index(base_station),
     )
 

@@ -85,6 +85,21 @@ class Function:
         return self._respond(number, request)
 
 
+@contextmanager
+def serving(
+    handler: type[BaseHTTPRequestHandler], kind: type[ThreadingHTTPServer] = ThreadingHTTPServer
+) -> Iterator[int]:
+    """Let a server listen on a free port of loopback, which is yielded."""
+    with kind(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
@@ -114,13 +129,9 @@ def function(respond: Callable[[int, Request], Reply] = answer) -> Iterator[Func
         def log_message(self, *arguments: Any) -> None:
             """Leave the test's output alone."""
 
-    with _Server(("127.0.0.1", 0), Handler) as server:
-        listening = Function(f"http://127.0.0.1:{server.server_port}/", respond)
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with serving(Handler, _Server) as port:
+        listening = Function(f"http://127.0.0.1:{port}/", respond)
         try:
             yield listening
         finally:
             listening.release()
-            server.shutdown()
-            thread.join()

@@ -100,8 +100,8 @@ def compared(ours: Sequence[Repetition], theirs: Sequence[Repetition], *, paired
             measure,
             places((*values.subject, *values.reference)),
             sample.difference(values),
-            statistics.compare("median difference", values.subject, values.reference, paired=values.rounds is not None),
-            statistics.compare("median ratio", values.subject, values.reference, paired=values.rounds is not None),
+            sample.medians("median difference", values),
+            sample.medians("median ratio", values),
             sample.spread_ratio(values),
         )
         for measure, values in samples.items()

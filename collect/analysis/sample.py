@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from collect.analysis import estimators
+from collect.analysis import estimators, statistics
 from collect.analysis.statistics import SMALLEST_SAMPLE, Estimate
 
 if TYPE_CHECKING:
@@ -81,6 +81,11 @@ def ratio(values: Sample) -> Estimate:
 def difference(values: Sample) -> Estimate:
     """Return the typical difference of a pair, in the metric's unit."""
     return _estimate("pair difference", values, _location(values, np.asarray), np.asarray)
+
+
+def medians(statistic: Literal["median ratio", "median difference"], values: Sample) -> Estimate:
+    """Return the ratio or the difference of the two medians."""
+    return statistics.compare(statistic, values.subject, values.reference, paired=values.rounds is not None)
 
 
 def spread_ratio(values: Sample) -> Estimate:

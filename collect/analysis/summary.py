@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from collect.analysis import (
     base_stations,
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from collect.analysis.quality import Compared, Scored
     from collect.analysis.repetitions import Failure, Measurements, Repetition
     from collect.analysis.rescaling import Rescaling
-    from collect.analysis.sample import Sample
     from collect.analysis.sensitivity import Sensitivity, Side
     from collect.analysis.statistics import Estimate, Summary
     from collect.analysis.steady import Steadiness
@@ -315,8 +314,8 @@ def _compare(
         paired=by_pairs,
         response_pair_ratio=ratio,
         response_pair_difference_s=sample.difference(times),
-        response_ratio=_medians("median ratio", times),
-        response_difference_s=_medians("median difference", times),
+        response_ratio=sample.medians("median ratio", times),
+        response_difference_s=sample.medians("median difference", times),
         response_iqr_ratio=spread,
         response_at_least=at_least,
         qualities=qualities,
@@ -346,10 +345,6 @@ def _not_compared(scenarios: Sequence[Scenario], reference: Scenario) -> Iterato
                 f"{reference.name} as '{ways[1]}', so the response times of one are those of "
                 "single requests and of the other those of all together."
             )
-
-
-def _medians(statistic: Literal["median ratio", "median difference"], values: Sample) -> Estimate:
-    return statistics.compare(statistic, values.subject, values.reference, paired=values.rounds is not None)
 
 
 def _dependence(repetitions: Sequence[Repetition], reference: Sequence[Repetition] | None = None) -> Dependence:

@@ -118,13 +118,12 @@ class Driver:
 
     def _measure_all(self, network: Network, report: Callable[[ModelRecord], None]) -> None:
         """Measure what is missing, each repetition with the other base stations."""
-        missing = network.to_do([number for number, entry in enumerate(self._plan.order) if self._has(entry)])
-        for number, entry in enumerate(self._plan.order):
-            if self._history.is_finished(entry.key) if missing is None else number not in missing:
-                continue
+        for number in network.to_do({number for number, entry in enumerate(self._plan.order) if self._has(entry)}):
+            entry = self._plan.order[number]
             repetition = self._repetition(entry)
-            # Where a driver was cut off between a repetition's replies and its end, only the end is missing.
-            requests = self._history.requests(entry.key) if missing is None else []
+            # Where a driver was cut off between a repetition's replies and its end, only the end is missing; of several
+            # base stations the others may lack more.
+            requests = [] if self._plan.is_shared else self._history.requests(entry.key)
             links = requests[0].links if requests else None
             broken: DriverError | None = None
             if not requests:
@@ -143,7 +142,7 @@ class Driver:
 
     def _has(self, entry: Entry) -> bool:
         """Return whether a repetition is on record to its end, and what all made of it, if this is the first one."""
-        concludes = len(self._plan.base_stations) > 1 and self._base_station == self._plan.first
+        concludes = self._plan.is_shared and self._base_station == self._plan.first
         return self._history.is_finished(entry.key) and (not concludes or self._history.is_of_all(entry.key))
 
     def _of_all(self, repetition: Repetition, heard: Mapping[str, Measured]) -> NetworkRecord:
@@ -182,7 +181,7 @@ class Driver:
             entry=entry,
             scenario=self._plan.scenarios[entry.scenario],
             workload=self._workloads[entry.scenario],
-            cut=self._plan.part(entry.scenario, entry.repetition, self._base_station, self._texts.y),
+            cut=self._plan.parts(entry.scenario, entry.repetition, self._texts.y)[self._base_station],
             position=list(self._plan.base_stations).index(self._base_station),
             source=self._source,
             kept=self._kept[entry.scenario],

@@ -20,7 +20,7 @@ from collect.records import LINE_BYTES, RequestRecord
 from experiments.base_station.errors import DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
     from experiments.base_station.plan import Plan
 
@@ -143,8 +143,8 @@ class Network(ABC):
         """Part; where that is because of an error, the others are told."""
 
     @abstractmethod
-    def to_do(self, finished: Sequence[int]) -> Sequence[int] | None:
-        """Return the entries to be measured, by what this base station has on record; ``None`` where it knows best."""
+    def to_do(self, finished: Collection[int]) -> list[int]:
+        """Return the entries that are missing, of which this base station has some on record to their end."""
 
     @abstractmethod
     def start(self, entry: int) -> Start:
@@ -166,6 +166,9 @@ class Network(ABC):
 class Alone(Network):
     """The only base station."""
 
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
     def __enter__(self) -> Self:
         """Meet nobody."""
         return self
@@ -173,10 +176,9 @@ class Alone(Network):
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Part from nobody."""
 
-    def to_do(self, finished: Sequence[int]) -> Sequence[int] | None:
-        """Return nothing: it finishes what it has begun, and measures what is missing."""
-        del finished
-        return None
+    def to_do(self, finished: Collection[int]) -> list[int]:
+        """Return the entries that it has not."""
+        return _without(self._plan, finished)
 
     def start(self, entry: int) -> Start:
         """Begin now."""
@@ -191,8 +193,8 @@ class Alone(Network):
 
 def meet(plan: Plan, base_station: str, port: int) -> Network:
     """Return the network of a plan's base stations as one of them sees it."""
-    if len(plan.base_stations) == 1:
-        return Alone()
+    if not plan.is_shared:
+        return Alone(plan)
     return First(plan, port) if base_station == plan.first else Other(plan, base_station, port)
 
 
@@ -260,10 +262,9 @@ class First(Network):
                     line.say(Bye(_reason(error)))
         self._stack.close()
 
-    def to_do(self, finished: Sequence[int]) -> Sequence[int] | None:
+    def to_do(self, finished: Collection[int]) -> list[int]:
         """Return the entries that not all have, and tell the others."""
-        by_all = set(finished).intersection(*(hello.finished for hello in self._hellos.values()))
-        entries = [number for number in range(len(self._plan.order)) if number not in by_all]
+        entries = _without(self._plan, set(finished).intersection(*(hello.finished for hello in self._hellos.values())))
         for line in self._others.values():
             line.say(ToDo(entries))
         return entries
@@ -324,7 +325,7 @@ class Other(Network):
                 self._line.say(Bye(_reason(error)))
         self._line.close()
 
-    def to_do(self, finished: Sequence[int]) -> Sequence[int] | None:
+    def to_do(self, finished: Collection[int]) -> list[int]:
         """Tell which entries it has, and return those that not all have."""
         self._line.say(Hello(self._plan.run, self._plan.hash, self._name, list(finished)))
         return self._line.hear(ToDo, HELLO_BYTES).entries
@@ -391,7 +392,7 @@ class _Line:
         try:
             line = self._file.readline(most_bytes)
         except OSError as error:
-            raise GoneError(f"{self._name} is gone: {error.strerror or error}") from error
+            raise self._gone(error) from error
         if not line.endswith(b"\n"):
             raise GoneError(f"{self._name} is gone{': it says too much' * (len(line) >= most_bytes)}")
         try:
@@ -412,6 +413,11 @@ class _Line:
                 if isinstance(message, Bye):
                     return GoneError(f"{self._name} has ended: {message.reason}")
         return GoneError(f"{self._name} is gone: {error.strerror or error}")
+
+
+def _without(plan: Plan, finished: Collection[int]) -> list[int]:
+    """Return the entries of a plan's order that are not among these."""
+    return [number for number in range(len(plan.order)) if number not in finished]
 
 
 def _tag(kind: type[Message]) -> str:

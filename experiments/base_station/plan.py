@@ -120,6 +120,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     order: tuple[Entry, ...]
 
     @property
+    def is_shared(self) -> bool:
+        """Whether several base stations measure it."""
+        return len(self.base_stations) > 1
+
+    @property
     def first(self) -> str:
         """The base station that tells the others when a repetition starts, and finishes what all have measured."""
         return next(iter(self.base_stations))
@@ -129,15 +134,15 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         planned = self.scenarios[scenario]
         return data.cut(self.splits[repetition], planned.test_share, planned.training_shares)
 
-    def part(self, scenario: str, repetition: int, base_station: str, labels: Sequence[str]) -> data.Cut:
-        """Return what one base station has of a repetition's data; ``labels`` are those of the whole data set."""
+    def parts(self, scenario: str, repetition: int, labels: Sequence[str]) -> dict[str, data.Cut]:
+        """Return what each base station has of a repetition's data; ``labels`` are those of the whole data set."""
         whole = self.cut(scenario, repetition)
-        if len(self.base_stations) == 1:
-            return whole
+        if not self.is_shared:
+            return {self.first: whole}
         # The same for all scenarios that divide alike, so that repetitions pair up.
         rng = random.Random(f"{self.seed} {repetition} division")  # noqa: S311
         owners = self.scenarios[scenario].division.owners(self.splits[repetition], labels, rng)
-        return data.part(whole, owners, list(self.base_stations).index(base_station))
+        return {name: data.part(whole, owners, place) for place, name in enumerate(self.base_stations)}
 
     @property
     def hash(self) -> str:

@@ -6,15 +6,15 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import function_reached
 import pytest
 import yaml
+from loopback import serving
 from testbed import BIN, ROOT, run
 
 if TYPE_CHECKING:
@@ -265,14 +265,8 @@ def gateway(*replicas: str, status: int = 200, header: str = function_reached.HE
         def log_message(self, *arguments: Any) -> None:
             """Leave the test's output alone."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        yield port
 
 
 @pytest.mark.parametrize(

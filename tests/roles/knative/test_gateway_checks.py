@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from loopback import serving
 from testbed import ROOT, run
 
 if TYPE_CHECKING:
@@ -36,14 +36,8 @@ def answering(status: int) -> Iterator[tuple[int, list[str]]]:
         def log_message(self, *arguments: Any) -> None:
             """Leave the test's output alone."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server.server_port, asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        yield port, asked
 
 
 def checks(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
