@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -19,11 +22,11 @@ from experiments.workloads.data import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from experiments.base_station.plan import Plan
     from experiments.spec import Experiment
 
+ROOT = Path(__file__).resolve().parents[2]
 TEXTS = Dataset([f"text {number}" for number in range(40)], ["FAKE", "REAL"] * 20)
 SCENARIO = {
     "name": "words",
@@ -64,3 +67,15 @@ def measured(
     read = list(records.read(samples))
     requests = [record for record in read if isinstance(record, RequestRecord)]
     return requests, [record for record in read if isinstance(record, ModelRecord)], served.requests
+
+
+def reported(run: Path, experiment: Experiment) -> tuple[str, str]:
+    """Report what was measured in a run's folder; return what was printed, and the page."""
+    (run / "scenario.yaml").write_text(yaml.safe_dump(experiment.model_dump(mode="json")), encoding="utf-8")
+    (run / "manifest.json").write_text(json.dumps({"run": run.name}), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "collect", "report", run.name, "--results", str(run.parent)],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout, (run / "report.html").read_text(encoding="utf-8")

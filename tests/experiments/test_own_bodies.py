@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-import yaml
-from driven import counted, drawn, loaded, measured
+from driven import counted, drawn, loaded, measured, reported
 from loopback import Reply, Request
 
 from app import digits
@@ -23,7 +19,9 @@ from experiments.workloads.data import Dataset
 from experiments.workloads.http import Http, Settings
 from experiments.workloads.workload import Draw, ReplyError, SettingsError
 
-ROOT = Path(__file__).resolve().parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 MEASURES = {"score": {"path": "$.score", "unit": "points", "better": "higher"}}
 SCORED = {"name": "http", "body": "{}", "reply": {"measures": MEASURES}}
 
@@ -217,15 +215,8 @@ def test_what_a_function_says_of_its_replies_is_on_record_and_reported(tmp_path:
         (quality,) = model.qualities
         assert (quality.measure, quality.unit, quality.better) == ("score", "points", "higher")
         assert quality.value == fmean(one.qualities["score"] for one in own) == 10.5
-    (run / "scenario.yaml").write_text(yaml.safe_dump(experiment.model_dump(mode="json")), encoding="utf-8")
-    (run / "manifest.json").write_text(json.dumps({"run": "trial"}), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "collect", "report", "trial", "--results", str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert ", its median score 10.5 (8 repetitions)" in done.stdout
-    page = (run / "report.html").read_text(encoding="utf-8")
+    printed, page = reported(run, experiment)
+    assert ", its median score 10.5 (8 repetitions)" in printed
     assert "Fig. 5: response time and score" in page
     assert "Box plots of the score. words: median 10.5." in page
     assert "higher is better" in page

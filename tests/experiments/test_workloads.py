@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from driven import TEXTS, counted, drawn, loaded, measured
+from driven import TEXTS, counted, drawn, loaded, measured, reported
 from loopback import NODES, Reply, Request, answer, function
 from msgspec.structs import replace
 from trial_nodes import aimed
@@ -26,7 +23,8 @@ from experiments.errors import SpecError
 from experiments.workloads.data import Dataset
 from experiments.workloads.workload import ReplyError, SettingsError
 
-ROOT = Path(__file__).resolve().parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def silent(number: int, request: Request) -> Reply:
@@ -68,16 +66,9 @@ def test_what_was_measured_without_accuracy_is_reported(tmp_path: Path) -> None:
     run.mkdir()
     experiment = loaded(tmp_path)
     measured(run, experiment, counted)
-    (run / "scenario.yaml").write_text(yaml.safe_dump(experiment.model_dump(mode="json")), encoding="utf-8")
-    (run / "manifest.json").write_text(json.dumps({"run": "trial"}), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "collect", "report", "trial", "--results", str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "words" in done.stdout
-    assert "accuracy" not in done.stdout
-    page = (run / "report.html").read_text(encoding="utf-8")
+    printed, page = reported(run, experiment)
+    assert "words" in printed
+    assert "accuracy" not in printed
     assert "Fig. 5a" in page
     assert "reads no quality of the replies and trains no final model, so there is no Fig. 5b." in page
 
