@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from ansible.module_utils.node.change import Change, carry_out, outcome
 from ansible.module_utils.node.distribution import distribution_of
 from ansible.module_utils.node.errors import NodeError
 from ansible.module_utils.node.files import draft_of, read, write
-from ansible.module_utils.node.process import NOT_STARTED, ProcessError, attempt, end, processes, run
+from ansible.module_utils.node.process import NOT_STARTED, ProcessError, attempt, detach, end, on_this_node, processes, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +56,29 @@ def test_output_that_is_no_text_does_not_end_the_module() -> None:
 
 
 # Processes
+
+
+def test_a_detached_process_keeps_what_it_works_with_and_no_lock(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    held = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+
+    def work() -> None:
+        os.write(writing, " ".join(sorted(os.listdir("/proc/self/fd"))).encode())
+        signal.pause()
+
+    detach("fb-test", work, (writing,))
+    left = {int(number) for number in os.read(reading, 4096).decode().split()}
+    os.close(held)
+    again = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where another holds it
+        assert writing in left
+        assert reading not in left
+    finally:
+        end([pid for pid, name, _ in on_this_node() if name == "fb-test"])
+        for one in (again, reading, writing):
+            os.close(one)
 
 
 def test_processes_are_listed_with_their_folders() -> None:

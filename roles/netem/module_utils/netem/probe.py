@@ -131,8 +131,8 @@ def start_responder(
         open_socket(address, control_port) as control,
         listen(address, port) as connections,
     ):
-        detach(NAME, lambda: respond((datagrams, control), seconds, counters))
-        detach(NAME, lambda: drain(connections, seconds))
+        detach(NAME, lambda: respond((datagrams, control), seconds, counters), (datagrams.fileno(), control.fileno()))
+        detach(NAME, lambda: drain(connections, seconds), (connections.fileno(),))
 
 
 class Ports(NamedTuple):

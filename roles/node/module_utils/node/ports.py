@@ -52,7 +52,7 @@ def listen(address: str, ports: Iterable[Port], seconds: float) -> list[Port]:
                 one.listen()
             opened.append(one)
         if opened:
-            detach(NAME, lambda: _serve(opened, seconds))
+            detach(NAME, lambda: _serve(opened, seconds), [one.fileno() for one in opened])
     return taken
 
 

@@ -21,6 +21,7 @@ NOT_STARTED = 127  # what a shell returns for a program that it cannot start
 # Where administration's programs are; the PATH of a login user, and of root by sudo or su, may lack them.
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 END_TIMEOUT_S = 5.0
+STDERR = 2
 
 
 class ProcessError(NodeError):
@@ -124,14 +125,24 @@ def on_this_node() -> Iterator[tuple[int, str, list[str]]]:
                 yield pid, (folder / "comm").read_text().strip(), words
 
 
-def detach(name: str, work: Callable[[], None]) -> None:
-    """Do something in a process that outlives this one, and is found by its name (`on_this_node`), not by a pid file."""
+def detach(name: str, work: Callable[[], None], keep: Collection[int]) -> None:
+    """Do something in a process that outlives this one, and is found by its name (`on_this_node`), not by a pid file.
+
+    Args:
+        name: the process's.
+        work: what it does.
+        keep: the open files that it does this with. It closes all others: a lock among them would outlive this process.
+    """
     if os.fork():
         return
     try:
+        for inherited in [int(number) for number in os.listdir("/proc/self/fd")]:
+            if inherited > STDERR and inherited not in keep:
+                with suppress(OSError):  # the listing's own, which is closed already
+                    os.close(inherited)
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDWR)
-        for standard in (0, 1, 2):
+        for standard in range(STDERR + 1):
             os.dup2(nothing, standard)
         Path("/proc/self/comm").write_text(name)
         work()
