@@ -99,6 +99,9 @@ class OwnNodes:
             )  # fmt: skip
         listens = f":{PORT} "
         eventually(lambda: listens in self.shell(node, "ss -Hltn").stdout, f"the sshd of {node}")
+        # The kernel tells the state of an interface up to a second after it has changed.
+        up = "cat /sys/class/net/data0/operstate"
+        eventually(lambda: self.shell(node, up).stdout.strip() == "up", f"the data interface of {node}")
 
     def stop(self, node: str) -> None:
         """End a machine as if its power were cut: all that runs on it, and what it had written."""
