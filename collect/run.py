@@ -229,6 +229,14 @@ def _manifest(folder: RunFolder, notes: list[str]) -> dict[str, Any] | None:
     return None
 
 
+def _planned(manifest: dict[str, Any]) -> list[str]:
+    """Return the names of the run's scenarios in the order of their file; none where the manifest does not say."""
+    match manifest:
+        case {"scenarios": [*names]}:
+            return [name for name in names if isinstance(name, str)]
+    return []
+
+
 def _measurements(
     folder: RunFolder, manifest: dict[str, Any], links_off: Sequence[LinksOff], notes: list[str]
 ) -> Measurements:
@@ -243,7 +251,7 @@ def _measurements(
     lines = chain.from_iterable(origin.observe(path, records.scan(path)) for path in files)
     try:
         with without_garbage_collection():
-            measurements = gather(lines, links_off)
+            measurements = gather(lines, links_off, _planned(manifest))
     except records.NewerSchemaError as error:
         raise CollectError(f"{error}: read the run with the faasbed that measured it, or a newer one") from error
     except records.RecordError as error:

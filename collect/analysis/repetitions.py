@@ -169,14 +169,22 @@ class LinksOff:
     problem: str
 
 
-def gather(records: Iterable[Record], links_off: Sequence[LinksOff] = ()) -> Measurements:
+def gather(
+    records: Iterable[Record], links_off: Sequence[LinksOff] = (), planned: Sequence[str] = ()
+) -> Measurements:
     """Sort the records of a run into data points and failures; of each repetition the newest attempt counts.
 
     A repetition whose records are not complete, or cannot be true, or that met links that were off, is a failure.
+
+    Args:
+        records: of the run.
+        links_off: when the links that leave a node were not in force.
+        planned: the names of the scenarios in the order of their file, where it is known.
     """
     attempts, networks = _attempts(records)
     most = _most_requests(attempts)
-    scenarios: dict[str, list[Repetition]] = {name: [] for name in ordered({key.scenario for key in attempts})}
+    names = ordered({key.scenario for key in attempts}, planned)
+    scenarios: dict[str, list[Repetition]] = {name: [] for name in names}
     failures = []
     warmups = 0
     is_joint = bool(networks) or any(attempt.is_joint for attempt in attempts.values())
@@ -323,9 +331,14 @@ def _most_requests(attempts: Mapping[Key, _Attempt]) -> dict[str, int]:
     return most
 
 
-def ordered(names: Iterable[str]) -> list[str]:
-    """Return scenario names in the order of the report: the paper's two first, the others by name."""
-    return sorted(names, key=lambda name: (name not in PAPER_SCENARIOS, name == "cloud", name))
+def ordered(names: Iterable[str], planned: Sequence[str] = ()) -> list[str]:
+    """Return scenario names in the order of the report: as planned; else the paper's two first, the others by name."""
+    place = {name: number for number, name in enumerate(planned)}
+
+    def key(name: str) -> tuple[int, bool, bool, str]:
+        return place.get(name, len(place)), name not in PAPER_SCENARIOS, name == "cloud", name
+
+    return sorted(names, key=key)
 
 
 def paired(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -130,3 +131,14 @@ def test_a_claim_that_is_expected_the_other_way_round_is_not_met_for_that_reason
     output = capsys.readouterr().out
     assert "NOT MET: Claim faster of cloud: not judged, because the paper's claims compare its edge" in output
     assert "about 25 % lower" not in output
+
+
+@pytest.mark.parametrize("named", [["one", "another"], "one", [1, {"another": 2}]])
+def test_scenarios_are_compared_in_the_order_of_their_file_where_it_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], named: Any
+) -> None:
+    folder = write_run(tmp_path, all_records(("another", "one")))
+    (folder / "manifest.json").write_text(json.dumps({"scenarios": named}), encoding="utf-8")
+    assert main(["analyse", RUN, "--results", str(tmp_path)]) == 0
+    subject, reference = ("one", "another") if named == ["one", "another"] else ("another", "one")
+    assert re.search(rf"response time of {subject} .* than that of {reference}", capsys.readouterr().out)
