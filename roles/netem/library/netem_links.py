@@ -119,21 +119,9 @@ def act(module: AnsibleModule) -> dict[str, object]:
     lease = Lease(options["interface"], folder, options["emulator"])
     changer = Changer(options["interface"], folder, options["emulator"])
     if options["state"] == "absent":
-        if not module.check_mode:
-            changer.end()
-            lease.end()
-        outcome = shaping.clear(dry=module.check_mode)
-        left = options["purge"] and folder.exists()
-        if left and not module.check_mode:
-            shutil.rmtree(folder)
-        return result(outcome) | {"links": [], "changed": outcome.changed or left}
+        return remove(module, shaping, lease, changer)
     if options["state"] == "renewed":
-        if not module.check_mode:
-            lease.renew_again()
-        seen = in_force(options["interface"], folder, options["emulator"])
-        expected = any(link.get("source") == options["node"] for link in options["links"])
-        drift = seen["problem"] if seen["links"] or expected else lease.lapsed()
-        return {"changed": False, "links": [], "drift": drift, "delays": seen["delays"]}
+        return renew(module, lease)
     addresses = listed(options["addresses"])
     checked = options["state"] == "checked"
     links = read_links(options["links"], list(addresses))
@@ -173,6 +161,30 @@ def act(module: AnsibleModule) -> dict[str, object]:
     if mine and options["changes_from"] and not module.check_mode:
         changer.start(options["changes_at"], control, options["changes_from"])
     return result(outcome) | about | {"links": [link.entry() for link in mine]}
+
+
+def remove(module: AnsibleModule, shaping: Shaping, lease: Lease, changer: Changer) -> dict[str, object]:
+    """Undo everything."""
+    folder = lease.folder
+    if not module.check_mode:
+        changer.end()
+        lease.end()
+    outcome = shaping.clear(dry=module.check_mode)
+    left = module.params["purge"] and folder.exists()
+    if left and not module.check_mode:
+        shutil.rmtree(folder)
+    return result(outcome) | {"links": [], "changed": outcome.changed or left}
+
+
+def renew(module: AnsibleModule, lease: Lease) -> dict[str, object]:
+    """Renew the lease, and tell whether the links are in force."""
+    options = module.params
+    if not module.check_mode:
+        lease.renew_again()
+    seen = in_force(options["interface"], lease.folder, options["emulator"])
+    expected = any(link.get("source") == options["node"] for link in options["links"])
+    drift = seen["problem"] if seen["links"] or expected else lease.lapsed()
+    return {"changed": False, "links": [], "drift": drift, "delays": seen["delays"]}
 
 
 def result(outcome: Outcome) -> dict[str, object]:

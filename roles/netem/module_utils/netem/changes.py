@@ -44,7 +44,6 @@ LOOK_S = 1.0  # how soon it ends after the links were cleared
 AHEAD_NS = 500_000_000  # a change is made ready so long before its time: others may hold the folder for a moment
 LINE_BYTES = 16 << 20
 NS_PER_S = 1_000_000_000
-PRIORITY = 10  # SCHED_FIFO, as the probes have
 # A connection whose other end is gone is known to be broken after some ten seconds.
 KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_PROBES = 4, 2, 3
 
@@ -230,11 +229,9 @@ def serve(listener: socket.socket, peer: str, shaping: Shaping, folder: Path) ->
 
 
 def main() -> None:
-    """Set the process up for punctuality and serve."""
+    """Serve, at the priority of others: in front of them it would delay requests that are sent meanwhile."""
     interface, folder, program, descriptor, peer = sys.argv[1:]
     os.sched_setaffinity(0, range(os.cpu_count() or 1))  # links are no part of the node, which may be pinned to a core
-    with contextlib.suppress(PermissionError):  # refused in some containers
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     listener = socket.socket(fileno=int(descriptor))
     serve(listener, peer, Shaping(interface, Path(folder), program), Path(folder))
 
