@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +34,7 @@ Times = dict[int, list[float]]
 
 def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
     """Yield a picture for each scenario whose links changed during its repetitions."""
+    by_name = looks([scenario.name for scenario in analysis.scenarios])
     for scenario in analysis.scenarios:
         repetitions = run.measurements.scenarios[scenario.name]
         times, shapes = _changes(run, repetitions)
@@ -47,9 +49,7 @@ def pictures(run: Run, analysis: Analysis) -> Iterator[Picture]:
             caption=f"{scenario.name}: each request of all repetitions, by when it was due within its repetition. "
             f"Vertical lines: when links took other values, as the nodes recorded it: {told}.",
             size_inches=(COLUMN, 2.6),
-            draw=lambda figure, name=scenario.name, of=repetitions, at=times: _draw(
-                figure, of, at, looks([one.name for one in analysis.scenarios])[name].colour
-            ),
+            draw=partial(_draw, repetitions=repetitions, times=times, colour=by_name[scenario.name].colour),
         )
 
 
