@@ -11,8 +11,9 @@ from collect import parquet, records
 from collect.analysis import quality
 from collect.analysis.repetitions import Key
 from collect.folder import replacing
-from collect.records import ModelRecord, NetworkRecord, RequestRecord
+from collect.records import ChangeRecord, ModelRecord, NetworkRecord, RequestRecord
 from collect.tables import (
+    CHANGES,
     DICTIONARY,
     LINKS,
     LOAD,
@@ -21,6 +22,7 @@ from collect.tables import (
     REPETITIONS,
     SAMPLES,
     TABLES,
+    Changed,
     Described,
     Joint,
     Loaded,
@@ -66,6 +68,7 @@ def write(run: Run, target: Path, *, refused: bool, form: str = "csv") -> list[P
         (SAMPLES, _samples(run, states)),
         (REPETITIONS, _repetitions(run, states)),
         (NETWORKS, _networks(run, states)),
+        (CHANGES, _changes(run, states)),
         (QUALITIES, _qualities(run, states)),
         (LINKS, _links(run)),
         (LOAD, _load(run)),
@@ -144,7 +147,7 @@ def _repetitions(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterato
     """Yield the attempts in the order in which they were first on record."""
     attempts: dict[Key, list[Any]] = {}
     for record in _records(run):
-        if isinstance(record, NetworkRecord):
+        if isinstance(record, NetworkRecord | ChangeRecord):
             continue
         both = attempts.setdefault(_key(record), [None, None])
         place = 0 if isinstance(record, ModelRecord) else 1
@@ -152,6 +155,12 @@ def _repetitions(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterato
             both[place] = record
     for key, (end, first) in attempts.items():
         yield Measured(key, *_state(key, states), end, first)
+
+
+def _changes(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[Changed]:
+    for record in _records(run):
+        if isinstance(record, ChangeRecord):
+            yield Changed(record, _state(_key(record), states)[0])
 
 
 def _qualities(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[Valued]:

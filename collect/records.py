@@ -210,11 +210,39 @@ class NetworkRecord(
     schema: int = SCHEMA_VERSION
 
 
+class ChangeRecord(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="change", gc=False
+):
+    """A link that got other values while an attempt of a repetition was measured, as an event of the scenario has it.
+
+    ``event`` is its number in the scenario, and ``shape`` are the new values in words. ``planned_ns`` is when it was to
+    be, ``None`` for before the repetition, and ``changed_ns`` when it took effect, ``None`` where the repetition ended
+    before: CLOCK_MONOTONIC of the first base station, whose ``base_station`` is, to ``clock_error_ms``.
+    """
+
+    run: str
+    scenario: str
+    base_station: str
+    block: Count
+    repetition: Count
+    attempt: Count
+    warmup: bool
+    event: Count
+    source: Text
+    target: Text
+    shape: Text
+    planned_ns: Nanoseconds | None
+    changed_ns: Nanoseconds | None
+    clock_error_ms: float
+    plan: str | None = None
+    schema: int = SCHEMA_VERSION
+
+
 class _Head(Struct):
     schema: Any = None
 
 
-Record = RequestRecord | ModelRecord | NetworkRecord
+Record = RequestRecord | ModelRecord | NetworkRecord | ChangeRecord
 _DECODER = msgspec.json.Decoder(Record)
 _HEAD = msgspec.json.Decoder(_Head)
 _ENCODER = msgspec.json.Encoder()
@@ -284,7 +312,7 @@ def _checked(record: Record, *, has_checksum: bool) -> Record:
         raise RecordError(
             f"no {'plan' if has_checksum else 'checksum'} in a line of schema {record.schema}: it was changed"
         )
-    if not _is_shallow(record.parameters, DEPTH):
+    if not isinstance(record, ChangeRecord) and not _is_shallow(record.parameters, DEPTH):
         raise RecordError(f"invalid parameters: nested more than {DEPTH} deep")
     return record
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collect.analysis.quality import Measure
     from collect.analysis.repetitions import Key
     from collect.links import LinkCheck
-    from collect.records import ModelRecord, NetworkRecord, RequestRecord
+    from collect.records import ChangeRecord, ModelRecord, NetworkRecord, RequestRecord
 
 Row = TypeVar("Row")
 Kind = Literal["text", "integer", "number", "boolean"]
@@ -86,6 +86,13 @@ class Joint(NamedTuple):
     response_time_ms: float | None
 
 
+class Changed(NamedTuple):
+    """A change of a link, and what became of its repetition."""
+
+    record: ChangeRecord
+    state: str
+
+
 class Loaded(NamedTuple):
     """A second of a machine, and the nodes that are on it."""
 
@@ -120,6 +127,11 @@ def _end(name: str, unit: str, meaning: str, kind: Kind = "integer") -> Column[M
 
 def _all(name: str, unit: str, meaning: str, kind: Kind = "text") -> Column[Joint]:
     """Return a column of what several base stations' replies came to."""
+    return Column(name, unit, meaning, lambda row: getattr(row.record, name), kind)
+
+
+def _change(name: str, unit: str, meaning: str, kind: Kind = "text") -> Column[Changed]:
+    """Return a column of changes of links that the record has under this name."""
     return Column(name, unit, meaning, lambda row: getattr(row.record, name), kind)
 
 
@@ -323,6 +335,27 @@ NETWORKS: Table[Joint] = Table(
         Column("parameters", "", "The model's parameters, as JSON.", lambda row: _json(row.record.parameters)),
     ),
 )
+CHANGES: Table[Changed] = Table(
+    "changes",
+    "a link that got other values while an attempt of a repetition was measured",
+    (
+        _change("scenario", "", "The scenario."),
+        _change("base_station", "", "The base station that had it changed, by whose clock the times are."),
+        _change("warmup", "", "Whether the repetition is a warm-up, which never counts.", "boolean"),
+        _change("repetition", "", "The repetition.", "integer"),
+        _change("attempt", "", "From 0; of each repetition the newest attempt counts.", "integer"),
+        Column("state", "", STATE, lambda row: row.state),
+        _change("event", "", "The event's number in the scenario, from 0.", "integer"),
+        _change("source", "", "The node that the link leaves, which changed it."),
+        _change("target", "", "The node that it leads to."),
+        _change("shape", "", "What the link then was."),
+        _change("planned_ns", "ns", f"{CLOCK}, when it was to be; empty for before the repetition.", "integer"),
+        _change(
+            "changed_ns", "ns", f"{CLOCK}, when it took effect; empty where the repetition ended before.", "integer"
+        ),
+        _change("clock_error_ms", "ms", "How far these times may be from that clock.", "number"),
+    ),
+)
 QUALITIES: Table[Valued] = Table(
     "qualities",
     "a measure of how good the replies of an attempt of a repetition were",
@@ -433,7 +466,7 @@ LOAD: Table[Loaded] = Table(
         _second("frequency_mhz", "MHz", "The mean clock of its cores, empty where the kernel does not tell it."),
     ),
 )
-TABLES: tuple[Table[Any], ...] = (SAMPLES, REPETITIONS, NETWORKS, QUALITIES, LINKS, LOAD)
+TABLES: tuple[Table[Any], ...] = (SAMPLES, REPETITIONS, NETWORKS, CHANGES, QUALITIES, LINKS, LOAD)
 
 
 class Described(NamedTuple):

@@ -95,6 +95,12 @@ def _of_scenario(
     for base_station in placement.base_stations:
         which = f"from {base_station} " if len(placement.base_stations) > 1 else ""
         yield from _sent_by(which, scenario, services, repetition_of(drawn, scenario.name, base_station, rows, 0))
+    for event in placement.events[scenario.name]:
+        before = (event.before_repetition or 0) + 1
+        when = f"before repetition {before}" if event.at_s is None else f"at {event.at_s:g} s"
+        for shape in dict.fromkeys(link.shape for link in event.links):
+            links = [f"{link.source} -> {link.target}" for link in event.links if link.shape == shape]
+            yield f"  {when}: {', '.join(links)}: {shape}"
     yield f"  {_duration(scenario, experiment)}"
 
 

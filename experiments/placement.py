@@ -8,15 +8,18 @@ from itertools import chain, permutations
 from typing import TYPE_CHECKING, Any
 
 from experiments import platforms
-from experiments.base_station.plan import UNTIMED_S
+from experiments.base_station.plan import UNTIMED_S, Event, LinkChange
 from experiments.errors import SpecError
 from experiments.service import Service
+from experiments.spec import role_links
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from experiments.platforms.platform import Platform
-    from experiments.spec import Experiment, LinkSpec, Scenario
+    from experiments.spec import Experiment, Scenario
+    from experiments.spec.events import EventSpec
+    from experiments.spec.links import Pairs
     from nodes.inventory import Inventory
 
 
@@ -26,7 +29,7 @@ class Placement:
 
     ``base_stations`` are their addresses by name, and ``services`` and ``routes`` are by scenario: at each site one
     service, which scenarios that would have the same one share, and for each base station the sites that it sends to,
-    with their weights.
+    with their weights. ``events`` are by scenario, too, and ``changing`` the addresses of the nodes whose links change.
     """
 
     platform: Platform
@@ -34,12 +37,15 @@ class Placement:
     services: dict[str, tuple[Service, ...]]
     routes: dict[str, dict[str, dict[str, float]]]
     links: tuple[dict[str, Any], ...]
+    events: dict[str, tuple[Event, ...]]
+    changing: dict[str, str]
 
     def variables(self) -> dict[str, Any]:
         """Return the variables of the roles: the links, the services, and what the platform's own roles need."""
         services = list({one.name: one for of_scenario in self.services.values() for one in of_scenario}.values())
         return {
             "netem_links": list(self.links),
+            **({"netem_changes_from": next(iter(self.base_stations.values()))} if self.changing else {}),
             "function_services": [service.variables() for service in services],
             **self.platform.variables(services),
         }
@@ -63,6 +69,7 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
     services: dict[str, tuple[Service, ...]] = {}
     routes: dict[str, dict[str, dict[str, float]]] = {}
     links: dict[tuple[str, str], dict[str, Any]] = {}
+    events: dict[str, tuple[Event, ...]] = {}
     for scenario in experiment.scenarios:
         _check_weights(scenario, base_stations, inventory)
         nodes, own = _stand(scenario, inventory, links)
@@ -73,6 +80,8 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
             placed.append(_service(scenario, site, hosts, inventory, platform, others))
         services[scenario.name] = tuple(placed)
         routes[scenario.name] = {name: _route(scenario, name, services[scenario.name], own) for name in base_stations}
+        members = (*base_stations, *chain.from_iterable(nodes.values()))
+        events[scenario.name] = tuple(_event(scenario, event, own, members, inventory) for event in scenario.events)
     every = list(chain.from_iterable(services.values()))
     names: dict[str, Service] = {}
     for service in every:
@@ -88,7 +97,9 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
             f"scenarios have {' and '.join(controls)}; give them the same congestion_control, or run them one by one"
         )
     addresses = {name: inventory.address(name) for name in base_stations}
-    return Placement(platform, addresses, services, routes, tuple(links.values()))
+    sources = sorted({link.source for of in events.values() for event in of for link in event.links})
+    changing = {name: inventory.address(name) for name in sources}
+    return Placement(platform, addresses, services, routes, tuple(links.values()), events, changing)
 
 
 def _check_weights(scenario: Scenario, base_stations: tuple[str, ...], inventory: Inventory) -> None:
@@ -305,7 +316,45 @@ def _links(scenario: Scenario, members: tuple[str, ...], inventory: Inventory) -
     return links
 
 
-def _pairs(spec: LinkSpec, members: tuple[str, ...], inventory: Inventory) -> list[tuple[str, str]]:
+def _event(
+    scenario: Scenario,
+    event: EventSpec,
+    links: Mapping[tuple[str, str], dict[str, Any]],
+    members: tuple[str, ...],
+    inventory: Inventory,
+) -> Event:
+    """Return an event with the links between the nodes that it is about."""
+    place = f"scenario {scenario.name}: events: {_when(event)}"
+    changes: dict[tuple[str, str], LinkChange] = {}
+    for spec in event.links:
+        pairs = _pairs(spec, members, inventory)
+        if not pairs:
+            raise SpecError(
+                f"{place}: links between {' and '.join(spec.between)}: there are none, as none of the scenario's nodes "
+                f"is in one of these groups of inventory {inventory.name}; its nodes are {', '.join(members)}"
+            )
+        for pair in pairs:
+            if pair in changes:
+                raise SpecError(f"{place}: the link {pair[0]} -> {pair[1]} is named by two entries; keep one of them")
+            if pair not in links:
+                raise SpecError(f"{place}: the link {pair[0]} -> {pair[1]} is none of links, so it cannot change")
+            first = {key: one for key, one in links[pair].items() if key not in ("source", "target")}
+            try:
+                values = spec.changed(first)
+            except ValueError as error:
+                raise SpecError(f"{place}: the link {pair[0]} -> {pair[1]}: {error}") from error
+            faster_ms = max(0.0, role_links.lowest_ms(first) - role_links.lowest_ms(values))
+            shape = "down" if spec.down else role_links.shape(values)
+            changes[pair] = LinkChange(*pair, values=values, shape=shape, faster_ms=faster_ms)
+    before = None if event.before_repetition is None else event.before_repetition - 1
+    return Event(event.at_s, before, tuple(changes.values()))
+
+
+def _when(event: EventSpec) -> str:
+    return f"before_repetition {event.before_repetition}" if event.at_s is None else f"at_s {event.at_s:g}"
+
+
+def _pairs(spec: Pairs, members: tuple[str, ...], inventory: Inventory) -> list[tuple[str, str]]:
     if spec.between == "all":
         return list(permutations(members, 2))
     first, second = ([host for host in members if host in inventory.hosts(group)] for group in spec.between)

@@ -48,6 +48,7 @@ def draw(experiment: Experiment, placement: Placement, *, run: str, texts: int, 
         scenarios={scenario.name: _scenario(scenario, placement) for scenario in experiment.scenarios},
         splits=tuple(tuple(splits_rng.permutation(texts).tolist()) for _ in range(count)),
         order=_order(experiment, order_rng),
+        changing=placement.changing,
     )
 
 
@@ -127,6 +128,7 @@ def _scenario(scenario: Scenario, placement: Placement) -> ScenarioPlan:
         encoding=scenario.transport.encoding,
         timeout_s=scenario.requests.timeout_s,
         idle_s=scenario.requests.idle_s,
+        events=placement.events[scenario.name],
     )
 
 

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from collect.analysis import consistency, quality
 from collect.analysis.network import joint, name_of
 from collect.analysis.packed import Requests, pack, unpack_model
-from collect.records import TOGETHER, NetworkRecord, RequestRecord
+from collect.records import TOGETHER, ChangeRecord, NetworkRecord, RequestRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from collect.analysis.quality import Measure
     from collect.records import ModelRecord, Record
+
+    _Measured = RequestRecord | ModelRecord | NetworkRecord
 
 # Why an attempt that has no end is no data point.
 INTERRUPTED = "interrupted before the base station had finished training"
@@ -105,13 +107,23 @@ class Measurements:
     """All that a run has measured.
 
     ``scenarios`` are its data points, which headline, tables and figures share: where most repetitions are there in
-    every scenario, those that are. ``unpaired`` are finished ones whose partner failed in another scenario.
+    every scenario, those that are. ``unpaired`` are finished ones whose partner failed in another scenario. ``changes``
+    are those of links meanwhile, by scenario and attempt.
     """
 
     scenarios: dict[str, tuple[Repetition, ...]]
     failures: tuple[Failure, ...]
     warmups: int
     unpaired: tuple[Repetition, ...] = ()
+    changes: dict[Key, tuple[ChangeRecord, ...]] = field(default_factory=dict)
+
+    def changes_of(self, repetition: Repetition) -> tuple[ChangeRecord, ...]:
+        """Return how links changed while a repetition was measured."""
+        return tuple(
+            change
+            for name, attempt in repetition.attempts.items()
+            for change in self.changes.get(Key(repetition.scenario, name, False, repetition.repetition, attempt), ())
+        )
 
     @property
     def finished(self) -> tuple[Repetition, ...]:
@@ -181,7 +193,8 @@ def gather(
         links_off: when the links that leave a node were not in force.
         planned: the names of the scenarios in the order of their file, where it is known.
     """
-    attempts, networks = _attempts(records)
+    changes: dict[Key, list[ChangeRecord]] = defaultdict(list)
+    attempts, networks = _attempts(_without(records, changes))
     most = _most_requests(attempts)
     names = ordered({key.scenario for key in attempts}, planned)
     scenarios: dict[str, list[Repetition]] = {name: [] for name in names}
@@ -197,7 +210,18 @@ def gather(
         else:
             scenarios[one.scenario].append(one)
     paired_up, unpaired = _population(scenarios)
-    return Measurements(paired_up, tuple(failures), warmups, unpaired)
+    changed = {key: tuple(of_attempt) for key, of_attempt in changes.items()}
+    return Measurements(paired_up, tuple(failures), warmups, unpaired, changed)
+
+
+def _without(records: Iterable[Record], changes: dict[Key, list[ChangeRecord]]) -> Iterator[_Measured]:
+    """Yield what was measured, and put changes of links aside."""
+    for record in records:
+        if isinstance(record, ChangeRecord):
+            key = Key(record.scenario, record.base_station, record.warmup, record.repetition, record.attempt)
+            changes[key].append(record)
+        else:
+            yield record
 
 
 def _each(judged: Mapping[Key, Repetition | _Refused]) -> Iterator[tuple[bool, Repetition | Failure]]:
@@ -278,7 +302,7 @@ def _group(key: Key | NetworkRecord) -> _Group:
     return _Group(key.scenario, key.warmup, key.repetition)
 
 
-def _attempts(records: Iterable[Record]) -> tuple[dict[Key, _Attempt], dict[_Group, NetworkRecord]]:
+def _attempts(records: Iterable[_Measured]) -> tuple[dict[Key, _Attempt], dict[_Group, NetworkRecord]]:
     """Return the attempts, and of each repetition that several base stations measured what came of all of them."""
     attempts: dict[Key, _Attempt] = {}
     networks: dict[_Group, NetworkRecord] = {}

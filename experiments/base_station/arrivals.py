@@ -140,6 +140,19 @@ def kinds(rng: random.Random, weights: Mapping[str, float]) -> Iterator[str | No
         yield rng.choices(names, list(weights.values()))[0] if names else None
 
 
+def ends_s(arrivals: Arrivals) -> float | None:
+    """Return how many seconds after a repetition's begin its last request is due; ``None`` where replies decide."""
+    match arrivals:
+        case Constant(count=int(count)):
+            return count / arrivals.rate_per_s
+        case Constant() | Poisson() | Closed():
+            return arrivals.duration_s
+        case Trace(trace=trace):
+            return max((due.offset_s for due in read_trace(trace)), default=0.0)
+        case _:
+            return None
+
+
 def read_trace(text: str) -> list[Due]:
     """Return the requests of a trace.
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from collect.records import NetworkRecord
 from experiments import workloads
+from experiments.base_station.changes import Changes, late
 from experiments.base_station.check import spread_of
 from experiments.base_station.errors import DriverError
 from experiments.base_station.exchange import Kept
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from collect.records import ModelRecord, RequestRecord
+    from collect.records import ChangeRecord, ModelRecord, RequestRecord
+    from experiments.base_station.crossing import Delays
     from experiments.base_station.network import Network, Start
-    from experiments.base_station.plan import Entry, Plan
+    from experiments.base_station.plan import Entry, Plan, ScenarioPlan
 
 # How many times as long as the longest warm-up a request may take, and for how many seconds at least.
 WARMUPS, LEAST_S = 3, 60.0
@@ -69,6 +71,7 @@ class Driver:
         self._dataset = dataset
         self._base_station = base_station
         self._history = History(samples, plan)
+        self._changes = Changes(plan, base_station, port)
         # Of each scenario apart: one whose bodies are large leaves a larger window to a connection.
         self._kept = {name: Kept() for name in plan.scenarios}
         self._texts = texts = data.read(dataset)
@@ -110,6 +113,7 @@ class Driver:
             for kept in self._kept.values():
                 stack.enter_context(kept)
             network = stack.enter_context(meet(self._plan, self._base_station, self._port))
+            stack.enter_context(self._changes)
             try:
                 self._measure_all(network, report)
             except GoneError:
@@ -133,7 +137,8 @@ class Driver:
             best = None if model.error else repetition.workload.best(requests)
             heard = network.measured(Measured(number, model.attempt, best, model.error))
             if heard:
-                self._history.append([self._of_all(repetition, heard)])
+                changes = self._changes.end(entry, model.attempt, self._base_station)  # all have their replies
+                self._history.append([*changes, self._of_all(repetition, heard, late(changes))])
             report(model)
             if broken is not None:
                 raise broken
@@ -145,12 +150,15 @@ class Driver:
         concludes = self._plan.is_shared and self._base_station == self._plan.first
         return self._history.is_finished(entry.key) and (not concludes or self._history.is_of_all(entry.key))
 
-    def _of_all(self, repetition: Repetition, heard: Mapping[str, Measured]) -> NetworkRecord:
-        """Return what all base stations' replies come to: the best of them trains on all their training texts."""
+    def _of_all(self, repetition: Repetition, heard: Mapping[str, Measured], problem: str | None) -> NetworkRecord:
+        """Return what all base stations' replies come to: the best of them trains on all their training texts.
+
+        ``problem`` is why they come to nothing, if that is known already.
+        """
         entry, workload = repetition.entry, repetition.workload
         cut = self._plan.cut(entry.scenario, entry.repetition)
         best = [measured.best for measured in heard.values() if measured.best is not None]
-        error = next((f"{name}: {measured.error}" for name, measured in heard.items() if measured.error), None)
+        error = next((f"{name}: {one.error}" for name, one in heard.items() if one.error), problem)
         outcome = workload.finish(cut, best, self._plan.seed) if error is None else Outcome(error=error)
         return NetworkRecord(
             run=self._plan.run,
@@ -197,18 +205,22 @@ class Driver:
         self._leave_alone(repetition.entry.scenario, repetition.scenario.idle_s)
         self._nodes.check()
         links = self._links.in_force()
+        attempt = self._history.attempt(repetition.entry.key)
         requests = repetition.measure(
             ready,
-            self._history.attempt(repetition.entry.key),
+            attempt,
             self._history.is_cold,
             links,
-            self._links.round_trip,
-            start=start,
+            partial(self._round_trip, repetition.scenario),
+            start=partial(self._changes.start, repetition.entry, start),
             timeout_s=self._timeout_s(repetition.entry),
             lost=self._nodes.lost,
         )
         broken: DriverError | None = None
+        changes: list[ChangeRecord] = []
         try:
+            if not self._plan.is_shared:  # else others may still wait for replies
+                changes = self._changes.end(repetition.entry, attempt, self._base_station)
             self._links.in_force()
             if any(request.error for request in requests) or repetition.misplaced(requests):
                 self._nodes.hear_all()  # a node that is lost fails a request before it has been silent for long
@@ -220,9 +232,18 @@ class Driver:
         except LostNodeError as error:
             broken = error
             requests = [replace(request, error=str(error)) for request in requests]
-        self._history.append(requests)
+        if problem := late(changes):
+            requests = [replace(request, error=request.error or problem) for request in requests]
+        self._history.append([*requests, *changes])
         self._last_asked_s[repetition.entry.scenario] = time.monotonic()
         return requests, None if broken else links, broken
+
+    def _round_trip(self, scenario: ScenarioPlan, node: str) -> Delays:
+        """Return what the links to a node and back add to a round trip, at least, whatever events change."""
+        added = self._links.round_trip(node)
+        pairs = ((self._base_station, node), (node, self._base_station))
+        faster_ms = sum(scenario.faster_ms(*pair) for pair in pairs)
+        return replace(added, lowest_ms=max(0.0, added.lowest_ms - faster_ms))
 
     def _await_spread(self, scenario: str) -> None:
         """Return when parallel requests are served by separate replicas again, each on its node.

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from collect import records
-from collect.records import ModelRecord, NetworkRecord, Record, RequestRecord
+from collect.records import ChangeRecord, ModelRecord, NetworkRecord, Record, RequestRecord
 from experiments.base_station.errors import DriverError
 from experiments.base_station.plan import Key
 
@@ -90,6 +90,8 @@ class History:
         key = Key(record.scenario, record.repetition, record.warmup)
         if isinstance(record, NetworkRecord):
             self._of_all[key] = record.attempt
+            return
+        if isinstance(record, ChangeRecord):  # of an attempt whose requests are on record, too
             return
         self._attempts[key] = record.attempt + 1
         if isinstance(record, ModelRecord):

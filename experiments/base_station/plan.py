@@ -57,7 +57,29 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.nodes[0]
 
 
-class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LinkChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Other values for a link, as roles/netem's ``netem_links`` has them, and ``shape`` in its words.
+
+    ``faster_ms`` is by how much less it adds to a frame, at least, than the values that are applied.
+    """
+
+    source: str
+    target: str
+    values: dict[str, Any]
+    shape: str
+    faster_ms: float
+
+
+class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Links that change ``at_s`` after each repetition begins, or before a repetition (from 0) and all that follow."""
+
+    at_s: float | None
+    before_repetition: int | None
+    links: tuple[LinkChange, ...]
+
+
+# What has no events is written, and hashed, as before there were any.
+class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a scenario's requests are sent; ``settings`` are those of its workload (`experiments.workloads`).
 
     ``sites`` are where replicas stand, by name, and ``routes`` tell for each base station how its requests are shared
@@ -82,6 +104,29 @@ class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     encoding: Encoding
     timeout_s: float | None
     idle_s: float
+    events: tuple[Event, ...] = ()
+
+    def changes(self, entry: Entry) -> tuple[tuple[int, Event], ...]:
+        """Return the events that a repetition has, with their numbers, in the order of their times.
+
+        Those before repetitions are undone at the end of each, too: they are carried out before each one that follows.
+        """
+        numbered = list(enumerate(self.events))
+        before = [
+            (number, event)
+            for number, event in numbered
+            if event.before_repetition is not None and not entry.warmup and event.before_repetition <= entry.repetition
+        ]
+        timed = [(number, event) for number, event in numbered if event.at_s is not None]
+        return (
+            *sorted(before, key=lambda one: one[1].before_repetition or 0),
+            *sorted(timed, key=lambda one: one[1].at_s or 0.0),
+        )
+
+    def faster_ms(self, source: str, target: str) -> float:
+        """Return by how much less events let a link add than the values that are applied, at most."""
+        links = (link for event in self.events for link in event.links)
+        return max((one.faster_ms for one in links if (one.source, one.target) == (source, target)), default=0.0)
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -103,11 +148,12 @@ class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.traffic.parallel if isinstance(self.traffic, Together) and self.replica_each else of_site
 
 
-class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A run: its scenarios, and its repetitions in the order in which they are measured.
 
     ``splits[r]`` is the permutation of the data set for repetition ``r`` of every scenario; ``dataset`` is its SHA-256.
     ``base_stations`` are their addresses on the data network, by name; the first of several tells when all start.
+    ``changing`` are those of the nodes whose links change.
     """
 
     version: int
@@ -118,6 +164,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scenarios: dict[str, ScenarioPlan]
     splits: tuple[tuple[int, ...], ...]
     order: tuple[Entry, ...]
+    changing: dict[str, str] = {}
 
     @property
     def is_shared(self) -> bool:
@@ -212,6 +259,9 @@ def _of_scenario(plan: Plan, name: str, scenario: ScenarioPlan) -> str | None:
         return f"{which} sends to a site that it has not"
     if not all(site.nodes for site in scenario.sites.values()):
         return f"{which} has a site without nodes"
+    changes = [link for event in scenario.events for link in event.links]
+    if not {link.source for link in changes} <= set(plan.changing):
+        return f"{which} changes links of a node that has no address"
     if len(scenario.division.weights) != len(plan.base_stations):
         return f"{which} divides its data among others than the base stations"
     return None

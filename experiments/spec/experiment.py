@@ -12,6 +12,7 @@ from experiments import workloads
 from experiments.base_station import arrivals as ways
 from experiments.spec.base_stations import BaseStationsSpec
 from experiments.spec.data import DataSpec, equal_shares
+from experiments.spec.events import MOST_EVENTS, EventSpec, check_apart
 from experiments.spec.fields import MOST_REPETITIONS, MOST_REQUESTS, Model, Name
 from experiments.spec.function import FunctionSpec
 from experiments.spec.links import LinkSpec
@@ -43,6 +44,9 @@ class Scenario(Model):
     title: str = Field(description="The scenario in a few words, for people.")
     links: tuple[LinkSpec, ...] = Field(
         description="The network between the groups of nodes. A pair of nodes that no entry covers is not shaped."
+    )
+    events: tuple[EventSpec, ...] = Field(
+        max_length=MOST_EVENTS, default=(), description="What changes while it is measured."
     )
     function: FunctionSpec
     base_stations: BaseStationsSpec = BaseStationsSpec()
@@ -93,6 +97,18 @@ class Scenario(Model):
             raise ValueError(f"requests.parallel: not used with arrivals {kind}, which tell when each request is sent")
         if self.traffic.trace is not None:
             workloads.check_trace(self.workload.name, self.settings, ways.read_trace(self.traffic.trace))
+        return self
+
+    @model_validator(mode="after")
+    def _events_within_a_repetition(self) -> Scenario:
+        check_apart(self.events)
+        ends_s = ways.ends_s(self.arrivals)
+        late = next((event.at_s for event in self.events if ends_s is not None and (event.at_s or 0) > ends_s), None)
+        if late is not None:
+            raise ValueError(
+                f"events: at_s {late:g} is after the last request of a repetition begins ({ends_s:g} s, by traffic): "
+                "set an earlier time, or have requests sent for longer"
+            )
         return self
 
     @model_validator(mode="after")
@@ -161,6 +177,17 @@ class Experiment(Model):
         alone = sorted((*self.expect.max_time_ratio, *self.expect.claims))
         if alone and len(names) == 1:
             raise ValueError(f"expect: {alone[0]} is the only scenario, so there is nothing to compare it with")
+        return self
+
+    @model_validator(mode="after")
+    def _events_before_repetitions_that_are(self) -> Experiment:
+        for scenario in self.scenarios:
+            for event in scenario.events:
+                if (event.before_repetition or 0) > self.repetitions:
+                    raise ValueError(
+                        f"scenario {scenario.name}: events: before_repetition {event.before_repetition} is never "
+                        f"reached, there are {self.repetitions} repetitions: set an earlier one, or repeat more often"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -22,8 +22,8 @@ class _Values(Model):
         return {key: one for key, one in values.items() if one is not None} if isinstance(values, dict) else values
 
 
-class _Between(_Values):
-    """A one-way path between every ordered pair of nodes of two groups, as roles/netem's ``netem_links`` has it."""
+class Pairs(_Values):
+    """Ordered pairs of nodes of a scenario."""
 
     between: Literal["all"] | tuple[str, str] = Field(
         default="all",
@@ -37,6 +37,10 @@ class _Between(_Values):
         if value != "all" and not pair:
             raise ValueError(f"{value!r} is neither all nor two groups, such as [base_stations, edge]")
         return value
+
+
+class _Between(Pairs):
+    """A one-way path between every ordered pair of nodes of two groups, as roles/netem's ``netem_links`` has it."""
 
     @model_validator(mode="after")
     def _values_fit_each_other(self) -> _Between:
@@ -60,6 +64,12 @@ def _field(name: str, range_: Range, default: Any) -> Any:
     limits = {"ge": range_.at_least, "le": range_.at_most, "gt": range_.above, "lt": range_.below}
     set_limits: Any = {word: limit for word, limit in limits.items() if limit is not None}
     return kind | None if range_.optional else kind, Field(default=default, description=range_.about, **set_limits)
+
+
+def optional(name: str, range_: Range) -> Any:
+    """Return type and field of a value with this range that may be left out."""
+    kind, field = _field(name, range_, None)
+    return kind | None, field
 
 
 if TYPE_CHECKING:

@@ -47,6 +47,27 @@ def _declared(kind: type) -> dict[str, tuple[Range, Any]]:
     return known
 
 
+def loss() -> frozenset[str]:
+    """Return the values of a link that say which frames are lost."""
+    return frozenset(_declared(_module("loss").Loss))
+
+
+def shape(values: dict[str, Any]) -> str:
+    """Return what a link with these values does, as the role says it."""
+    words: str = _link(values).shape
+    return words
+
+
+def lowest_ms(values: dict[str, Any]) -> float:
+    """Return the shortest delay that a link with these values draws."""
+    lowest: float = _link(values).delay.drawn.lowest_ms
+    return lowest
+
+
+def _link(values: dict[str, Any]) -> Any:
+    return _module("link").Link.between("one", "other", **values)
+
+
 def refusal(values: dict[str, Any]) -> str | None:
     """Return why no link can have these values together, or None."""
     try:

@@ -239,6 +239,7 @@ def test_without_a_folder_the_tables_are_part_of_the_run_and_the_same_bytes_agai
     assert main(["export", "--results", str(tmp_path)]) == 0
     first = {path.name: path.read_bytes() for path in (folder / "export").iterdir()}
     names = [
+        "changes.csv",
         "dictionary.csv",
         "links.csv",
         "load.csv",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from collect.report.figures import (
     arrived,
     base_stations,
+    changes,
     delays,
     phases,
     qualities,
@@ -43,6 +44,7 @@ FIGURES: tuple[tuple[Section, Figure], ...] = (
     ("phases", phases.pictures),
     ("phases", uploads.pictures),
     ("phases", arrived.pictures),
+    ("phases", changes.pictures),
     ("rescaling", ratio.pictures),
     ("rescaling", ratio_apart.pictures),
     ("links", delays.pictures),

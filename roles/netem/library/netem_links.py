@@ -9,6 +9,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.netem.addresses import listed, with_routed
 from ansible.module_utils.netem.baseline import Baseline
+from ansible.module_utils.netem.changes import Changer
 from ansible.module_utils.netem.filters import TCP, UDP, Port
 from ansible.module_utils.netem.in_force import in_force
 from ansible.module_utils.netem.lease import Lease, alone
@@ -64,6 +65,11 @@ options:
     description: The links are cleared when they are not renewed or applied for so long; 0 for no lease.
     type: float
     default: 0
+  changes_from:
+    description: Address of who may change these links while they are used, by C(control_port)/tcp; nobody when empty.
+    type: str
+    default: ""
+  changes_at: {description: This node's address at which it is heard., type: str, default: ""}
 author: [faasbed]
 """
 EXAMPLES = r"""
@@ -111,21 +117,11 @@ def act(module: AnsibleModule) -> dict[str, object]:
     passing = [*(Port(TCP, number) for number in (*options["management_ports"], control)), Port(UDP, control)]
     shaping = Shaping(options["interface"], folder, options["emulator"], passing)
     lease = Lease(options["interface"], folder, options["emulator"])
+    changer = Changer(options["interface"], folder, options["emulator"])
     if options["state"] == "absent":
-        if not module.check_mode:
-            lease.end()
-        outcome = shaping.clear(dry=module.check_mode)
-        left = options["purge"] and folder.exists()
-        if left and not module.check_mode:
-            shutil.rmtree(folder)
-        return result(outcome) | {"links": [], "changed": outcome.changed or left}
+        return remove(module, shaping, lease, changer)
     if options["state"] == "renewed":
-        if not module.check_mode:
-            lease.renew_again()
-        seen = in_force(options["interface"], folder, options["emulator"])
-        expected = any(link.get("source") == options["node"] for link in options["links"])
-        drift = seen["problem"] if seen["links"] or expected else lease.lapsed()
-        return {"changed": False, "links": [], "drift": drift, "delays": seen["delays"]}
+        return renew(module, lease)
     addresses = listed(options["addresses"])
     checked = options["state"] == "checked"
     links = read_links(options["links"], list(addresses))
@@ -157,10 +153,38 @@ def act(module: AnsibleModule) -> dict[str, object]:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if mine and not module.check_mode:  # before the first link, lest this process is lost half-way
         lease.renew(options["lease_s"])
+    if not module.check_mode:
+        changer.end()
     outcome = shaping.apply(mine, addresses, backend, paths, dry=module.check_mode)
     if not module.check_mode:
         lease.renew(options["lease_s"] if mine else 0)
+    if mine and options["changes_from"] and not module.check_mode:
+        changer.start(options["changes_at"], control, options["changes_from"])
     return result(outcome) | about | {"links": [link.entry() for link in mine]}
+
+
+def remove(module: AnsibleModule, shaping: Shaping, lease: Lease, changer: Changer) -> dict[str, object]:
+    """Undo everything."""
+    folder = lease.folder
+    if not module.check_mode:
+        changer.end()
+        lease.end()
+    outcome = shaping.clear(dry=module.check_mode)
+    left = module.params["purge"] and folder.exists()
+    if left and not module.check_mode:
+        shutil.rmtree(folder)
+    return result(outcome) | {"links": [], "changed": outcome.changed or left}
+
+
+def renew(module: AnsibleModule, lease: Lease) -> dict[str, object]:
+    """Renew the lease, and tell whether the links are in force."""
+    options = module.params
+    if not module.check_mode:
+        lease.renew_again()
+    seen = in_force(options["interface"], lease.folder, options["emulator"])
+    expected = any(link.get("source") == options["node"] for link in options["links"])
+    drift = seen["problem"] if seen["links"] or expected else lease.lapsed()
+    return {"changed": False, "links": [], "drift": drift, "delays": seen["delays"]}
 
 
 def result(outcome: Outcome) -> dict[str, object]:
@@ -187,6 +211,8 @@ def main() -> None:
         "control_port": {"type": "int", "default": 32000},
         "compensate": {"type": "bool", "default": False},
         "lease_s": {"type": "float", "default": 0},
+        "changes_from": {"type": "str", "default": ""},
+        "changes_at": {"type": "str", "default": ""},
         "port": {"type": "int", "default": 31999},
         "seconds": {"type": "int", "default": 120},
         "streams": {"type": "int", "default": 8},

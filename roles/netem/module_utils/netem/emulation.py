@@ -9,7 +9,7 @@ twice. Nobody reads the TAP itself: its filter drops every frame, so when this p
     emulator.py LINKS.json       written by roles/netem: the links, their interface and the name of its TAP
 
 SIGHUP reads LINKS.json again (frames on their way keep their times), SIGTERM ends. LINKS.status beside it has the check
-sum of what was read; INTERFACE-TARGET.status the counters of a link, current to 0.1 s: frames in, out, lost, duplicated,
+sum of what was read and when that took effect; INTERFACE-TARGET.status the counters of a link, current to 0.1 s: frames in, out, lost, duplicated,
 corrupted; overrun (no room in the ring that all links share, in the link's own queue or in the interface's); late (sent
 more than 0.1 ms after their time). Needs root. Standard library only: it is copied to the node as it is.
 """
@@ -282,7 +282,7 @@ class Emulator:
         self.lanes, self.by_address, self.ranges = lanes, addresses, ranges
         for lane in lanes.values():
             self.report(lane)
-        self.status.write({"pid": os.getpid(), "values": self.about["values"]})
+        self.status.write({"pid": os.getpid(), "values": self.about["values"], "taken_ns": monotonic_ns()})
 
     def lane_of(self, frame: bytes) -> Lane | None:
         """Return the link that a frame belongs to, by its destination; None where it belongs to none (any more)."""

@@ -122,8 +122,8 @@ class Emulator:
                 path.unlink()
         Path(self.program).unlink(missing_ok=True)
 
-    def update(self, update: Update) -> None:
-        """Bring filters and process to these links; frames on their way keep their values.
+    def update(self, update: Update) -> int:
+        """Bring filters and process to these links and return when the process took them; frames on their way keep theirs.
 
         Filters come last and go first, so that traffic is never without a way.
         """
@@ -141,6 +141,7 @@ class Emulator:
             (self.folder / f"{self.interface}-{target}.status").unlink(missing_ok=True)
         redirection = ["action", "mirred", "egress", "redirect", "dev", self.tap]
         tc_batch([command for shaped in update.new for command in self.filters.add(shaped, redirection)])
+        return int(_status(self._status_file)["taken_ns"])
 
     def processes(self) -> list[int]:
         """Return the pids of this interface's emulator, and of those that another version of this role left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,8 +131,8 @@ class Kernel:
             if name in there:
                 set_segments(name, count)
 
-    def update(self, update: Update) -> None:
-        """Make, change and take away links, all by one `tc`."""
+    def update(self, update: Update) -> int:
+        """Make, change and take away links, all by one `tc`, and return when that was done."""
         commands = [
             *(command for shaped in update.gone for command in self._drop(shaped)),
             *(command for old, new in update.changed for command in self._change(old, new)),
@@ -139,6 +140,7 @@ class Kernel:
         ]
         self._write_tables([shaped.made for shaped in update.all], self.tables)
         tc_batch(commands, tables=str(self.tables))
+        return time.monotonic_ns()
 
     def _add(self, shaped: Shaped) -> Commands:
         """Return what makes a link: its class, its leaf, then the filters that send frames there."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 5.0
 NAME = "ansible.module_utils.netem.lease"
 IN_FORCE = "ansible.module_utils.netem.in_force"
+CHANGES = "ansible.module_utils.netem.changes"
 PACKAGES = ("ansible.module_utils.netem.", "ansible.module_utils.node.")
 
 
@@ -173,7 +174,7 @@ def systemd_is_here() -> bool:
 
 def leave_code(folder: Path) -> None:
     """Write the roles' own code of this process, wherever it was loaded from, as packages that import nothing else."""
-    for name in [NAME, IN_FORCE, *sys.modules]:
+    for name in [NAME, IN_FORCE, CHANGES, *sys.modules]:
         if name.startswith(PACKAGES):
             file = folder.joinpath(*name.split(".")).with_suffix(".py")
             file.parent.mkdir(parents=True, exist_ok=True)

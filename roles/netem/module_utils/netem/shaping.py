@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ansible.module_utils.node.errors import NodeError
-from ansible.module_utils.node.files import write
+from ansible.module_utils.node.files import read, write
 
 from .addresses import Network, ends, networks
 from .emulator import Emulator
@@ -87,7 +88,7 @@ class Backend(Protocol):
     def snapshot(self) -> dict[str, Any]: ...
     def open(self, before: dict[str, Any], passing: Sequence[Port]) -> None: ...
     def close(self, before: dict[str, Any]) -> None: ...
-    def update(self, update: Update) -> None: ...
+    def update(self, update: Update) -> int: ...
 
 
 class Update(NamedTuple):
@@ -97,6 +98,14 @@ class Update(NamedTuple):
     changed: list[tuple[Shaped, Shaped]]
     new: list[Shaped]
     all: list[Shaped]
+
+
+class Prepared(NamedTuple):
+    """Other values for links that are in force, ready to be given to them: what is remembered, and what then is."""
+
+    state: dict[str, Any]
+    expected: dict[str, Shaped]
+    update: Update
 
 
 class Outcome(NamedTuple):
@@ -122,6 +131,8 @@ class Shaping:
         self.interface = interface
         self.passing = passing
         self.file = folder / f"{interface}.state"
+        # What was applied, as long as a planned change gives some links other values (`change`).
+        self.first = folder / f"{interface}.first"
         self.backends: dict[str, Backend] = {
             "kernel": Kernel(interface, folder),
             "emulator": Emulator(interface, program, folder),
@@ -169,7 +180,11 @@ class Shaping:
 
     def recorded(self) -> dict[str, Shaped]:
         """Return the links that were applied, by target, whether or not they are still in force."""
-        return _shaped(self._read() or {})
+        return _shaped(_state(self.applied()) or {})
+
+    def applied(self) -> str | None:
+        """Return what is remembered of the links that were applied: planned changes since do not count."""
+        return read(self.first) or read(self.file)
 
     def current(self) -> tuple[dict[str, Shaped], dict[str, Any] | None]:
         """Return the links in force by target, and the remembered state if it is true of this node now."""
@@ -228,6 +243,8 @@ class Shaping:
             before=[f"{one}{' (not in force as recorded)' if stale else ''}" for one in now.values()],
             after=[str(one) for one in expected.values()],
         )
+        if not dry:
+            self.first.unlink(missing_ok=True)
         if dry or not outcome.changed:
             return outcome
         if stale or state is None or not expected:
@@ -260,7 +277,56 @@ class Shaping:
         for backend in there:
             backend.close(state["before"] if state.get("backend") == backend.name else {})
         self.file.unlink(missing_ok=True)
+        self.first.unlink(missing_ok=True)
         return outcome
+
+    def prepare(self, links: Mapping[str, Link]) -> Prepared:
+        """Return what gives these links, by target, other values; nothing is touched.
+
+        Raises:
+            NodeError: links are not in force as recorded, or none leads to a target.
+            LinkError: a path leaves too little of its link's delay.
+        """
+        problem = self.drift()
+        now, state = self.current()
+        if problem or state is None:
+            raise NodeError(problem or f"no links are in force on {self.interface}")
+        unknown = next((target for target in links if target not in now), None)
+        if unknown is not None:
+            raise NodeError(f"no link to {unknown} is in force on {self.interface}, so it cannot be changed")
+        expected = now | {target: replace(now[target], link=link) for target, link in links.items()}
+        self.backends[state["backend"]].check([expected[target].made for target in links])
+        return Prepared(state, expected, _update(now, expected))
+
+    def change(self, prepared: Prepared) -> int:
+        """Give links the values that were prepared, and return when they had them: CLOCK_MONOTONIC in nanoseconds.
+
+        Frames on their way keep theirs. What was applied is remembered until `put_back`.
+        """
+        if not self.first.exists():
+            write(self.first, self.file.read_text())
+        at_ns = self._carry_out(prepared)
+        self._write(prepared.state, prepared.expected, dump(self.interface))
+        return at_ns
+
+    def put_back(self) -> None:
+        """Give the links the values that were applied, if planned changes gave them others.
+
+        What else changed meanwhile stays to be found by `drift`, which compares with what was applied.
+        """
+        if not self.first.exists():
+            return
+        now, state = self.current()
+        applied = self.recorded()
+        if state is not None:
+            self._carry_out(Prepared(state, applied, _update(now, applied)))
+        self.first.replace(self.file)
+
+    def _carry_out(self, prepared: Prepared) -> int:
+        update = prepared.update
+        if not (update.gone or update.changed or update.new):
+            return time.monotonic_ns()
+        return self.backends[prepared.state["backend"]].update(update)
 
     def _number(
         self,
@@ -279,18 +345,19 @@ class Shaping:
         return expected
 
     def _read(self) -> dict[str, Any] | None:
-        try:
-            state: dict[str, Any] = json.loads(self.file.read_text())
-        except (
-            FileNotFoundError,
-            ValueError,
-        ):  # nothing applied, or cut off while it was written: clear() finds it all
-            return None
-        return state
+        return _state(read(self.file))
 
     def _write(self, state: dict[str, Any], shaped: Mapping[str, Shaped], seen: str) -> None:
         links = [{**asdict(one), "link": one.link.entry()} for one in shaped.values()]
         write(self.file, json.dumps(state | {"links": links, "dump": seen}, indent=1))
+
+
+def _state(text: str | None) -> dict[str, Any] | None:
+    try:
+        state: dict[str, Any] | None = json.loads(text or "null")
+    except ValueError:  # cut off while it was written: clear() finds it all
+        return None
+    return state
 
 
 def _update(now: Mapping[str, Shaped], expected: Mapping[str, Shaped]) -> Update:

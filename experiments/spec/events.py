@@ -1,0 +1,115 @@
+"""What changes while a scenario is measured: links that get other values, go down and come up again."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, create_model, model_validator
+
+from experiments.spec import role_links
+from experiments.spec.fields import MOST_REPETITIONS, MOST_SECONDS, Model
+from experiments.spec.links import Pairs, optional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# A node needs a moment for each change of its links.
+LEAST_APART_S = 0.2
+MOST_EVENTS = 1_000
+
+
+class _Change(Pairs):
+    """Other values for links of the scenario; what is not named is as in `links`, so no values are those of `links`."""
+
+    down: bool = Field(default=False, description="Whether the links carry nothing: every frame is lost.")
+
+    @model_validator(mode="after")
+    def _down_has_no_values(self) -> _Change:
+        values = self.model_dump(exclude={"between", "down"}, exclude_none=True)
+        if self.down and values:
+            raise ValueError(f"down: a link that is down has no {next(iter(values))}: take away one of them")
+        return self
+
+    def changed(self, first: dict[str, Any]) -> dict[str, Any]:
+        """Return the values of a link that has these in `links`.
+
+        Raises:
+            ValueError: no link can have them together.
+        """
+        if self.down:
+            lossless = {key: one for key, one in first.items() if key not in role_links.loss()}
+            return {**lossless, "loss_percent": 100.0}
+        own = self.model_dump(exclude={"between", "down"}, exclude_none=True)
+        # A loss of another kind takes the place of the one that the link had.
+        kept = {
+            key: one for key, one in first.items() if not (role_links.loss() & set(own) and key in role_links.loss())
+        }
+        if reason := role_links.refusal(values := {**kept, **own}):
+            raise ValueError(reason)
+        return values
+
+
+if TYPE_CHECKING:
+
+    class LinkChangeSpec(_Change):
+        """Links of the scenario and their new values, which are those that the role declares."""
+
+else:
+    LinkChangeSpec = create_model(
+        "LinkChangeSpec",
+        __base__=_Change,
+        __doc__=_Change.__doc__,
+        **{name: optional(name, range_) for name, (range_, _) in role_links.declared().items() if name != "seed"},
+    )
+
+
+class EventSpec(Model):
+    """Something that changes at a time of each repetition, or before one and for all that follow."""
+
+    at_s: float | None = Field(
+        ge=0,
+        le=MOST_SECONDS,
+        default=None,
+        description="Seconds after each repetition begins, warm-ups too; at its end all is as before.",
+    )
+    before_repetition: int | None = Field(
+        ge=1,
+        le=MOST_REPETITIONS,
+        default=None,
+        description="The repetition, counted from 1, before which it changes, for all that follow; in place of at_s.",
+    )
+    links: tuple[LinkChangeSpec, ...] = Field(
+        # Not min_length, which counts entries that are wrong for missing and says so, too.
+        description="The links that change, and how.",
+        json_schema_extra={"minItems": 1},
+    )
+
+    @model_validator(mode="after")
+    def _one_time(self) -> EventSpec:
+        if (self.at_s is None) == (self.before_repetition is None):
+            raise ValueError("at_s or before_repetition is needed, and only one of them: it says when the links change")
+        if not self.links:
+            raise ValueError("links: expected at least one entry")
+        return self
+
+
+def check_apart(events: Sequence[EventSpec]) -> None:
+    """Refuse events at one time, or so close together that a node could not carry out both.
+
+    Raises:
+        ValueError: two events overlap.
+    """
+    timed = sorted(event.at_s for event in events if event.at_s is not None)
+    for one_s, other_s in pairwise(timed):
+        if other_s - one_s < LEAST_APART_S:
+            raise ValueError(
+                f"events: at_s {one_s:g} and {other_s:g} overlap, {LEAST_APART_S:g} s apart are needed: name the links "
+                "that change together in one event"
+            )
+    before = sorted(event.before_repetition for event in events if event.before_repetition is not None)
+    twice = next((one for one, other in pairwise(before) if one == other), None)
+    if twice is not None:
+        raise ValueError(
+            f"events: two have before_repetition {twice}: name the links that change together in one event"
+        )

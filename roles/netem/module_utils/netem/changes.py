@@ -1,0 +1,240 @@
+"""Other values for links while they are used, at agreed times: a program for whoever measures over them.
+
+    python -m ansible.module_utils.netem.changes INTERFACE FOLDER PROGRAM DESCRIPTOR PEER
+
+Apply starts it beside the lease, with a TCP socket that listens; it hears one connection of the peer at a time. Lines of
+JSON are asked and answered:
+
+    {"ask": "clock"}                       {"now_ns": …}, CLOCK_MONOTONIC of this node
+    {"ask": "prepare", "changes": […]}     {}: they can be made; each has its `number`, its `links`, as netem_links has
+                                           them, and `after_ns`, or null for at once
+    {"ask": "begin", "at_ns": …}           {}: `after_ns` counts from now on
+    {"ask": "end"}                         {"made": [{"number": …, "at_ns": …}, …]}, when each took effect, and the links
+                                           have the values again that were applied
+
+Where something is refused the answer is {"error": "a sentence"}. The values that were applied return at the end of a
+connection, too, however it ends; and the program ends when the links are cleared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.process import end, on_this_node
+
+from .lease import alone, leave_code
+from .link import Link, LinkError
+from .shaping import Shaping
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAME = "ansible.module_utils.netem.changes"
+LOOK_S = 1.0  # how soon it ends after the links were cleared
+AHEAD_NS = 500_000_000  # a change is made ready so long before its time: others may hold the folder for a moment
+LINE_BYTES = 16 << 20
+NS_PER_S = 1_000_000_000
+# A connection whose other end is gone is known to be broken after some ten seconds.
+KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_PROBES = 4, 2, 3
+
+
+class Changer:
+    """The process that changes the links of an interface.
+
+    Args:
+        interface: the data interface.
+        folder: where this node keeps what the role leaves on it.
+        program: the emulator's path on this node.
+    """
+
+    def __init__(self, interface: str, folder: Path, program: str) -> None:
+        self.names = [interface, str(folder), program]
+        self.folder = folder
+        self.log = folder / f"{interface}.changes"
+
+    def start(self, address: str, port: int, peer: str) -> None:
+        """Start it; it can be reached when this returns.
+
+        Raises:
+            NodeError: the port is taken.
+        """
+        leave_code(code := self.folder / "code")
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            listener = socket.create_server((address, port), family=family)
+        except OSError as error:
+            raise NodeError(
+                f"who changes the links of {self.names[0]} cannot listen at {address}:{port}/tcp: {error.strerror}; end "
+                "the program that has this port, or set another netem_control_port."
+            ) from error
+        with listener, self.log.open("w") as log:
+            subprocess.Popen(
+                [sys.executable, "-B", "-m", NAME, *self.names, str(listener.fileno()), peer],
+                env={**os.environ, "PYTHONPATH": str(code)}, pass_fds=(listener.fileno(),),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
+            )  # fmt: skip
+
+    def end(self) -> None:
+        """End it; whoever does so applies or clears the links next."""
+        end(self.pids(), f"processes that change the links of {self.names[0]}")
+        self.log.unlink(missing_ok=True)
+
+    def pids(self) -> list[int]:
+        """Return the pids of this interface's processes."""
+        return [pid for pid, _, words in on_this_node() if NAME in words and words[-6:-3] == self.names]
+
+
+def left_changed(shaping: Shaping, changer: Changer) -> str | None:
+    """Return, as a sentence, that links were left with the values of a planned change; None where they were not."""
+    if shaping.first.exists() and not changer.pids():
+        return f"the process that changes the links of {shaping.interface} has ended and left some changed"
+    return None
+
+
+class Change(NamedTuple):
+    """A planned change: its number, the links with their new values by target, and when it is due."""
+
+    number: int
+    links: Mapping[str, Link]
+    after_ns: int | None
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Change:
+        """Return the change that an entry describes.
+
+        Raises:
+            LinkError: a link cannot have these values.
+        """
+        links = map(Link.from_mapping, entry["links"])
+        return cls(entry["number"], {link.target: link for link in links}, entry["after_ns"])
+
+
+class Session:
+    """What a connection asks for, from its first change to its last."""
+
+    def __init__(self, connection: socket.socket, shaping: Shaping, folder: Path) -> None:
+        self.connection = connection
+        self.lines = connection.makefile("rb")
+        self.shaping = shaping
+        self.folder = folder
+        self.later: list[Change] = []
+        self.begin_ns: int | None = None
+        self.made: list[dict[str, int]] = []
+        self.error: str | None = None
+
+    def attend(self) -> None:
+        """Answer until the connection ends, then put the links back."""
+        try:
+            with contextlib.suppress(OSError):  # the connection is broken
+                while self._turn():
+                    pass
+        finally:
+            with alone(self.folder):
+                self.shaping.put_back()
+
+    def _turn(self) -> bool:
+        """Make the next change or answer the next line, whichever comes first; return whether there may be more."""
+        wait_s = None
+        if self.later and self.begin_ns is not None:
+            due_ns = self.begin_ns + (self.later[0].after_ns or 0)
+            wait_s = max(0.0, (due_ns - AHEAD_NS - time.monotonic_ns()) / NS_PER_S)
+        readable, _, _ = select.select([self.connection], [], [], wait_s)
+        if not readable:
+            self._guarded(lambda: self._make(self.later.pop(0)))
+            return True
+        line = self.lines.readline(LINE_BYTES)
+        if not line.endswith(b"\n"):
+            return False
+        try:
+            asked = json.loads(line)
+            answer = getattr(self, f"answer_{asked['ask']}")(asked)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return False
+        self.connection.sendall(json.dumps({"error": self.error} if self.error else answer).encode() + b"\n")
+        return True
+
+    def answer_clock(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """Tell what the clock says."""
+        return {"now_ns": time.monotonic_ns()}
+
+    def answer_prepare(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Check that the changes can be made, and make those that are due at once."""
+        self.made, self.error, self.begin_ns = [], None, None
+        self._guarded(lambda: self._prepare([Change.of(entry) for entry in asked["changes"]]))
+        return {}
+
+    def answer_begin(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Count from this time."""
+        self.begin_ns = int(asked["at_ns"])
+        return {}
+
+    def answer_end(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """Put the links back, and tell what was made."""
+        self.later = []
+        with alone(self.folder):
+            self._guarded(self.shaping.put_back)
+        return {"made": self.made}
+
+    def _guarded(self, work: Any) -> None:
+        """Do something; what keeps it from being done is told with the next answer, and nothing more is changed."""
+        try:
+            work()
+        except (NodeError, LinkError) as error:
+            self.error, self.later = self.error or str(error), []
+
+    def _prepare(self, changes: list[Change]) -> None:
+        with alone(self.folder):
+            for change in changes:
+                self.shaping.prepare(change.links)
+        for change in changes:
+            if change.after_ns is None:
+                self._make(change)
+        self.later = [change for change in changes if change.after_ns is not None]
+
+    def _make(self, change: Change) -> None:
+        with alone(self.folder):
+            prepared = self.shaping.prepare(change.links)
+            if change.after_ns is not None and self.begin_ns is not None:
+                due_ns = self.begin_ns + change.after_ns
+                while (left_ns := due_ns - time.monotonic_ns()) > 0:
+                    time.sleep(left_ns / NS_PER_S)
+            self.made.append({"number": change.number, "at_ns": self.shaping.change(prepared)})
+
+
+def serve(listener: socket.socket, peer: str, shaping: Shaping, folder: Path) -> None:
+    """Hear the peer, one connection after the other, for as long as there are links."""
+    while shaping.file.exists():
+        if not select.select([listener], [], [], LOOK_S)[0]:
+            continue
+        connection, (address, *_) = listener.accept()
+        with connection:
+            if address != peer:
+                continue
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_IDLE_S)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEP_INTERVAL_S)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEP_PROBES)
+            Session(connection, shaping, folder).attend()
+
+
+def main() -> None:
+    """Serve, at the priority of others: in front of them it would delay requests that are sent meanwhile."""
+    interface, folder, program, descriptor, peer = sys.argv[1:]
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))  # links are no part of the node, which may be pinned to a core
+    listener = socket.socket(fileno=int(descriptor))
+    serve(listener, peer, Shaping(interface, Path(folder), program), Path(folder))
+
+
+if __name__ == "__main__":
+    main()
