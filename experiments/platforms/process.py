@@ -13,3 +13,4 @@ class Process(Platform):
     name: ClassVar[str] = "process"
     # A replica is bound to one core.
     most_cpus: ClassVar[float | None] = 1
+    calibrates: ClassVar[bool] = True
