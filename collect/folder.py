@@ -124,6 +124,10 @@ class RunFolder:
         """The verification of the links ``before`` or ``after`` the repetitions."""
         return self.path / "links" / f"{when}.json"
 
+    def resources(self, when: str) -> Path:
+        """What limited replicas had ``before`` or ``after`` the repetitions."""
+        return self.path / "resources" / f"{when}.json"
+
     def samples(self) -> list[Path]:
         """Return the files of records, in the order of the base stations' names.
 

@@ -19,6 +19,7 @@ from collect.errors import CollectError
 from collect.expect import Expect
 from collect.folder import SAMPLES, FolderError, RunFolder, is_shallow, read_bytes
 from collect.links import LinkReport
+from collect.resources import Limited, ResourceReport, limited
 from collect.sweep import Sweep
 from nodes.errors import place
 
@@ -55,6 +56,7 @@ class Run:
     links_before: LinkReport | None
     links_after: LinkReport | None
     links_earlier: dict[Moment, tuple[LinkReport, ...]]
+    limited: tuple[Limited, ...]
     notes: tuple[str, ...]
     load: tuple[Load, ...] = ()
     sweep: Sweep | None = None
@@ -193,6 +195,7 @@ def load(folder: RunFolder) -> Run:
         links_before=_json(folder.links("before"), TypeAdapter(LinkReport), notes),
         links_after=_json(folder.links("after"), TypeAdapter(LinkReport), notes),
         links_earlier={moment: _links_earlier(folder, moment, notes) for moment in get_args(Moment)},
+        limited=tuple(limited(*(_resources(folder, moment, notes) for moment in get_args(Moment)))),
         load=load_of_nodes.machines(nodes),
         sweep=_sweep(folder, manifest),
         # Evaluated last: the readers above have added to it.
@@ -219,6 +222,12 @@ def _links_earlier(folder: RunFolder, moment: Moment, notes: list[str]) -> tuple
     paths = sorted(folder.links(moment).parent.glob(f"{moment}-*.json"))
     reports = (_json(path, TypeAdapter(LinkReport), notes) for path in paths)
     return tuple(report for report in reports if report is not None)
+
+
+def _resources(folder: RunFolder, moment: Moment, notes: list[str]) -> ResourceReport | None:
+    """Return what limited replicas had; most runs have none."""
+    path = folder.resources(moment)
+    return _json(path, TypeAdapter(ResourceReport), notes) if path.exists() else None
 
 
 def _manifest(folder: RunFolder, notes: list[str]) -> dict[str, Any] | None:
@@ -292,7 +301,7 @@ def _text(path: Path, notes: list[str]) -> str | None:
 
 
 def _json(path: Path, adapter: TypeAdapter[T], notes: list[str]) -> T | None:
-    name = path.name if path.parent.name != "links" else f"links/{path.name}"
+    name = path.name if path.parent.name not in ("links", "resources") else f"{path.parent.name}/{path.name}"
     try:
         return adapter.validate_json(read_bytes(path))
     except FileNotFoundError:

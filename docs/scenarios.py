@@ -100,6 +100,8 @@ def _kind(schema: dict[str, Any], sections: dict[str, Section]) -> str:
             return f"list of {len(items)} names"
         case {"type": "array", "items": items}:
             return f"list of {_kind(items, sections)}"
+        case {"type": "object", "additionalProperties": {"$ref": _} as values}:
+            return f"mapping of names to {_kind(values, sections)}"
     return _scalar(schema)
 
 

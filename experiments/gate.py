@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from collect.folder import write_json
+from experiments.errors import RunError
 from nodes.errors import PlaybookError
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 # How long a verification sends by TCP over each link, where the throughput of the links is shown.
 STREAM_S = 2
+# By how much what a replica has may differ from its cpus. The kernel gives them in periods of 100 ms, of which a
+# calibration sees thirty, the first and the last in part.
+CPUS_OFF_PERCENT = 10
 
 
 def shape(playbooks: Playbooks, variables: Mapping[str, Any]) -> str:
@@ -45,6 +50,29 @@ def verify(
     target = str(report.resolve()) if report else ""
     answers = playbooks.run("verify", netem_report_file=target, netem_stream_s=stream_s, **variables)
     return [sentence for sentences in answers["netem_verification"].values() for sentence in sentences]
+
+
+def calibrate(playbooks: Playbooks, variables: Mapping[str, Any], report: Path) -> list[str]:
+    """Measure how much of a CPU each replica with `cpus` has, and return a sentence for each.
+
+    Raises:
+        PlaybookError: a node cannot measure it.
+        RunError: one has more or less than its scenario says; the numbers are in the message and in the report.
+    """
+    answers = playbooks.run("calibrate", **variables)["function_calibration"]
+    write_json(report, {"schema": 1, "tolerance_percent": CPUS_OFF_PERCENT, "nodes": answers})
+    sentences, off = [], []
+    for node, calibrations in answers.items():
+        for one in calibrations:
+            sentence = f"{node}: {one['service']} has {one['share']:.3f} CPUs, {one['cpus']:g} expected"
+            sentences.append(sentence)
+            if abs(one["share"] / one["cpus"] - 1) * 100 > CPUS_OFF_PERCENT:
+                off.append(sentence)
+    if off:
+        raise RunError(
+            f"{'; '.join(off)}: more than {CPUS_OFF_PERCENT} % off; is another program using these nodes' CPUs?"
+        )
+    return sentences
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def _of_scenario(
     for service in services.values():
         yield (
             f"  {_count(len(service.nodes), 'replica')} on {', '.join(service.nodes)}, reached through "
-            f"{service.gateway} at {service.url}"
+            f"{service.gateway} at {service.url}" + (f"; each has {service.limits} at most" if service.limits else "")
         )
     for base_station in placement.base_stations:
         which = f"from {base_station} " if len(placement.base_stations) > 1 else ""

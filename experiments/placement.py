@@ -66,6 +66,7 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
         _check_idle(scenario, platform, inventory)
         _check_image(scenario, platform, inventory)
         _check_gpus(scenario, platform, inventory)
+        _check_cpus(scenario, platform, inventory)
     services: dict[str, tuple[Service, ...]] = {}
     routes: dict[str, dict[str, dict[str, float]]] = {}
     links: dict[tuple[str, str], dict[str, Any]] = {}
@@ -73,6 +74,7 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
     for scenario in experiment.scenarios:
         _check_weights(scenario, base_stations, inventory)
         nodes, own = _stand(scenario, inventory, links)
+        _check_groups(scenario, tuple(chain.from_iterable(nodes.values())), inventory)
         links |= own
         placed: list[Service] = []
         for site, hosts in nodes.items():
@@ -154,6 +156,49 @@ def _check_gpus(scenario: Scenario, platform: Platform, inventory: Inventory) ->
             f"of inventory {inventory.name} cannot give its replicas: use an inventory with function_platform "
             f"{' or '.join(able)}"
         )
+
+
+def _check_cpus(scenario: Scenario, platform: Platform, inventory: Inventory) -> None:
+    for group, resources in scenario.resources.items():
+        if platform.most_cpus is not None and (resources.cpus or 0) > platform.most_cpus:
+            raise SpecError(
+                f"scenario {scenario.name}: resources.{group}.cpus {resources.cpus:g}: the platform {platform.name} of "
+                f"inventory {inventory.name} gives a replica {platform.most_cpus:g} at most"
+            )
+
+
+def _check_groups(scenario: Scenario, nodes: tuple[str, ...], inventory: Inventory) -> None:
+    for group in scenario.resources:
+        if not set(nodes) & set(inventory.hosts(group)):
+            raise SpecError(
+                f"scenario {scenario.name}: resources.{group}: no replica runs on a node of a group {group} of "
+                f"inventory {inventory.name}; they run on {', '.join(nodes)}"
+            )
+
+
+def _resources(
+    scenario: Scenario, site: str, nodes: tuple[str, ...], inventory: Inventory
+) -> tuple[float | None, int | None]:
+    """Return CPUs and memory in MiB that each replica of a service has at most.
+
+    Raises:
+        SpecError: its nodes differ, or one is in two of the groups.
+    """
+    of_nodes = {node: [group for group in scenario.resources if node in inventory.hosts(group)] for node in nodes}
+    twice = next((node for node, groups in of_nodes.items() if len(groups) > 1), None)
+    if twice is not None:
+        raise SpecError(
+            f"scenario {scenario.name}: resources: {twice} is in the groups {' and '.join(of_nodes[twice])}; name one "
+            "of them"
+        )
+    given = {scenario.resources[groups[0]] if groups else None for groups in of_nodes.values()}
+    if len(given) > 1:
+        raise SpecError(
+            f"scenario {scenario.name}: resources: the replicas on {', '.join(nodes)} of {site} would differ; name "
+            "function.sites, one for each kind of node"
+        )
+    (resources,) = given
+    return (None, None) if resources is None else (resources.cpus, resources.memory_mib)
 
 
 def _check_image(scenario: Scenario, platform: Platform, inventory: Inventory) -> None:
@@ -251,6 +296,7 @@ def _service(
 
     Its name is a part of host names, which have no underscores.
     """
+    cpus, memory_mib = _resources(scenario, site, nodes, inventory)
     name = scenario.name if scenario.function.sites is None else f"{scenario.name}-{site.replace('_', '-').lower()}"
     service = Service(
         name=name,
@@ -266,6 +312,8 @@ def _service(
         module=scenario.function.module,
         image=scenario.function.image,
         gpus=scenario.function.gpus,
+        cpus=cpus,
+        memory_mib=memory_mib,
     )
     return next((other for other in others if other.serves_as(service)), service)
 

@@ -26,6 +26,14 @@ class Service:
     module: str | None = None
     image: str | None = None
     gpus: int = 0
+    cpus: float | None = None
+    memory_mib: int | None = None
+
+    @property
+    def limits(self) -> str:
+        """What each replica has at most, in words; nothing where a node gives it all that it has."""
+        cpus = [] if self.cpus is None else [f"{self.cpus:g} CPU{'s' * (self.cpus > 1)}"]
+        return " and ".join([*cpus, *([] if self.memory_mib is None else [f"{self.memory_mib} MiB"])])
 
     @property
     def url(self) -> str:
@@ -54,4 +62,6 @@ class Service:
             **({"module": self.module} if self.module else {}),
             **({"image": self.image} if self.image else {}),
             **({"gpus": self.gpus} if self.gpus else {}),
+            **({"cpus": self.cpus} if self.cpus is not None else {}),
+            **({"memory_mib": self.memory_mib} if self.memory_mib is not None else {}),
         }

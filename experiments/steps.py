@@ -159,6 +159,7 @@ def deploy_function(context: Context) -> None:
     context.run.update_manifest(replicas=checked["driver_check"], nodes=facts["node_facts"])
     if context.placement.platform.is_cluster:
         context.run.update_manifest(cluster=manifest.cluster(facts["cluster"]))
+    _calibrate(context, "before")
 
 
 def measure(context: Context) -> None:
@@ -170,7 +171,8 @@ def measure(context: Context) -> None:
 
 
 def verify_links_again(context: Context) -> None:
-    """Measure the links after the last repetition: what held before may not have held throughout."""
+    """Measure links and limited replicas after the last repetition: what held before may not have held throughout."""
+    _calibrate(context, "after")
     _verify(context, "after", stream_s=0)
 
 
@@ -348,6 +350,17 @@ def _verify(context: Context, when: str, stream_s: float) -> None:
     if target.exists():  # of a run that was cut off: what was measured then stays on record
         target.rename(target.with_name(f"{when}-{len(list(target.parent.glob(f'{when}*.json')))}.json"))
     for sentence in gate.verify(context.playbooks, context.variables(), report=target, stream_s=stream_s):
+        context.reporter.say(f"  {sentence}")
+
+
+def _calibrate(context: Context, when: str) -> None:
+    """Measure how much of a CPU replicas have that are given less than their node's."""
+    services = [one for of_scenario in context.placement.services.values() for one in of_scenario]
+    if not context.placement.platform.calibrates or all(one.cpus is None for one in services):
+        return
+    target = context.run.resources(when)
+    target.parent.mkdir(exist_ok=True)
+    for sentence in gate.calibrate(context.playbooks, context.variables(), target):
         context.reporter.say(f"  {sentence}")
 
 

@@ -33,6 +33,10 @@ class Platform:
     runs_images: ClassVar[bool] = False
     # Whether replicas may have GPUs of their own; whether there are any, the platform's role asks the nodes.
     has_gpus: ClassVar[bool] = False
+    # The most CPU time that a replica can use, in CPUs; None where only its node says.
+    most_cpus: ClassVar[float | None] = None
+    # Whether the role can measure what replicas with limits have (function_action calibrate).
+    calibrates: ClassVar[bool] = False
     # Whether each service has its own TCP congestion control, or all of them have one.
     congestion_control_by_service: ClassVar[bool] = True
 

@@ -17,6 +17,7 @@ from experiments.spec.fields import MOST_REPETITIONS, MOST_REQUESTS, Model, Name
 from experiments.spec.function import FunctionSpec
 from experiments.spec.links import LinkSpec
 from experiments.spec.requests import RequestSpec, TransportSpec
+from experiments.spec.resources import ResourcesSpec
 from experiments.spec.traffic import TrafficSpec
 from experiments.spec.workload import WorkloadSpec
 
@@ -49,6 +50,11 @@ class Scenario(Model):
         max_length=MOST_EVENTS, default=(), description="What changes while it is measured."
     )
     function: FunctionSpec
+    resources: dict[str, ResourcesSpec] = Field(
+        default={},
+        description="By group of the inventory, what each replica on its nodes has at most: "
+        "`{edge: {cpus: 0.5, memory_mib: 1024}}`. See [above](#nodes-that-differ).",
+    )
     base_stations: BaseStationsSpec = BaseStationsSpec()
     requests: RequestSpec
     traffic: TrafficSpec = TrafficSpec()

@@ -19,4 +19,23 @@ mount -t tmpfs -o mode=755,size=64m faasbed /run
 mkdir -p /run/sshd /run/faasbed
 mkdir -p -m 1777 /run/lock
 
+# A network namespace comes with a /sys of its own, without the machine's control groups, which limit replicas.
+if [ -d /sys/fs/cgroup ] && [ -z "$(ls -A /sys/fs/cgroup)" ]; then
+    # A line of version 1 names its controllers: 4:cpu,cpuacct:/
+    legacy=$(cut -d : -f 2 /proc/self/cgroup | grep -Ex '(.*,)?(cpu|memory)(,.*)?' || true)
+    if [ -z "$legacy" ]; then
+        mount -t cgroup2 faasbed /sys/fs/cgroup || true
+    else
+        mount -t tmpfs -o mode=755,size=64k faasbed /sys/fs/cgroup
+        for controllers in $legacy; do
+            for name in cpu memory; do
+                case ",$controllers," in *",$name,"*)
+                    mkdir /sys/fs/cgroup/$name
+                    mount -t cgroup -o "$controllers" faasbed /sys/fs/cgroup/$name || rmdir /sys/fs/cgroup/$name ;;
+                esac
+            done
+        done
+    fi
+fi
+
 exec "$@"

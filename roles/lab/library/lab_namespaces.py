@@ -25,9 +25,12 @@ from ansible.module_utils.lab.nodes import (
     mount_point_removal,
     process_changes,
 )
+from ansible.module_utils.node.cgroups import Groups
 from ansible.module_utils.node.change import Change, carry_out
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from ansible.module_utils.basic import AnsibleModule
     from ansible.module_utils.lab.plan import Lab
 
@@ -77,6 +80,7 @@ def lab_is_laid_out(lab: Lab, ledger: Ledger | None, usable_cores: int) -> list[
     return [
         *(connection_changes(lab.control_sockets) if ended else ()),
         *ended,
+        *limit_removal(namespaces),
         *surplus_changes(lab.folder, before, after),
         *network_changes(lab),
         *controller_changes(lab, usable_cores),
@@ -100,10 +104,17 @@ def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
     return [
         *connection_changes(folder / "cp"),
         *end_changes(state_dir, ledger.namespaces, homes),
+        *limit_removal(ledger.namespaces),
         *removal_changes(set(ledger.namespaces), set(ledger.links)),
         *mount_point_removal(state_dir, homes),
         folder_goes,
     ]
+
+
+def limit_removal(namespaces: Iterable[str]) -> Iterator[Change]:
+    """Yield the removal of what limits the replicas of nodes: control groups are the machine's, not a namespace's."""
+    for namespace in namespaces:
+        yield from Groups(f"faasbed-{namespace}", {}).others()
 
 
 def make(module: AnsibleModule, folder: Path) -> list[Change]:

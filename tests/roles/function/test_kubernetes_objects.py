@@ -250,6 +250,17 @@ def test_services_whose_nodes_lack_gpus_are_refused_by_name_and_others_have_them
     assert container["resources"]["limits"] == {"memory": "2Gi", "example.com/gpu": 2}
 
 
+def test_replicas_with_less_than_their_node_have_it_as_requests_and_limits(asked: Asked) -> None:
+    edge, cloud = (service | {"timeout_s": 300} for service in SERVICES)
+    applied = asked.applied(function_services=[edge | {"cpus": 0.5, "memory_mib": 1024}, cloud])
+    limited, whole = (
+        applied["Deployment", name]["spec"]["template"]["spec"]["containers"][0]["resources"]
+        for name in ("edge", "cloud")
+    )
+    assert limited == {"requests": {"cpu": "500m", "memory": "1024Mi"}, "limits": {"cpu": "500m", "memory": "1024Mi"}}
+    assert whole == {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
+
+
 @contextmanager
 def gateway(*replicas: str, status: int = 200, header: str = function_reached.HEADER) -> Iterator[int]:
     """A gateway that asks its replicas in turn; its port."""
