@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 import pytest
+from generated_run import RUN, all_records, write_run
 from pydantic import ValidationError
 
+from collect.analysis import summary
+from collect.folder import RunFolder
+from collect.report.page import render
 from collect.resources import ResourceReport, limited
+from collect.run import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def report(share: float, begin: int, end: int, cpus: float = 0.5) -> ResourceReport:
@@ -37,3 +48,21 @@ def test_counters_that_began_anew_and_a_calibration_that_is_missing_say_nothing(
 def test_cpus_of_nothing_are_refused() -> None:
     with pytest.raises(ValidationError, match="greater than 0"):
         report(0.5, 0, 40, cpus=0)
+
+
+def test_the_report_has_them_as_a_table_and_others_have_none(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, all_records())
+    for is_limited in (False, True):
+        if is_limited:
+            (folder / "resources").mkdir()
+            for moment, measured in (("before", report(0.51, 0, 40)), ("after", report(0.44, 140, 180))):
+                content = json.dumps(measured.model_dump(by_alias=True))
+                (folder / "resources" / f"{moment}.json").write_text(content)
+        run = load(RunFolder(folder))
+        page = " ".join(render(run, summary.analyse(RUN, run.measurements), {}).split())
+        row = '<th scope="row">slow on edge-1</th><td class="number">0.5</td> <td class="number">0.510</td>'
+        assert (row in page) == is_limited
+        assert ("CPUs by a fixed kind of work" in page) == is_limited
+    assert (
+        '<td class="number">0.440</td> <td><span class="problem">off</span></td> <td class="number">50.0</td>' in page
+    )
