@@ -69,7 +69,7 @@ def limited(before: ResourceReport | None, after: ResourceReport | None) -> Iter
         one, other = first.get((node, service)), last.get((node, service))
         known = [calibration for calibration in (one, other) if calibration is not None]
         percent = seconds = None
-        # A node that was started again counts anew, and a group that was made again does.
+        # A node that was started again counts from zero, and a group that was made again does.
         if one is not None and other is not None and other.begin.periods >= one.end.periods:
             periods = other.begin.periods - one.end.periods
             percent = 100 * (other.begin.throttled - one.end.throttled) / periods if periods else 0.0

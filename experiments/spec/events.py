@@ -80,7 +80,7 @@ class EventSpec(Model):
         description="The repetition, counted from 1, before which it changes, for all that follow; in place of at_s.",
     )
     links: tuple[LinkChangeSpec, ...] = Field(
-        # Not min_length, which counts entries that are wrong for missing and says so, too.
+        # Not min_length, which counts entries that are wrong for missing ones and reports that as well.
         description="The links that change, and how.",
         json_schema_extra={"minItems": 1},
     )

@@ -7,17 +7,23 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from ansible.module_utils.node.change import Change, carry_out, outcome
 from ansible.module_utils.node.distribution import distribution_of
 from ansible.module_utils.node.errors import NodeError
 from ansible.module_utils.node.files import draft_of, read, write
-from ansible.module_utils.node.process import NOT_STARTED, ProcessError, attempt, detach, end, on_this_node, processes, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from ansible.module_utils.node.process import (
+    NOT_STARTED,
+    ProcessError,
+    attempt,
+    detach,
+    end,
+    on_this_node,
+    processes,
+    run,
+)
 
 # Programs
 
@@ -64,7 +70,7 @@ def test_a_detached_process_keeps_what_it_works_with_and_no_lock(tmp_path: Path)
     fcntl.flock(held, fcntl.LOCK_EX)
 
     def work() -> None:
-        os.write(writing, " ".join(sorted(os.listdir("/proc/self/fd"))).encode())
+        os.write(writing, " ".join(one.name for one in Path("/proc/self/fd").iterdir()).encode())
         signal.pause()
 
     detach("fb-test", work, (writing,))

@@ -102,7 +102,7 @@ def left_changed(shaping: Shaping, changer: Changer) -> str | None:
 
 
 class Change(NamedTuple):
-    """A planned change: its number, the links with their new values by target, and when it is due."""
+    """A planned change: its number, the links with their new values by target, and when it takes its turn."""
 
     number: int
     links: Mapping[str, Link]
@@ -168,7 +168,7 @@ class Session:
         return {"now_ns": time.monotonic_ns()}
 
     def answer_prepare(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Check that the changes can be made, and make those that are due at once."""
+        """Check that the changes can be made, and make those without a time at once."""
         self.made, self.error, self.begin_ns = [], None, None
         self._guarded(lambda: self._prepare([Change.of(entry) for entry in asked["changes"]]))
         return {}

@@ -136,7 +136,7 @@ def detach(name: str, work: Callable[[], None], keep: Collection[int]) -> None:
     if os.fork():
         return
     try:
-        for inherited in [int(number) for number in os.listdir("/proc/self/fd")]:
+        for inherited in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
             if inherited > STDERR and inherited not in keep:
                 with suppress(OSError):  # the listing's own, which is closed already
                     os.close(inherited)
