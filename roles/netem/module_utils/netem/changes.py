@@ -37,13 +37,14 @@ from .link import Link, LinkError
 from .shaping import Shaping
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 NAME = "ansible.module_utils.netem.changes"
 LOOK_S = 1.0  # how soon it ends after the links were cleared
 AHEAD_NS = 500_000_000  # a change is made ready so long before its time: others may hold the folder for a moment
 LINE_BYTES = 16 << 20
 NS_PER_S = 1_000_000_000
+PRIORITY = 10  # SCHED_FIFO, as the probes have
 # A connection whose other end is gone is known to be broken after some ten seconds.
 KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_PROBES = 4, 2, 3
 
@@ -204,11 +205,25 @@ class Session:
     def _make(self, change: Change) -> None:
         with alone(self.folder):
             prepared = self.shaping.prepare(change.links)
-            if change.after_ns is not None and self.begin_ns is not None:
-                due_ns = self.begin_ns + change.after_ns
-                while (left_ns := due_ns - time.monotonic_ns()) > 0:
-                    time.sleep(left_ns / NS_PER_S)
-            self.made.append({"number": change.number, "at_ns": self.shaping.change(prepared)})
+            with punctual():
+                if change.after_ns is not None and self.begin_ns is not None:
+                    due_ns = self.begin_ns + change.after_ns
+                    while (left_ns := due_ns - time.monotonic_ns()) > 0:
+                        time.sleep(left_ns / NS_PER_S)
+                at_ns = self.shaping.change(prepared)
+            self.shaping.remember(prepared)
+            self.made.append({"number": change.number, "at_ns": at_ns})
+
+
+@contextlib.contextmanager
+def punctual() -> Iterator[None]:
+    """Run in front of others meanwhile, and for no longer: requests that are sent would be delayed."""
+    with contextlib.suppress(PermissionError):  # refused in some containers
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def serve(listener: socket.socket, peer: str, shaping: Shaping, folder: Path) -> None:
@@ -229,7 +244,7 @@ def serve(listener: socket.socket, peer: str, shaping: Shaping, folder: Path) ->
 
 
 def main() -> None:
-    """Serve, at the priority of others: in front of them it would delay requests that are sent meanwhile."""
+    """Serve."""
     interface, folder, program, descriptor, peer = sys.argv[1:]
     os.sched_setaffinity(0, range(os.cpu_count() or 1))  # links are no part of the node, which may be pinned to a core
     listener = socket.socket(fileno=int(descriptor))

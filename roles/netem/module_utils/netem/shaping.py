@@ -301,13 +301,15 @@ class Shaping:
     def change(self, prepared: Prepared) -> int:
         """Give links the values that were prepared, and return when they had them: CLOCK_MONOTONIC in nanoseconds.
 
-        Frames on their way keep theirs. What was applied is remembered until `put_back`.
+        Frames on their way keep theirs. What was applied is remembered until `put_back`; `remember` has to follow.
         """
         if not self.first.exists():
             write(self.first, self.file.read_text())
-        at_ns = self._carry_out(prepared)
+        return self._carry_out(prepared)
+
+    def remember(self, prepared: Prepared) -> None:
+        """Write down what was changed, so that `drift` does not take it for foreign."""
         self._write(prepared.state, prepared.expected, dump(self.interface))
-        return at_ns
 
     def put_back(self) -> None:
         """Give the links the values that were applied, if planned changes gave them others.
