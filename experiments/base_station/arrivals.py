@@ -141,7 +141,7 @@ def kinds(rng: random.Random, weights: Mapping[str, float]) -> Iterator[str | No
 
 
 def ends_s(arrivals: Arrivals) -> float | None:
-    """Return how many seconds after a repetition's begin its last request has its turn; ``None`` where replies decide."""
+    """Return when the last request has its turn, in seconds after the begin; ``None`` where replies decide."""
     match arrivals:
         case Constant(count=int(count)):
             return count / arrivals.rate_per_s
