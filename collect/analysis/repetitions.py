@@ -181,9 +181,7 @@ class LinksOff:
     problem: str
 
 
-def gather(
-    records: Iterable[Record], links_off: Sequence[LinksOff] = (), planned: Sequence[str] = ()
-) -> Measurements:
+def gather(records: Iterable[Record], links_off: Sequence[LinksOff] = (), planned: Sequence[str] = ()) -> Measurements:
     """Sort the records of a run into data points and failures; of each repetition the newest attempt counts.
 
     A repetition whose records are not complete, or cannot be true, or that met links that were off, is a failure.
