@@ -23,28 +23,26 @@ import json
 import os
 import select
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible.module_utils.node.errors import NodeError
-from ansible.module_utils.node.process import end, on_this_node
 
-from .lease import alone, leave_code
+from .lease import alone
+from .left import CHANGES, Left
 from .link import Link, LinkError
+from .probe import be_punctual
 from .shaping import Shaping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-NAME = "ansible.module_utils.netem.changes"
 LOOK_S = 1.0  # how soon it ends after the links were cleared
 AHEAD_NS = 500_000_000  # a change is made ready so long before its time: others may hold the folder for a moment
 LINE_BYTES = 16 << 20
 NS_PER_S = 1_000_000_000
-PRIORITY = 10  # SCHED_FIFO, as the probes have
 # A connection whose other end is gone is known to be broken after some ten seconds.
 KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_PROBES = 4, 2, 3
 
@@ -59,9 +57,8 @@ class Changer:
     """
 
     def __init__(self, interface: str, folder: Path, program: str) -> None:
-        self.names = [interface, str(folder), program]
-        self.folder = folder
-        self.log = folder / f"{interface}.changes"
+        self.interface = interface
+        self.program = Left(CHANGES, interface, folder, program, f"{interface}.changes")
 
     def start(self, address: str, port: int, peer: str) -> None:
         """Start it; it can be reached when this returns.
@@ -69,35 +66,25 @@ class Changer:
         Raises:
             NodeError: the port is taken.
         """
-        leave_code(code := self.folder / "code")
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         try:
             listener = socket.create_server((address, port), family=family)
         except OSError as error:
             raise NodeError(
-                f"who changes the links of {self.names[0]} cannot listen at {address}:{port}/tcp: {error.strerror}; end "
+                f"who changes the links of {self.interface} cannot listen at {address}:{port}/tcp: {error.strerror}; end "
                 "the program that has this port, or set another netem_control_port."
             ) from error
-        with listener, self.log.open("w") as log:
-            subprocess.Popen(
-                [sys.executable, "-B", "-m", NAME, *self.names, str(listener.fileno()), peer],
-                env={**os.environ, "PYTHONPATH": str(code)}, pass_fds=(listener.fileno(),),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
-            )  # fmt: skip
+        with listener:
+            self.program.start(str(listener.fileno()), peer, pass_fds=(listener.fileno(),))
 
     def end(self) -> None:
         """End it; whoever does so applies or clears the links next."""
-        end(self.pids(), f"processes that change the links of {self.names[0]}")
-        self.log.unlink(missing_ok=True)
-
-    def pids(self) -> list[int]:
-        """Return the pids of this interface's processes."""
-        return [pid for pid, _, words in on_this_node() if NAME in words and words[-6:-3] == self.names]
+        self.program.end(f"processes that change the links of {self.interface}")
 
 
 def left_changed(shaping: Shaping, changer: Changer) -> str | None:
     """Return, as a sentence, that links were left with the values of a planned change; None where they were not."""
-    if shaping.first.exists() and not changer.pids():
+    if shaping.first.exists() and not changer.program.pids():
         return f"the process that changes the links of {shaping.interface} has ended and left some changed"
     return None
 
@@ -218,8 +205,7 @@ class Session:
 @contextlib.contextmanager
 def punctual() -> Iterator[None]:
     """Run in front of others meanwhile, and for no longer: requests that are sent would be delayed."""
-    with contextlib.suppress(PermissionError):  # refused in some containers
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    be_punctual()
     try:
         yield
     finally:

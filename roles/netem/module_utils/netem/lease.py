@@ -13,7 +13,6 @@ import fcntl
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,19 +20,15 @@ from typing import TYPE_CHECKING
 
 from ansible.module_utils.node.errors import NodeError
 from ansible.module_utils.node.files import write
-from ansible.module_utils.node.process import attempt, end, on_this_node, run
-from ansible.module_utils.node.source import source
+from ansible.module_utils.node.process import attempt, run
 
+from .left import LEASE, Left, leave_code
 from .shaping import Shaping, boot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOOK_SECONDS = 5.0
-NAME = "ansible.module_utils.netem.lease"
-IN_FORCE = "ansible.module_utils.netem.in_force"
-CHANGES = "ansible.module_utils.netem.changes"
-PACKAGES = ("ansible.module_utils.netem.", "ansible.module_utils.node.")
 
 
 def boot_seconds() -> float:
@@ -74,6 +69,7 @@ class Lease:
         self.program = program
         self.file = folder / f"{interface}.lease"
         self.note = folder / f"{interface}.lapsed"
+        self.watcher = Left(LEASE, interface, folder, program, f"{interface}.watch")
         self.unit = f"faasbed-netem-{interface}"
 
     def lapsed(self) -> str | None:
@@ -96,15 +92,15 @@ class Lease:
         if seconds == 0:
             self.end()
             if self.folder.exists():
-                self._left_code()  # for whoever asks whether the links are in force
+                leave_code(self.watcher.code)  # for whoever asks whether the links are in force
             return
         lease = {"until_s": boot_seconds() + seconds, "lease_s": seconds, "boot": boot()}
         write(self.file, json.dumps(lease))
         self.note.unlink(missing_ok=True)
         if systemd_is_here():
             self._set_timer(seconds)
-        elif not self.watchers():
-            self._start()
+        elif not self.watcher.pids():
+            self.watcher.start()
 
     def renew_again(self) -> None:
         """Renew a lease that is there for as long as before."""
@@ -117,10 +113,8 @@ class Lease:
         self.note.unlink(missing_ok=True)
         if systemd_is_here():
             self._stop_timer()
-        end(self.watchers(), f"watchers of {self.interface}'s lease")
-        if self.folder.exists():
-            shutil.rmtree(self.folder / "code", ignore_errors=True)
-            (self.folder / f"{self.interface}.watch").unlink(missing_ok=True)
+        self.watcher.end(f"watchers of {self.interface}'s lease")
+        shutil.rmtree(self.watcher.code, ignore_errors=True)
 
     def lapse(self) -> None:
         """Clear the links, as removal does, and leave a sentence with the reason."""
@@ -133,54 +127,20 @@ class Lease:
         )
         self.file.unlink()
 
-    def watchers(self) -> list[int]:
-        """Return the pids of this lease's watchers."""
-        return [pid for pid, _, words in on_this_node() if NAME in words and words[-4:-1] == self._names()]
-
-    def _names(self) -> list[str]:
-        return [self.interface, str(self.folder), self.program]
-
-    def _command(self) -> list[str]:
-        return [sys.executable, "-B", "-m", NAME, *self._names()]
-
-    def _left_code(self) -> Path:
-        code = self.folder / "code"
-        leave_code(code)
-        return code
-
     def _set_timer(self, seconds: float) -> None:
-        code = self._left_code()
+        leave_code(self.watcher.code)
         self._stop_timer()
         when = [f"--on-active={seconds:g}s", "--timer-property=AccuracySec=1s"]
-        keep = ["--property=Restart=on-failure", "--property=RestartSec=1", f"--setenv=PYTHONPATH={code}"]
-        run("systemd-run", "--quiet", "--collect", f"--unit={self.unit}", *when, *keep, *self._command())
+        keep = ["--property=Restart=on-failure", "--property=RestartSec=1", f"--setenv=PYTHONPATH={self.watcher.code}"]
+        run("systemd-run", "--quiet", "--collect", f"--unit={self.unit}", *when, *keep, *self.watcher.command)
 
     def _stop_timer(self) -> None:
         attempt("systemctl", "stop", f"{self.unit}.timer", f"{self.unit}.service")  # they may not be there
-
-    def _start(self) -> None:
-        code = self._left_code()
-        with (self.folder / f"{self.interface}.watch").open("w") as log:
-            subprocess.Popen(
-                self._command(), env={**os.environ, "PYTHONPATH": str(code)},
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
-            )  # fmt: skip
 
 
 def systemd_is_here() -> bool:
     """Return whether systemd can start a process on this node, not on the machine that a namespace is part of."""
     return Path("/run/systemd/system").is_dir() and os.readlink("/proc/1/ns/net") == os.readlink("/proc/self/ns/net")
-
-
-def leave_code(folder: Path) -> None:
-    """Write the roles' own code of this process, wherever it was loaded from, as packages that import nothing else."""
-    for name in [NAME, IN_FORCE, CHANGES, *sys.modules]:
-        if name.startswith(PACKAGES):
-            file = folder.joinpath(*name.split(".")).with_suffix(".py")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(source(name))
-    for package in folder.rglob("*/"):
-        (package / "__init__.py").touch()
 
 
 def watch(interface: str, folder: Path, program: str) -> None:
