@@ -125,10 +125,6 @@ def _failed(one: Failure) -> Iterator[Key]:
         yield Key(one.scenario, base_station, one.warmup, one.repetition, attempt)
 
 
-def _key(record: Record) -> Key:
-    return Key(record.scenario, record.base_station, record.warmup, record.repetition, record.attempt)
-
-
 def _records(run: Run) -> Iterator[Record]:
     return chain.from_iterable(map(records.read, run.folder.samples()))
 
@@ -140,7 +136,7 @@ def _state(key: Key, states: dict[Key, tuple[str, str | None]]) -> tuple[str, st
 def _samples(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[Sample]:
     for record in _records(run):
         if isinstance(record, RequestRecord):
-            yield Sample(record, _state(_key(record), states)[0])
+            yield Sample(record, _state(Key.of(record), states)[0])
 
 
 def _repetitions(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[Measured]:
@@ -149,7 +145,7 @@ def _repetitions(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterato
     for record in _records(run):
         if isinstance(record, NetworkRecord | ChangeRecord):
             continue
-        both = attempts.setdefault(_key(record), [None, None])
+        both = attempts.setdefault(Key.of(record), [None, None])
         place = 0 if isinstance(record, ModelRecord) else 1
         if both[place] is None:
             both[place] = record
@@ -160,14 +156,14 @@ def _repetitions(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterato
 def _changes(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[Changed]:
     for record in _records(run):
         if isinstance(record, ChangeRecord):
-            yield Changed(record, _state(_key(record), states)[0])
+            yield Changed(record, _state(Key.of(record), states)[0])
 
 
 def _qualities(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[Valued]:
     for record in _records(run):
         if isinstance(record, ModelRecord):
             for measure, value in quality.of(record):
-                yield Valued(_key(record), _state(_key(record), states)[0], measure, value)
+                yield Valued(Key.of(record), _state(Key.of(record), states)[0], measure, value)
 
 
 def _networks(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[Joint]:
@@ -175,7 +171,7 @@ def _networks(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[J
     took_ms = {key: 1000 * one.response_s for one in run.measurements.finished for key in _attempts(one)}
     for record in _records(run):
         if isinstance(record, NetworkRecord):
-            key = _key(record)
+            key = Key.of(record)
             yield Joint(record, _state(key, states)[0], took_ms.get(key))
 
 

@@ -5,20 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from collect.links import Count, Host, Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Count = Annotated[int, Field(ge=0, le=2**63)]
 Cpus = Annotated[float, Field(gt=0, le=1e6)]
-Name = Annotated[str, Field(max_length=253)]
-
-
-class Model(BaseModel):
-    """Frozen, its numbers are finite."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
 class Throttling(Model):
@@ -32,7 +26,7 @@ class Throttling(Model):
 class Calibration(Model):
     """What one replica has: ``share`` of a CPU by work that was done, and the counters before and after that work."""
 
-    service: Name
+    service: Host
     cpus: Cpus
     share: Annotated[float, Field(ge=0, le=1e6)]
     begin: Throttling
@@ -44,7 +38,7 @@ class ResourceReport(Model):
 
     schema_: Annotated[Literal[1], Field(alias="schema")]
     tolerance_percent: Annotated[float, Field(ge=0, le=100)]
-    nodes: dict[Name, tuple[Calibration, ...]]
+    nodes: dict[Host, tuple[Calibration, ...]]
 
 
 @dataclass(frozen=True, slots=True)

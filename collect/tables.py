@@ -110,8 +110,8 @@ class Verified(NamedTuple):
     check: LinkCheck
 
 
-def _of(name: str, unit: str, meaning: str, kind: Kind = "text") -> Column[Sample]:
-    """Return a column of samples that a request's record has under this name."""
+def _of(name: str, unit: str, meaning: str, kind: Kind = "text") -> Column[Any]:
+    """Return a column that the record of a row has under this name."""
     return Column(name, unit, meaning, lambda row: getattr(row.record, name), kind)
 
 
@@ -123,16 +123,6 @@ def _phase(name: str) -> Column[Sample]:
 def _end(name: str, unit: str, meaning: str, kind: Kind = "integer") -> Column[Measured]:
     """Return a column of repetitions that the record of their end has under this name."""
     return Column(name, unit, meaning, lambda row: getattr(row.end, name, None), kind)
-
-
-def _all(name: str, unit: str, meaning: str, kind: Kind = "text") -> Column[Joint]:
-    """Return a column of what several base stations' replies came to."""
-    return Column(name, unit, meaning, lambda row: getattr(row.record, name), kind)
-
-
-def _change(name: str, unit: str, meaning: str, kind: Kind = "text") -> Column[Changed]:
-    """Return a column of changes of links that the record has under this name."""
-    return Column(name, unit, meaning, lambda row: getattr(row.record, name), kind)
 
 
 def _second(name: str, unit: str, meaning: str) -> Column[Loaded]:
@@ -301,10 +291,10 @@ NETWORKS: Table[Joint] = Table(
     "networks",
     "what several base stations' replies of a repetition came to",
     (
-        _all("scenario", "", "The scenario."),
-        _all("warmup", "", "Whether it is a warm-up, which never counts.", "boolean"),
-        _all("block", "", "The block of repetitions of one scenario that follow each other.", "integer"),
-        _all("repetition", "", "The repetition.", "integer"),
+        _of("scenario", "", "The scenario."),
+        _of("warmup", "", "Whether it is a warm-up, which never counts.", "boolean"),
+        _of("block", "", "The block of repetitions of one scenario that follow each other.", "integer"),
+        _of("repetition", "", "The repetition.", "integer"),
         Column(
             "attempts",
             "",
@@ -320,18 +310,18 @@ NETWORKS: Table[Joint] = Table(
             lambda row: row.response_time_ms,
             "number",
         ),
-        _all("error", "", "Why it failed, empty where it did not."),
-        _all("chosen_base_station", "", "Which of them got the reply with the best validation accuracy."),
-        _all("chosen_request", "", "Its request's number.", "integer"),
-        _all(
+        _of("error", "", "Why it failed, empty where it did not."),
+        _of("chosen_base_station", "", "Which of them got the reply with the best validation accuracy."),
+        _of("chosen_request", "", "Its request's number.", "integer"),
+        _of(
             "accuracy_test",
             "0 to 1",
             "The accuracy on the test texts of the model that all training texts were trained with.",
             "number",
         ),
-        _all("fit_ms", "ms", "How long the first base station took to train it.", "number"),
-        _all("training_texts", "", "How many texts it was trained on.", "integer"),
-        _all("test_texts", "", "How many texts it was tested on.", "integer"),
+        _of("fit_ms", "ms", "How long the first base station took to train it.", "number"),
+        _of("training_texts", "", "How many texts it was trained on.", "integer"),
+        _of("test_texts", "", "How many texts it was tested on.", "integer"),
         Column("parameters", "", "The model's parameters, as JSON.", lambda row: _json(row.record.parameters)),
     ),
 )
@@ -339,21 +329,19 @@ CHANGES: Table[Changed] = Table(
     "changes",
     "a link that got other values while an attempt of a repetition was measured",
     (
-        _change("scenario", "", "The scenario."),
-        _change("base_station", "", "The base station that had it changed, by whose clock the times are."),
-        _change("warmup", "", "Whether the repetition is a warm-up, which never counts.", "boolean"),
-        _change("repetition", "", "The repetition.", "integer"),
-        _change("attempt", "", "From 0; of each repetition the newest attempt counts.", "integer"),
+        _of("scenario", "", "The scenario."),
+        _of("base_station", "", "The base station that had it changed, by whose clock the times are."),
+        _of("warmup", "", "Whether the repetition is a warm-up, which never counts.", "boolean"),
+        _of("repetition", "", "The repetition.", "integer"),
+        _of("attempt", "", "From 0; of each repetition the newest attempt counts.", "integer"),
         Column("state", "", STATE, lambda row: row.state),
-        _change("event", "", "The event's number in the scenario, from 0.", "integer"),
-        _change("source", "", "The node that the link leaves, which changed it."),
-        _change("target", "", "The node that it leads to."),
-        _change("shape", "", "What the link then was."),
-        _change("planned_ns", "ns", f"{CLOCK}, when it was to be; empty for before the repetition.", "integer"),
-        _change(
-            "changed_ns", "ns", f"{CLOCK}, when it took effect; empty where the repetition ended before.", "integer"
-        ),
-        _change("clock_error_ms", "ms", "How far these times may be from that clock.", "number"),
+        _of("event", "", "The event's number in the scenario, from 0.", "integer"),
+        _of("source", "", "The node that the link leaves, which changed it."),
+        _of("target", "", "The node that it leads to."),
+        _of("shape", "", "What the link then was."),
+        _of("planned_ns", "ns", f"{CLOCK}, when it was to be; empty for before the repetition.", "integer"),
+        _of("changed_ns", "ns", f"{CLOCK}, when it took effect; empty where the repetition ended before.", "integer"),
+        _of("clock_error_ms", "ms", "How far these times may be from that clock.", "number"),
     ),
 )
 QUALITIES: Table[Valued] = Table(

@@ -36,6 +36,11 @@ class Key(NamedTuple):
     repetition: int
     attempt: int
 
+    @classmethod
+    def of(cls, record: Record) -> Key:
+        """Return the attempt that a record is about."""
+        return cls(record.scenario, record.base_station, record.warmup, record.repetition, record.attempt)
+
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
@@ -216,8 +221,7 @@ def _without(records: Iterable[Record], changes: dict[Key, list[ChangeRecord]]) 
     """Yield what was measured, and put changes of links aside."""
     for record in records:
         if isinstance(record, ChangeRecord):
-            key = Key(record.scenario, record.base_station, record.warmup, record.repetition, record.attempt)
-            changes[key].append(record)
+            changes[Key.of(record)].append(record)
         else:
             yield record
 

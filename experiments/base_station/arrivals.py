@@ -141,16 +141,12 @@ def kinds(rng: random.Random, weights: Mapping[str, float]) -> Iterator[str | No
 
 
 def ends_s(arrivals: Arrivals) -> float | None:
-    """Return when the last request has its turn, in seconds after the begin; ``None`` where replies decide."""
+    """Return when the last request has its turn, in seconds after the begin; ``None`` where that is not known."""
     match arrivals:
-        case Constant(count=int(count)):
-            return count / arrivals.rate_per_s
-        case Constant() | Poisson() | Closed():
-            return arrivals.duration_s
-        case Trace(trace=trace):
-            return max((due.offset_s for due in read_trace(trace)), default=0.0)
-        case _:
+        case Together() | Poisson(count=int()):
             return None
+        case _:
+            return expected_s(arrivals)
 
 
 def read_trace(text: str) -> list[Due]:

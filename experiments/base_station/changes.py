@@ -2,7 +2,7 @@
 
 The first base station asks each node whose links change, by the TCP port that no link shapes, in the lines of JSON that
 roles/netem answers (its module_utils/netem/changes.py). Before a repetition it tells what is to change, looks at the
-node's clock as `experiments.base_station.network` does, and says when the repetition begins; each node then makes the
+node's clock (`experiments.base_station.clock`), and says when the repetition begins; each node then makes the
 changes by its own clock, and puts its links back at the end, or when the connection ends.
 """
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from collect.records import ChangeRecord
+from experiments.base_station.clock import ahead_ns
 from experiments.base_station.errors import DriverError
 from experiments.base_station.links import LinksError
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from experiments.base_station.network import Start
     from experiments.base_station.plan import Entry, Event, Plan
 
-# Of several looks at a clock the one with the shortest round trip counts.
-LOOKS = 8
 # A node answers when it has changed its links, for which it may have to wait for others.
 ANSWER_S = 60.0
 LINE_BYTES = 16 << 20
@@ -108,7 +107,7 @@ class Changes:
         for name, of_node in self._events.items():
             changes = [_change(name, number, event) for number, event in of_node.items()]
             self._nodes[name].ask("prepare", changes=changes)
-        self._clocks = {name: self._nodes[name].clock() for name in self._events}
+        self._clocks = {name: ahead_ns(self._nodes[name].look) for name in self._events}
         begun = start()
         if self._events and begun.clock_error_ms is None:  # alone, it would begin before the nodes are told
             begun = begun._replace(begin_ns=time.monotonic_ns() + AHEAD_NS)
@@ -218,13 +217,6 @@ class _Node:
             raise LinksError(f"{self._name} cannot change its links: {answer.error}")
         return answer
 
-    def clock(self) -> tuple[int, int]:
-        """Return how far its clock is ahead of this one, and the round trip by which that is known, in ns."""
-        looks = []
-        for _ in range(LOOKS):
-            asked_ns = time.monotonic_ns()
-            there_ns = self.ask("clock").now_ns or 0
-            heard_ns = time.monotonic_ns()
-            looks.append((heard_ns - asked_ns, there_ns - (asked_ns + heard_ns) // 2))
-        round_trip_ns, offset_ns = min(looks)
-        return offset_ns, round_trip_ns
+    def look(self) -> int:
+        """Return what its clock says, in ns."""
+        return self.ask("clock").now_ns or 0

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 import msgspec
 
 from collect.records import LINE_BYTES, RequestRecord
+from experiments.base_station.clock import LOOKS, ahead_ns
 from experiments.base_station.errors import DriverError
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 # How long the others are waited for at first: each is started by the controller at much the same time.
 COME_S = 120.0
 TRY_AGAIN_S = 0.2
-# Of several looks at a clock the one with the shortest round trip counts.
-LOOKS = 8
 # All start so long after the last one was ready, so that each has been told: at least, and in longest round trips.
 AHEAD_NS = 50_000_000
 AHEAD_ROUND_TRIPS = 8
@@ -274,7 +273,7 @@ class First(Network):
         for name, line in self._others.items():
             if (other := line.hear(Ready).entry) != entry:
                 raise DriverError(f"{name} is ready for entry {other} of the plan, {self._plan.first} for {entry}")
-        clocks = {name: _clock(line) for name, line in self._others.items()}
+        clocks = {name: ahead_ns(line.look) for name, line in self._others.items()}
         longest_ns = max(round_trip_ns for _, round_trip_ns in clocks.values())
         begin_ns = time.monotonic_ns() + max(AHEAD_NS, AHEAD_ROUND_TRIPS * longest_ns)
         for name, (offset_ns, round_trip_ns) in clocks.items():
@@ -383,6 +382,11 @@ class _Line:
         except OSError as error:
             raise self._gone(error) from error
 
+    def look(self) -> int:
+        """Return what the other's clock says, in ns."""
+        self.say(Look())
+        return self.hear(Clock).now_ns
+
     def hear(self, kind: type[M], most_bytes: int = LINE_BYTES) -> M:
         """Return the next message, which has to be of this kind.
 
@@ -422,19 +426,6 @@ def _without(plan: Plan, finished: Collection[int]) -> list[int]:
 
 def _tag(kind: type[Message]) -> str:
     return str(kind.__struct_config__.tag)
-
-
-def _clock(line: _Line) -> tuple[int, int]:
-    """Return how far another's clock is ahead of this one, and the round trip by which that is known, in ns."""
-    looks = []
-    for _ in range(LOOKS):
-        asked_ns = time.monotonic_ns()
-        line.say(Look())
-        there_ns = line.hear(Clock).now_ns
-        heard_ns = time.monotonic_ns()
-        looks.append((heard_ns - asked_ns, there_ns - (asked_ns + heard_ns) // 2))
-    round_trip_ns, offset_ns = min(looks)
-    return offset_ns, round_trip_ns
 
 
 def _listening(address: str, port: int, backlog: int) -> socket.socket:

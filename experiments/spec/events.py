@@ -26,10 +26,12 @@ class _Change(Pairs):
 
     @model_validator(mode="after")
     def _down_has_no_values(self) -> _Change:
-        values = self.model_dump(exclude={"between", "down"}, exclude_none=True)
-        if self.down and values:
+        if self.down and (values := self._own()):
             raise ValueError(f"down: a link that is down has no {next(iter(values))}: take away one of them")
         return self
+
+    def _own(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"between", "down"}, exclude_none=True)
 
     def changed(self, first: dict[str, Any]) -> dict[str, Any]:
         """Return the values of a link that has these in `links`.
@@ -37,14 +39,10 @@ class _Change(Pairs):
         Raises:
             ValueError: no link can have them together.
         """
-        if self.down:
-            lossless = {key: one for key, one in first.items() if key not in role_links.loss()}
-            return {**lossless, "loss_percent": 100.0}
-        own = self.model_dump(exclude={"between", "down"}, exclude_none=True)
+        own = {"loss_percent": 100.0} if self.down else self._own()
         # A loss of another kind takes the place of the one that the link had.
-        kept = {
-            key: one for key, one in first.items() if not (role_links.loss() & set(own) and key in role_links.loss())
-        }
+        replaced = role_links.loss() if role_links.loss() & set(own) else set()
+        kept = {key: one for key, one in first.items() if key not in replaced}
         if reason := role_links.refusal(values := {**kept, **own}):
             raise ValueError(reason)
         return values

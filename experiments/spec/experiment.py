@@ -107,6 +107,8 @@ class Scenario(Model):
 
     @model_validator(mode="after")
     def _events_within_a_repetition(self) -> Scenario:
+        if not self.events:
+            return self
         check_apart(self.events)
         ends_s = ways.ends_s(self.arrivals)
         late = next((event.at_s for event in self.events if ends_s is not None and (event.at_s or 0) > ends_s), None)
