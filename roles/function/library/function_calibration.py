@@ -57,16 +57,14 @@ def measure(seconds):
 measure(0.2)
 print(json.dumps(measure(float(sys.argv[1]))))
 """
-ENTER = 'for door in $1; do echo $$ >"$door" || exit; done; shift; exec "$@"'
 
 
-def pieces_per_s(python: str, seconds: float, doors: list[str]) -> tuple[float, float]:
-    """Return the pieces of work in a second, and in a second of CPU time.
+def pieces_per_s(python: str, seconds: float, enter: list[str]) -> tuple[float, float]:
+    """Return the pieces of work in a second, and in a second of CPU time; `enter` are the words before the command.
 
     Raises:
         NodeError: the group cannot be entered, or its memory is too little for Python.
     """
-    enter = ["sh", "-c", ENTER, "calibrate", " ".join(doors)]
     pieces, wall_s, cpu_s = json.loads(run(*enter, python, "-c", WORK, str(seconds)))
     return pieces / wall_s, pieces / cpu_s
 
@@ -91,7 +89,7 @@ def main() -> None:
         for name, limit in limits.items():
             begin = groups.throttled(name)
             _, outside = pieces_per_s(options["python"], options["seconds"] / 3, [])
-            inside, _ = pieces_per_s(options["python"], options["seconds"], [str(door) for door in groups.doors(name)])
+            inside, _ = pieces_per_s(options["python"], options["seconds"], groups.enter(name))
             calibrations.append(
                 {
                     "service": name,

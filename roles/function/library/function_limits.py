@@ -32,7 +32,7 @@ EXAMPLES = r"""
     state: present
 """
 RETURN = r"""
-doors: {description: By service the files into which a process writes its id to be limited., type: dict, returned: success}
+enter: {description: By service the words before a command that limit it., type: dict, returned: success}
 changes: {description: What was changed., type: list, returned: success}
 """
 
@@ -54,10 +54,10 @@ def main() -> None:
         changes = list(chain(groups.changes(), groups.others() if module.params["state"] == "only" else ()))
         if not module.check_mode:
             carry_out(changes)
-        doors = {name: [str(door) for door in groups.doors(name)] for name in limits}
+        enter = {name: groups.enter(name) for name in limits}
     except NodeError as error:
         module.fail_json(msg=f"{module.params['node']}: {error}.")
-    module.exit_json(**outcome(change.sentence for change in changes), doors=doors)
+    module.exit_json(**outcome(change.sentence for change in changes), enter=enter)
 
 
 if __name__ == "__main__":

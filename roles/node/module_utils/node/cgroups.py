@@ -20,6 +20,7 @@ LOOK_S = 0.02
 ROOT = Path("/sys/fs/cgroup")
 PERIOD_US = 100_000
 REMOVE_S = 5.0
+ENTER = 'for door in $1; do echo $$ >"$door" || exit; done; shift; exec "$@"'
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class Groups:
     def doors(self, name: str) -> list[Path]:
         """Return the files into which a process writes its id to be in a group."""
         return sorted({file.parent / "cgroup.procs" for file in self._settings(name)})
+
+    def enter(self, name: str) -> list[str]:
+        """Return the words before a command by which it, and all that it starts, is in a group."""
+        return ["sh", "-c", ENTER, "enter", " ".join(map(str, self.doors(name)))]
 
     def changes(self) -> Iterator[Change]:
         """Yield what is missing of the groups and of their limits."""
