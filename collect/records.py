@@ -81,8 +81,20 @@ class Quality(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     value: float
 
 
+class _OfAttempt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """What is on record of an attempt of a repetition."""
+
+    run: str
+    scenario: str
+    base_station: str
+    block: Count
+    repetition: Count
+    attempt: Count
+    warmup: bool
+
+
 class RequestRecord(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="request", gc=False
+    _OfAttempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="request", gc=False
 ):
     """One request of one repetition, as the base station saw it.
 
@@ -103,14 +115,7 @@ class RequestRecord(
     Before schema 5 these are ``None``, and there are no qualities.
     """
 
-    run: str
-    scenario: str
-    base_station: str
-    block: Count
-    repetition: Count
     request: Count
-    attempt: Count
-    warmup: bool
     started_at: Text
     intended_ns: Nanoseconds
     sent_ns: Nanoseconds | None
@@ -148,7 +153,7 @@ class RequestRecord(
 
 
 class ModelRecord(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="model", gc=False
+    _OfAttempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="model", gc=False
 ):
     """What the base station did with a repetition's replies: trained on the whole training set, scored the test set.
 
@@ -158,13 +163,6 @@ class ModelRecord(
     repetition failed and is not a data point; the request lines hold the reasons.
     """
 
-    run: str
-    scenario: str
-    base_station: str
-    block: Count
-    repetition: Count
-    attempt: Count
-    warmup: bool
     response_time_ms: float | None
     chosen_request: Count | None
     parameters: dict[str, Any] | None
@@ -182,7 +180,7 @@ class ModelRecord(
 
 
 class NetworkRecord(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="network", gc=False
+    _OfAttempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="network", gc=False
 ):
     """What the first of several base stations did with the replies that all of them got in a repetition.
 
@@ -190,13 +188,6 @@ class NetworkRecord(
     station; each has its own records. The parameters of the best reply of all train on all their training texts.
     """
 
-    run: str
-    scenario: str
-    base_station: str
-    block: Count
-    repetition: Count
-    attempt: Count
-    warmup: bool
     attempts: dict[Text, Count]
     chosen_base_station: Text | None
     chosen_request: Count | None
@@ -211,7 +202,7 @@ class NetworkRecord(
 
 
 class ChangeRecord(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="change", gc=False
+    _OfAttempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="change", gc=False
 ):
     """A link that got other values while an attempt of a repetition was measured, as an event of the scenario has it.
 
@@ -220,13 +211,6 @@ class ChangeRecord(
     before: CLOCK_MONOTONIC of the first base station, whose ``base_station`` is, to ``clock_error_ms``.
     """
 
-    run: str
-    scenario: str
-    base_station: str
-    block: Count
-    repetition: Count
-    attempt: Count
-    warmup: bool
     event: Count
     source: Text
     target: Text
