@@ -110,9 +110,10 @@ class RequestRecord(
     have, below which no connection that crosses them can be. ``requests`` is how many the repetition has, and
     ``request_kind`` what the workload calls this one among others. Before schema 4 all these are ``None``.
     ``qualities`` are what the reply says of itself, by the names of the measures that the scenario reads.
-    ``connection`` is ``new``, or ``kept`` from an earlier request: then ``connected_ns`` is ``None``; ``protocol`` is
-    the version of HTTP of the reply, and ``encoding`` how the body was packed, whose size is that of the packed one.
-    Before schema 5 these are ``None``, and there are no qualities.
+    ``failed_ns`` is when a request failed that got no whole reply, where that is known. ``connection`` is ``new``, or
+    ``kept`` from an earlier request: then ``connected_ns`` is ``None``; ``protocol`` is the version of HTTP of the
+    reply, and ``encoding`` how the body was packed, whose size is that of the packed one. Before schema 5 these are
+    ``None``, and there are no qualities.
     """
 
     request: Count
@@ -149,6 +150,7 @@ class RequestRecord(
     connection: Text | None = None
     protocol: Text | None = None
     encoding: Text | None = None
+    failed_ns: Nanoseconds | None = None
     schema: int = SCHEMA_VERSION
 
 
@@ -159,8 +161,10 @@ class ModelRecord(
 
     ``requests`` is how many requests the repetition has, ``None`` in schema 1. ``chosen_request`` is the request whose
     reply had the best validation accuracy. ``response_time_ms`` is `response_time_ms` where ``arrivals`` are
-    ``together``, else `median_request_ms`. ``qualities`` are the means of those of its requests. With ``error`` set the
-    repetition failed and is not a data point; the request lines hold the reasons.
+    ``together``, else `median_request_ms`. ``qualities`` are the means of those of its requests. ``failed_requests`` is
+    how many of its requests failed as a result, because events had taken away what they need; times and qualities are
+    those of the others. With ``error`` set the repetition failed and is not a data point; the request lines hold the
+    reasons.
     """
 
     response_time_ms: float | None
@@ -176,6 +180,7 @@ class ModelRecord(
     links: Text | None = None
     arrivals: Text = TOGETHER
     qualities: Annotated[tuple[Quality, ...], Meta(max_length=MOST_MEASURES)] = ()
+    failed_requests: Count = 0
     schema: int = SCHEMA_VERSION
 
 
@@ -204,16 +209,18 @@ class NetworkRecord(
 class ChangeRecord(
     _OfAttempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="change", gc=False
 ):
-    """A link that got other values while an attempt of a repetition was measured, as an event of the scenario has it.
+    """What an event of the scenario changed while an attempt of a repetition was measured.
 
-    ``event`` is its number in the scenario, and ``shape`` are the new values in words. ``planned_ns`` is when it was to
-    be, ``None`` for before the repetition, and ``changed_ns`` when it took effect, ``None`` where the repetition ended
-    before: CLOCK_MONOTONIC of the first base station, whose ``base_station`` is, to ``clock_error_ms``.
+    ``event`` is its number in the scenario. It is about the link from ``source`` to ``target``, or without one about
+    the node ``source``; ``shape`` is what is true of it from then on, in words. ``planned_ns`` is when it was to be,
+    ``None`` for before the repetition, and ``changed_ns`` when it took effect, ``None`` where the repetition ended
+    before: CLOCK_MONOTONIC of the first base station, whose ``base_station`` is, to ``clock_error_ms``. A node has left
+    when its replicas have ended, and is there again when they answer.
     """
 
     event: Count
     source: Text
-    target: Text
+    target: Text | None
     shape: Text
     planned_ns: Nanoseconds | None
     changed_ns: Nanoseconds | None

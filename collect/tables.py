@@ -87,7 +87,7 @@ class Joint(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """A change of a link, and what became of its repetition."""
+    """A change of a link or a node, and what became of its repetition."""
 
     record: ChangeRecord
     state: str
@@ -172,6 +172,7 @@ SAMPLES: Table[Sample] = Table(
             "Any other phases of the function, as JSON by their names.",
             lambda row: _json({name: ms for name, ms in row.record.phases_ms.items() if name not in PHASES}),
         ),
+        _of("failed_ns", "ns", f"{CLOCK}, when it failed; empty where a whole reply came.", "integer"),
         _of("request_bytes", "B", "The size of the request's body.", "integer"),
         _of("response_bytes", "B", "The size of the reply's body.", "integer"),
         _of("status", "", "The HTTP status of the reply, empty where there is none.", "integer"),
@@ -261,6 +262,11 @@ REPETITIONS: Table[Measured] = Table(
         ),
         _end("requests", "", "How many requests it has."),
         _end(
+            "failed_requests",
+            "",
+            "How many of them failed as a result, as events had taken away what they need; times are of the others.",
+        ),
+        _end(
             "response_time_ms",
             "ms",
             "From just before the first request was sent to the last byte of the last reply; where requests were not "
@@ -327,7 +333,7 @@ NETWORKS: Table[Joint] = Table(
 )
 CHANGES: Table[Changed] = Table(
     "changes",
-    "a link that got other values while an attempt of a repetition was measured",
+    "what an event changed on a link or a node while an attempt of a repetition was measured",
     (
         _of("scenario", "", "The scenario."),
         _of("base_station", "", "The base station that had it changed, by whose clock the times are."),
@@ -336,9 +342,9 @@ CHANGES: Table[Changed] = Table(
         _of("attempt", "", "From 0; of each repetition the newest attempt counts.", "integer"),
         Column("state", "", STATE, lambda row: row.state),
         _of("event", "", "The event's number in the scenario, from 0.", "integer"),
-        _of("source", "", "The node that the link leaves, which changed it."),
-        _of("target", "", "The node that it leads to."),
-        _of("shape", "", "What the link then was."),
+        _of("source", "", "The node that the link leaves, which changed it; or the node that changed."),
+        _of("target", "", "The node that the link leads to; empty where the node itself changed."),
+        _of("shape", "", "What is true of the link or node from then on."),
         _of("planned_ns", "ns", f"{CLOCK}, when it was to be; empty for before the repetition.", "integer"),
         _of("changed_ns", "ns", f"{CLOCK}, when it took effect; empty where the repetition ended before.", "integer"),
         _of("clock_error_ms", "ms", "How far these times may be from that clock.", "number"),

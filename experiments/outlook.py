@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from collect.sweep import written
 from experiments import plan, workloads
 from experiments.base_station.arrivals import Closed, Together, expected_s
+from experiments.base_station.changes import STATES, load_words
 from experiments.base_station.plan import UNTIMED_S, Entry
 from experiments.base_station.repetition import Repetition
 from experiments.workloads.data import Dataset as Rows
@@ -101,6 +102,10 @@ def _of_scenario(
         for shape in dict.fromkeys(link.shape for link in event.links):
             links = [f"{link.source} -> {link.target}" for link in event.links if link.shape == shape]
             yield f"  {when}: {', '.join(links)}: {shape}"
+        for node in event.nodes:
+            yield f"  {when}: {node.node}: {STATES[node.state]}"
+        for load in event.load:
+            yield f"  {when}: {load.node}: {load_words(load.processes)}"
     yield f"  {_duration(scenario, experiment)}"
 
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from itertools import chain, permutations
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from experiments import platforms
-from experiments.base_station.plan import UNTIMED_S, Event, LinkChange
+from experiments import changes, platforms
+from experiments.base_station.plan import UNTIMED_S
 from experiments.errors import SpecError
 from experiments.service import Service
-from experiments.spec import role_links
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from experiments.base_station.plan import Event
     from experiments.platforms.platform import Platform
     from experiments.spec import Experiment, Scenario
-    from experiments.spec.events import EventSpec
-    from experiments.spec.links import Pairs
     from nodes.inventory import Inventory
 
 
@@ -29,7 +27,8 @@ class Placement:
 
     ``base_stations`` are their addresses by name, and ``services`` and ``routes`` are by scenario: at each site one
     service, which scenarios that would have the same one share, and for each base station the sites that it sends to,
-    with their weights. ``events`` are by scenario, too, and ``changing`` the addresses of the nodes whose links change.
+    with their weights. ``events`` are by scenario, too, and ``changing`` the addresses of the nodes that carry
+    them out.
     """
 
     platform: Platform
@@ -83,7 +82,7 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
         services[scenario.name] = tuple(placed)
         routes[scenario.name] = {name: _route(scenario, name, services[scenario.name], own) for name in base_stations}
         members = (*base_stations, *chain.from_iterable(nodes.values()))
-        events[scenario.name] = tuple(_event(scenario, event, own, members, inventory) for event in scenario.events)
+        events[scenario.name] = changes.planned(scenario, own, members, services[scenario.name], platform, inventory)
     every = list(chain.from_iterable(services.values()))
     names: dict[str, Service] = {}
     for service in every:
@@ -99,8 +98,8 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
             f"scenarios have {' and '.join(controls)}; give them the same congestion_control, or run them one by one"
         )
     addresses = {name: inventory.address(name) for name in base_stations}
-    sources = sorted({link.source for of in events.values() for event in of for link in event.links})
-    changing = {name: inventory.address(name) for name in sources}
+    asked = sorted({name for of_scenario in events.values() for event in of_scenario for name in event.asked})
+    changing = {name: inventory.address(name) for name in asked}
     return Placement(platform, addresses, services, routes, tuple(links.values()), events, changing)
 
 
@@ -314,6 +313,7 @@ def _service(
         gpus=scenario.function.gpus,
         cpus=cpus,
         memory_mib=memory_mib,
+        leaves=any(spec.away for event in scenario.events for spec in event.nodes),
     )
     return next((other for other in others if other.serves_as(service)), service)
 
@@ -351,7 +351,7 @@ def _links(scenario: Scenario, members: tuple[str, ...], inventory: Inventory) -
                     f"scenario {scenario.name}: links between {' and '.join(spec.between)}: none of the scenario's "
                     f"nodes is in a group {group} of inventory {inventory.name}; these are {', '.join(members)}"
                 )
-        for pair in _pairs(spec, members, inventory):
+        for pair in spec.of(members, inventory.hosts):
             if pair in links:
                 raise SpecError(
                     f"scenario {scenario.name}: the link {pair[0]} -> {pair[1]} is named by two entries of links; "
@@ -362,49 +362,3 @@ def _links(scenario: Scenario, members: tuple[str, ...], inventory: Inventory) -
                 values["seed"] = zlib.crc32(f"{spec.seed} {pair[0]} -> {pair[1]}".encode())
             links[pair] = {"source": pair[0], "target": pair[1], **values}
     return links
-
-
-def _event(
-    scenario: Scenario,
-    event: EventSpec,
-    links: Mapping[tuple[str, str], dict[str, Any]],
-    members: tuple[str, ...],
-    inventory: Inventory,
-) -> Event:
-    """Return an event with the links between the nodes that it is about."""
-    place = f"scenario {scenario.name}: events: {_when(event)}"
-    changes: dict[tuple[str, str], LinkChange] = {}
-    for spec in event.links:
-        pairs = _pairs(spec, members, inventory)
-        if not pairs:
-            raise SpecError(
-                f"{place}: links between {' and '.join(spec.between)}: there are none, as none of the scenario's nodes "
-                f"is in one of these groups of inventory {inventory.name}; its nodes are {', '.join(members)}"
-            )
-        for pair in pairs:
-            if pair in changes:
-                raise SpecError(f"{place}: the link {pair[0]} -> {pair[1]} is named by two entries; keep one of them")
-            if pair not in links:
-                raise SpecError(f"{place}: the link {pair[0]} -> {pair[1]} is none of links, so it cannot change")
-            first = {key: one for key, one in links[pair].items() if key not in ("source", "target")}
-            try:
-                values = spec.changed(first)
-            except ValueError as error:
-                raise SpecError(f"{place}: the link {pair[0]} -> {pair[1]}: {error}") from error
-            faster_ms = max(0.0, role_links.lowest_ms(first) - role_links.lowest_ms(values))
-            shape = "down" if spec.down else role_links.shape(values)
-            changes[pair] = LinkChange(*pair, values=values, shape=shape, faster_ms=faster_ms)
-    before = None if event.before_repetition is None else event.before_repetition - 1
-    return Event(event.at_s, before, tuple(changes.values()))
-
-
-def _when(event: EventSpec) -> str:
-    return f"before_repetition {event.before_repetition}" if event.at_s is None else f"at_s {event.at_s:g}"
-
-
-def _pairs(spec: Pairs, members: tuple[str, ...], inventory: Inventory) -> list[tuple[str, str]]:
-    if spec.between == "all":
-        return list(permutations(members, 2))
-    first, second = ([host for host in members if host in inventory.hosts(group)] for group in spec.between)
-    both = [(one, other) for one in first for other in second if one != other]
-    return list(dict.fromkeys([*both, *((other, one) for one, other in both)]))

@@ -10,7 +10,8 @@ from typing import Any
 class Service:
     """A scenario's function as deployed at a site: one replica on each of ``nodes``, reached through ``gateway``.
 
-    ``site`` is the group of the inventory that the nodes are in, and ``host`` the Host header of its requests.
+    ``site`` is the group of the inventory that the nodes are in, and ``host`` the Host header of its requests. Where a
+    node of it ``leaves`` meanwhile, its gateway asks another replica in place of one that takes no connection.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Service:
     gpus: int = 0
     cpus: float | None = None
     memory_mib: int | None = None
+    leaves: bool = False
 
     @property
     def limits(self) -> str:
@@ -64,4 +66,5 @@ class Service:
             **({"gpus": self.gpus} if self.gpus else {}),
             **({"cpus": self.cpus} if self.cpus is not None else {}),
             **({"memory_mib": self.memory_mib} if self.memory_mib is not None else {}),
+            **({"leaves": True} if self.leaves else {}),
         }

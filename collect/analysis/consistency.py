@@ -43,14 +43,18 @@ def _problems(model: ModelRecord, requests: Sequence[RequestRecord], expected: i
             yield f"request {request.request}: {words}"
     if any(request.block != model.block or request.warmup != model.warmup for request in requests):
         yield "its lines name different blocks"
+    failed = [request for request in requests if request.error is not None]
+    if len(failed) != model.failed_requests:
+        yield f"{model.failed_requests} of its requests failed as a result, {len(failed)} have an error"
+    answered = [request for request in requests if request.error is None]
     of_requests = response_time_ms if model.arrivals == TOGETHER else median_request_ms
-    recomputed, recorded = of_requests(requests), model.response_time_ms
+    recomputed, recorded = of_requests(answered), model.response_time_ms
     if recomputed is not None and recorded is not None and abs(recomputed - recorded) > SAME_MS:
         yield f"its response time is recorded as {recorded:.3f} ms, its requests took {recomputed:.3f} ms"
     if model.chosen_request is not None and model.chosen_request >= expected:
         yield f"it chose request {model.chosen_request} of {expected}"
     yield from shares({"test accuracy": model.accuracy_test})
-    yield from _other_qualities(model, requests)
+    yield from _other_qualities(model, answered)
     if model.fit_ms is not None and model.fit_ms < 0:
         yield f"the fit took {model.fit_ms:.3f} ms"
 

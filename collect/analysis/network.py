@@ -7,6 +7,7 @@ make intervals narrower than they are. So all that they measured in a repetition
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from collect.analysis.consistency import shares
@@ -46,6 +47,7 @@ def joint(record: NetworkRecord, parts: Mapping[str, Repetition | str | None]) -
         qualities=_qualities(record, whole.values()),
         fit_s=None if record.fit_ms is None else record.fit_ms / 1000,
         requests=requests,
+        unanswered=tuple(chain.from_iterable(part.unanswered for part in whole.values())),
         chosen_request=record.chosen_request,
         chosen_base_station=record.chosen_base_station,
         training_texts=record.training_texts,
@@ -80,8 +82,8 @@ def _contradiction(record: NetworkRecord, parts: Mapping[str, Repetition]) -> st
     if record.chosen_base_station not in (None, *parts):
         return f"it chose a request of {record.chosen_base_station}"
     chosen = parts.get(record.chosen_base_station or "")
-    if chosen is not None and (record.chosen_request is None or record.chosen_request >= len(chosen.requests)):
-        return f"it chose request {record.chosen_request} of {len(chosen.requests)}"
+    if chosen is not None and (record.chosen_request is None or record.chosen_request >= len(chosen.all_requests)):
+        return f"it chose request {record.chosen_request} of {len(chosen.all_requests)}"
     if len({part.arrivals for part in parts.values()}) > 1:
         return "its base stations' requests arrived in different ways"
     return next(shares({"test accuracy": record.accuracy_test}), None)

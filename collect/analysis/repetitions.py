@@ -14,7 +14,7 @@ from collect.analysis.packed import Requests, pack, unpack_model
 from collect.records import TOGETHER, ChangeRecord, NetworkRecord, RequestRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from collect.analysis.quality import Measure
     from collect.records import ModelRecord, Record
@@ -46,9 +46,11 @@ class Key(NamedTuple):
 class Repetition:
     """A finished repetition that is a data point: its newest attempt's requests, in order, and what came of them.
 
-    ``started_at`` is when the first of its requests was sent. ``response_s`` is that of all requests where these were
-    sent together, else the median of each one's, counted from when it was due. One that several base stations measured
-    together has what each of them measured as its ``parts``, and the number of these for ``base_station``.
+    ``requests`` are those that were answered, ``unanswered`` those that failed as a result, as events had taken away
+    what they need; where there are any, times and qualities are of the answered ones. ``started_at`` is when the first
+    of its requests was sent. ``response_s`` is that of all requests where these were sent together, else the median of
+    each one's, counted from when it was due. One that several base stations measured together has what each of them
+    measured as its ``parts``, and the number of these for ``base_station``.
     """
 
     scenario: str
@@ -67,6 +69,12 @@ class Repetition:
     arrivals: str = TOGETHER
     parts: tuple[Repetition, ...] = ()
     chosen_base_station: str | None = None
+    unanswered: Sequence[RequestRecord] = ()
+
+    @property
+    def all_requests(self) -> tuple[RequestRecord, ...]:
+        """All of its requests, the unanswered ones last."""
+        return (*self.requests, *self.unanswered)
 
     @property
     def attempts(self) -> dict[str, int]:
@@ -421,13 +429,19 @@ def _judged(
         response_s=response_s,
         qualities=quality.of(model),
         fit_s=None if model.fit_ms is None else model.fit_ms / 1000,
-        requests=rows,
+        requests=_those(rows, requests, lambda one: one.error is None) if model.failed_requests else rows,
+        unanswered=_those(rows, requests, lambda one: one.error is not None) if model.failed_requests else (),
         chosen_request=model.chosen_request,
         training_texts=model.training_texts,
         test_texts=model.test_texts,
         started_at=started_at,
         arrivals=model.arrivals,
     )
+
+
+def _those(rows: Requests, requests: Sequence[RequestRecord], which: Callable[[RequestRecord], bool]) -> Requests:
+    """Return some of the requests as they are packed."""
+    return Requests(tuple(row for row, request in zip(rows.rows, requests, strict=True) if which(request)))
 
 
 def _reason(

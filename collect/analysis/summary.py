@@ -17,6 +17,7 @@ from collect.analysis import (
     sample,
     sensitivity,
     statistics,
+    unanswered,
     wording,
 )
 from collect.analysis import (
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from collect.analysis.sweep import Sweeping
     from collect.analysis.traffic import Paths, Traffic
     from collect.analysis.transport import Transport
+    from collect.analysis.unanswered import Unanswered
     from collect.expect import Expect
     from collect.sweep import Sweep
 
@@ -65,7 +67,8 @@ class Scenario:
     partner failed; ``measured_again`` counts attempts that a later one took the place of. ``steadiness`` is whether the
     first repetitions were like the rest, ``None`` where there are too few, or several base stations, or blocks.
     ``arrived`` are its requests where these were not sent together, and ``together`` is what each of several base
-    stations measured.
+    stations measured. ``requests`` is how many its repetitions have, ``unanswered`` those of them that failed as a
+    result, by their reasons.
     """
 
     name: str
@@ -83,6 +86,8 @@ class Scenario:
     traffic: Traffic
     arrived: Arrived | None = None
     together: Together | None = None
+    requests: int = 0
+    unanswered: tuple[Unanswered, ...] = ()
 
     @property
     def accuracy(self) -> Summary | None:
@@ -192,7 +197,8 @@ def analyse(
         if swept is None and scenario.name != against and _comparable(scenario, by_name[against])
     )
     headline = _headline(scenarios, compared) if swept is None else swept.headline or _extremes(scenarios)
-    measured = headline + _counts(scenarios) + wording.arrived(scenarios) + wording.together(scenarios)
+    measured = headline + _counts(scenarios) + wording.unanswered(scenarios)
+    measured += wording.arrived(scenarios) + wording.together(scenarios)
     without = tuple(name for name in measurements.scenarios if name not in finished)
     return Analysis(
         run=run,
@@ -283,6 +289,8 @@ def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measur
         traffic=sent.traffic(paths),
         arrived=arriving.arrived() if arriving is not None else None,
         together=base_stations.together(repetitions),
+        requests=sum(len(r.requests) + len(r.unanswered) for r in repetitions),
+        unanswered=unanswered.by_reason(one for r in repetitions for one in r.unanswered),
     )
 
 

@@ -43,6 +43,21 @@ def arrived(scenarios: Iterable[Scenario]) -> str:
     )
 
 
+def unanswered(scenarios: Iterable[Scenario]) -> str:
+    """Return how many requests failed as a result, as a sentence after another one."""
+    counts = [
+        f"{sum(reason.requests for reason in one.unanswered)} of {one.requests} requests of {one.name}"
+        for one in scenarios
+        if one.unanswered
+    ]
+    if not counts:
+        return ""
+    return (
+        f" {' and '.join(counts)} were not answered, as events had taken nodes or links away; times and qualities are "
+        "of the others."
+    )
+
+
 def together(scenarios: Iterable[Scenario]) -> str:
     """Return what a data point is where several base stations measured it, as a sentence after another one."""
     of_several = [(one, one.together) for one in scenarios if one.together is not None]

@@ -29,7 +29,7 @@ def show(console: Console, analysis: Analysis, notes: tuple[str, ...]) -> None:
         for claim in comparison.claims:
             line = Text.assemble((claim.verdict, "bold"), f": {claim.claim} {claim.sentence}")
             console.print(line, soft_wrap=True)
-    for sentence in _lines(analysis):
+    for sentence in (*_lines(analysis), *unanswered(analysis)):
         say(console, sentence)
     for failure in analysis.failures[:LISTED_FAILURES]:
         again = "measured again" if failure.measured_again else "not a data point"
@@ -74,6 +74,16 @@ def regime_sentence(scenario: Scenario) -> str:
         f"{scenario.name} was {regime.word}: of its response time {wording.percent(regime.network_share)} was network "
         f"and gateway, {wording.percent(regime.compute_share)} compute."
     )
+
+
+def unanswered(analysis: Analysis) -> list[str]:
+    """Return why requests were not answered while events had taken nodes or links away, a sentence a reason."""
+    return [
+        f"{scenario.name}: not answered: {wording.count(one.requests, 'request')}"
+        f"{'' if one.longest_s is None else f', after {wording.number(one.longest_s)} s at most'}: {one.reason}"
+        for scenario in analysis.scenarios
+        for one in scenario.unanswered
+    ]
 
 
 def _scenarios(analysis: Analysis) -> Table:

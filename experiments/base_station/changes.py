@@ -1,9 +1,9 @@
-"""Has the nodes change their links while a repetition is measured, and tells when each change took effect.
+"""Has the nodes carry out events while a repetition is measured, and tells when each of them took effect.
 
-The first base station asks each node whose links change, by the TCP port that no link shapes, in the lines of JSON that
-roles/netem answers (its module_utils/netem/changes.py). Before a repetition it tells what is to change, looks at the
-node's clock (`experiments.base_station.clock`), and says when the repetition begins; each node then makes the
-changes by its own clock, and puts its links back at the end, or when the connection ends.
+The first base station asks each node that has something to change, by the TCP port that no link shapes, in the lines of
+JSON that roles/netem answers (its module_utils/netem/changes.py). Before a repetition it tells what is to change, looks
+at the node's clock (`experiments.base_station.clock`), and says when the repetition begins; each node then makes the
+changes by its own clock, and puts everything back at the end, or when the connection ends.
 """
 
 from __future__ import annotations
@@ -22,25 +22,32 @@ from experiments.base_station.errors import DriverError
 from experiments.base_station.links import LinksError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from experiments.base_station.network import Start
     from experiments.base_station.plan import Entry, Event, Plan
 
-# A node answers when it has changed its links, for which it may have to wait for others.
+# A node answers when it has changed what it was asked to; at the end, when the replicas that had left answer again.
 ANSWER_S = 60.0
+BACK_S = 600.0
+# A node that is gone is known to be after some ten seconds.
+KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_PROBES = 4, 2, 3
 LINE_BYTES = 16 << 20
 # All nodes know when a repetition begins so long before it does.
 AHEAD_NS = 50_000_000
 # How late a change may be.
 MOST_LATE_MS = 50.0
 NS_PER_S, NS_PER_MS = 1_000_000_000, 1_000_000
+# What a change is of, beside a node's name, which has no blank.
+LINKS, LOAD = "its links", "its load"
+STATES = {"there": "serves requests", "drained": "away, drained", "cut": "away, cut off"}
 
 
 class Made(msgspec.Struct, frozen=True):
-    """When a node has carried out the event of this number, by its clock."""
+    """When a node had carried out a part of the event of this number, by its clock: its links, a node, its load."""
 
     number: int
+    of: str
     at_ns: int
 
 
@@ -53,7 +60,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Changes:
-    """The changes of links of a run, for as long as it is entered; a base station that is not the first makes none.
+    """The events of a run, for as long as it is entered; a base station that is not the first has none carried out.
 
     Args:
         plan: what is measured.
@@ -94,15 +101,13 @@ class Changes:
         """Have nodes make ready for a repetition, and return when it begins, once all are ready for it.
 
         Raises:
-            DriverError: a node does not answer. LinksError: one cannot change its links as planned.
+            DriverError: a node does not answer. LinksError: one cannot change what is planned.
         """
         events = self._plan.scenarios[entry.scenario].changes(entry)
         self._events = {
             name: of_node
             for name in self._nodes
-            if (
-                of_node := {number: event for number, event in events if any(one.source == name for one in event.links)}
-            )
+            if (of_node := {number: event for number, event in events if name in event.asked})
         }
         for name, of_node in self._events.items():
             changes = [_change(name, number, event) for number, event in of_node.items()]
@@ -117,15 +122,15 @@ class Changes:
         return begun
 
     def end(self, entry: Entry, attempt: int, base_station: str) -> list[ChangeRecord]:
-        """Have nodes put their links back, and return what they had changed, and when.
+        """Have nodes put everything back, and return what they had changed, and when.
 
         Raises:
-            DriverError: a node does not answer. LinksError: one could not change its links as planned.
+            DriverError: a node does not answer. LinksError: one could not change what was planned.
         """
         found: list[ChangeRecord] = []
         for name, of_node in self._events.items():
             offset_ns, round_trip_ns = self._clocks[name]
-            made = {one.number: one.at_ns - offset_ns for one in self._nodes[name].ask("end").made}
+            made = {(one.number, one.of): one.at_ns - offset_ns for one in self._nodes[name].ask("end", BACK_S).made}
             found += [
                 ChangeRecord(
                     run=self._plan.run,
@@ -137,16 +142,15 @@ class Changes:
                     attempt=attempt,
                     warmup=entry.warmup,
                     event=number,
-                    source=link.source,
-                    target=link.target,
-                    shape=link.shape,
+                    source=source,
+                    target=target,
+                    shape=shape,
                     planned_ns=None if event.at_s is None else self._begin_ns + round(event.at_s * NS_PER_S),
-                    changed_ns=made.get(number),
+                    changed_ns=made.get((number, of)),
                     clock_error_ms=round_trip_ns / 2 / NS_PER_MS,
                 )
                 for number, event in of_node.items()
-                for link in event.links
-                if link.source == name
+                for source, target, shape, of in _parts(event, name)
             ]
         self._events = {}
         return found
@@ -155,7 +159,7 @@ class Changes:
 def late(changes: list[ChangeRecord]) -> str | None:
     """Return, as a sentence, that a link changed at another time than planned; ``None`` where none did."""
     for change in changes:
-        if change.planned_ns is None or change.changed_ns is None:
+        if change.target is None or change.planned_ns is None or change.changed_ns is None:
             continue
         off_ms = (change.changed_ns - change.planned_ns) / NS_PER_MS
         if abs(off_ms) > MOST_LATE_MS:
@@ -166,10 +170,32 @@ def late(changes: list[ChangeRecord]) -> str | None:
     return None
 
 
+def _parts(event: Event, node: str) -> Iterator[tuple[str, str | None, str, str]]:
+    """Yield what a node carries out of an event: source and target as on record, in words, and what it is of."""
+    for link in event.links:
+        if link.source == node:
+            yield link.source, link.target, link.shape, LINKS
+    for one in event.nodes:
+        if one.asked == node:
+            # A node is cut, and back, with its links.
+            yield one.node, None, STATES[one.state], one.node
+    for load in event.load:
+        if load.node == node:
+            yield node, None, load_words(load.processes), LOAD
+
+
+def load_words(processes: int) -> str:
+    """Return how many processes compute on a node, in words."""
+    return f"{processes or 'no'} process{'es' * (processes != 1)} beside the replicas"
+
+
 def _change(node: str, number: int, event: Event) -> dict[str, Any]:
-    """Return an event as a node is told of it: the links that leave it."""
+    """Return an event as a node is told of it: the links that leave it, who is drained, how much it computes."""
+    load = next((one.processes for one in event.load if one.node == node), None)
     return {
         "number": number,
+        "nodes": [{"node": one.node, "is_drained": one.state == "drained"} for one in event.nodes if one.asked == node],
+        "processes": load,
         "links": [
             {"source": one.source, "target": one.target, **one.values} for one in event.links if one.source == node
         ],
@@ -178,7 +204,7 @@ def _change(node: str, number: int, event: Event) -> dict[str, Any]:
 
 
 class _Node:
-    """A node whose links change."""
+    """A node that carries out events."""
 
     def __init__(self, name: str, address: str, port: int, own: str) -> None:
         self._name = name
@@ -189,10 +215,14 @@ class _Node:
             self._connection = socket.create_connection((where, port), ANSWER_S, source_address=(source, 0))
         except OSError as error:
             raise DriverError(
-                f"{name} cannot be asked to change its links at {where}:{port}/tcp: {error.strerror or error}; apply "
+                f"{name} cannot be asked for changes at {where}:{port}/tcp: {error.strerror or error}; apply "
                 "the links again (playbooks/links.yml)"
             ) from error
         self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_IDLE_S)
+        self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEP_INTERVAL_S)
+        self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEP_PROBES)
         self._lines = self._connection.makefile("rb")
 
     def __enter__(self) -> Self:
@@ -202,19 +232,20 @@ class _Node:
         self._lines.close()
         self._connection.close()
 
-    def ask(self, what: str, **more: Any) -> Answer:
+    def ask(self, what: str, within_s: float = ANSWER_S, **more: Any) -> Answer:
         """Ask for something.
 
         Raises:
             DriverError: the node does not answer. LinksError: it cannot be; the message says why.
         """
+        self._connection.settimeout(within_s)
         try:
             self._connection.sendall(json.dumps({"ask": what, **more}).encode() + b"\n")
             answer = msgspec.json.decode(self._lines.readline(LINE_BYTES), type=Answer)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise DriverError(f"{self._name}, which changes its links, does not answer: {error}") from error
+            raise DriverError(f"{self._name}, which carries out events, does not answer: {error}") from error
         if answer.error is not None:
-            raise LinksError(f"{self._name} cannot change its links: {answer.error}")
+            raise LinksError(f"{self._name} cannot carry out an event: {answer.error}")
         return answer
 
     def look(self) -> int:

@@ -134,7 +134,7 @@ class Driver:
                 requests, links, broken = self._measure(repetition, partial(network.start, number))
             model = repetition.finish(requests, links)
             self._history.append([model])
-            best = None if model.error else repetition.workload.best(requests)
+            best = None if model.error else repetition.workload.best(repetition.answered(requests))
             heard = network.measured(Measured(number, model.attempt, best, model.error))
             if heard:
                 changes = self._changes.end(entry, model.attempt, self._base_station)  # all have their replies

@@ -52,7 +52,7 @@ class Exchange:
     """What came of a request; times are CLOCK_MONOTONIC in nanoseconds, ``None`` where it never came that far.
 
     ``connection`` is ``new`` or ``kept``: one that was there before has no ``connected_ns``, and may have sent segments
-    again before (``retransmissions_before``).
+    again before (``retransmissions_before``). One that failed without a whole reply did so at ``failed_ns``.
     """
 
     sent_ns: int | None = None
@@ -69,6 +69,7 @@ class Exchange:
     connection: str | None = None
     protocol: str | None = None
     error: str | None = None
+    failed_ns: int | None = None
 
     @property
     def retransmissions(self) -> int | None:
@@ -262,10 +263,10 @@ def _send(connection: Connection, way: Way, body: bytes, ready: Callable[[], Non
     except (*BROKEN, *LATE) as error:
         # An exchange that was ended before its connection stood failed to connect.
         ended = trace.ended if trace.has_connection else None
-        exchange.error = ended or _sentence(url, error, way.timeout_s)
+        exchange.error, exchange.failed_ns = ended or _sentence(url, error, way.timeout_s), time.monotonic_ns()
         return exchange
     except EncodingError as error:
-        exchange.error = f"{url} answered {error}"
+        exchange.error, exchange.failed_ns = f"{url} answered {error}", time.monotonic_ns()
         return exchange
     finally:
         waiting.end(trace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -70,12 +70,38 @@ class LinkChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     faster_ms: float
 
 
-class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Links that change ``at_s`` after each repetition begins, or before a repetition (from 0) and all that follow."""
+class NodeChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a node serves requests from here on: ``there``, or away.
+
+    Where it is ``cut`` its links are down, which stands among the links of the event; ``asked`` has it ``drained``, and
+    join again.
+    """
+
+    node: str
+    asked: str
+    state: Literal["there", "drained", "cut"]
+
+
+class LoadChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many processes compute on a node beside its replicas from here on."""
+
+    node: str
+    processes: int
+
+
+class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What changes ``at_s`` after each repetition begins, or before a repetition (from 0) and all that follow."""
 
     at_s: float | None
     before_repetition: int | None
     links: tuple[LinkChange, ...]
+    nodes: tuple[NodeChange, ...] = ()
+    load: tuple[LoadChange, ...] = ()
+
+    @property
+    def asked(self) -> set[str]:
+        """The nodes that carry it out."""
+        return {one.source for one in self.links} | {one.asked for one in self.nodes} | {one.node for one in self.load}
 
 
 # What has no events is written, and hashed, as before there were any.
@@ -134,6 +160,12 @@ class ScenarioPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
         return tuple(node for site in self.sites.values() for node in site.nodes)
 
     @property
+    def loses_requests(self) -> bool:
+        """Whether events take away what requests need: then one that fails is a result, as one that is answered is."""
+        gone = (event.nodes or any(link.shape == "down" for link in event.links) for event in self.events)
+        return not isinstance(self.traffic, Together) and any(gone)
+
+    @property
     def replica_each(self) -> bool:
         """Whether each request of a repetition can be served by a replica of its own: else some wait for others."""
         return isinstance(self.traffic, Together) and len(self.sites) == len(self.routes) == 1
@@ -153,7 +185,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
     ``splits[r]`` is the permutation of the data set for repetition ``r`` of every scenario; ``dataset`` is its SHA-256.
     ``base_stations`` are their addresses on the data network, by name; the first of several tells when all start.
-    ``changing`` are those of the nodes whose links change.
+    ``changing`` are those of the nodes that carry out events.
     """
 
     version: int
@@ -259,9 +291,8 @@ def _of_scenario(plan: Plan, name: str, scenario: ScenarioPlan) -> str | None:
         return f"{which} sends to a site that it has not"
     if not all(site.nodes for site in scenario.sites.values()):
         return f"{which} has a site without nodes"
-    changes = [link for event in scenario.events for link in event.links]
-    if not {link.source for link in changes} <= set(plan.changing):
-        return f"{which} changes links of a node that has no address"
+    if not {name for event in scenario.events for name in event.asked} <= set(plan.changing):
+        return f"{which} has events on a node that has no address"
     if len(scenario.division.weights) != len(plan.base_stations):
         return f"{which} divides its data among others than the base stations"
     return None

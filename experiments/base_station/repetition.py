@@ -126,7 +126,8 @@ class Repetition:
                 )
                 for name, site in sites.items()
             }
-            all_sent = ready.sent(lambda number: senders[names[number]], begin)
+            goes_on = self.scenario.loses_requests
+            all_sent = ready.sent(lambda number: senders[names[number]], begin, goes_on=goes_on)
         requests = []
         for number, sent in enumerate(all_sent):
             exchange, site = sent.exchange, sites[names[number]]
@@ -151,6 +152,7 @@ class Repetition:
                     uploaded_ns=begun.shared_ns(exchange.uploaded_ns),
                     first_byte_ns=begun.shared_ns(exchange.first_byte_ns),
                     last_byte_ns=begun.shared_ns(exchange.last_byte_ns),
+                    failed_ns=begun.shared_ns(exchange.failed_ns),
                     request_bytes=len(sent.body),
                     response_bytes=len(exchange.body),
                     status=exchange.status,
@@ -191,11 +193,14 @@ class Repetition:
             WorkloadError: the workload cannot finish this repetition, nor any other.
         """
         is_together = isinstance(self.scenario.traffic, Together)
-        error = next((request.error for request in requests if request.error), None) or self.misplaced(requests)
+        answered = self.answered(requests)
+        error = next((request.error for request in answered if request.error), None) or self.misplaced(requests)
+        if not answered:
+            error = f"no request was answered, the first one: {requests[0].error}"
         if error is None and not is_together:
             error = self._late(requests)
         if error is None:
-            outcome = self.workload.finish(self.cut, requests, self.seed)
+            outcome = self.workload.finish(self.cut, answered, self.seed)
         else:
             outcome = Outcome(parameters=self.workload.best(requests).parameters, error=error)
         return ModelRecord(
@@ -208,7 +213,7 @@ class Repetition:
             repetition=self.entry.repetition,
             attempt=requests[0].attempt,
             warmup=self.entry.warmup,
-            response_time_ms=response_time_ms(requests) if is_together else median_request_ms(requests),
+            response_time_ms=response_time_ms(answered) if is_together else median_request_ms(answered),
             chosen_request=outcome.chosen.request if outcome.chosen else None,
             parameters=outcome.parameters,
             accuracy_test=outcome.accuracy_test,
@@ -219,7 +224,17 @@ class Repetition:
             links=links,
             arrivals=str(self.scenario.traffic.__struct_config__.tag),
             qualities=outcome.qualities,
+            failed_requests=len(requests) - len(answered),
         )
+
+    def answered(self, requests: Sequence[RequestRecord]) -> Sequence[RequestRecord]:
+        """Return the requests without those that failed as a result, because events had taken away what they need.
+
+        A reply that is wrong, links that were not crossed, or whatever else is no part of an event is none.
+        """
+        if not self.scenario.loses_requests:
+            return requests
+        return [one for one in requests if one.error is None or one.status in self.workload.statuses]
 
     def _read(self, site: Site, exchange: Exchange) -> tuple[Reply, dict[str, float], str | None]:
         """Return what a reply puts on record; what it should not hold is an error, with the beginning of its body."""

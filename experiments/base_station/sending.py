@@ -29,6 +29,8 @@ NS_PER_S = 1_000_000_000
 AHEAD_NS = 20_000_000
 # More than these wait for a reply at once only where the function is overrun; those that follow are late, and named so.
 MOST_UNDER_WAY = 1_000
+# A client whose request was refused at once would do nothing but ask again.
+PAUSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,15 @@ class Ready:
     arrivals: Arrivals
     requests: list[tuple[int, Due, bytes]]
 
-    def sent(self, send: Callable[[int], Send], begin: Callable[[], int] = time.monotonic_ns) -> list[Sent]:
+    def sent(
+        self, send: Callable[[int], Send], begin: Callable[[], int] = time.monotonic_ns, *, goes_on: bool = False
+    ) -> list[Sent]:
         """Send the requests, and return what came of each, in the order in which they were due.
 
         Args:
             send: returns what sends the request of this number.
             begin: returns when they begin, on this node's CLOCK_MONOTONIC in nanoseconds; called when all is ready.
+            goes_on: whether clients that wait for replies send again after a request that failed.
         """
         with _no_collection():
             begin_ns = begin()
@@ -111,7 +116,7 @@ class Ready:
                 case Together():
                     return self._together(send, begin_ns)
                 case Closed() as closed:
-                    return self._closed(send, begin_ns, closed)
+                    return self._closed(send, begin_ns, closed, goes_on=goes_on)
                 case _:
                     return self._open(send, begin_ns)
 
@@ -138,8 +143,11 @@ class Ready:
                 futures.append(pool.submit(one, number, *request))
             return [future.result() for future in futures]
 
-    def _closed(self, send: Callable[[int], Send], begin_ns: int, closed: Closed) -> list[Sent]:
-        """Let each client send, wait for the reply and think; a failure ends them all, as the repetition has failed."""
+    def _closed(self, send: Callable[[int], Send], begin_ns: int, closed: Closed, *, goes_on: bool) -> list[Sent]:
+        """Let each client send, wait for the reply and think.
+
+        A failure ends them all, as the repetition has failed; where it goes on, a client pauses after one.
+        """
         begin_ns += AHEAD_NS
         until_ns = None if closed.duration_s is None else begin_ns + round(closed.duration_s * NS_PER_S)
         numbers = itertools.count()
@@ -156,10 +164,13 @@ class Ready:
                 exchange = send(number)(body, partial(_wait_until, intended_ns))
                 due = due._replace(offset_s=(intended_ns - begin_ns) / NS_PER_S)
                 done.append((number, Sent(due, share, body, intended_ns, exchange)))
-                if exchange.error is not None or exchange.last_byte_ns is None:
-                    failed.set()
-                    break
-                intended_ns = exchange.last_byte_ns + round(closed.think_s * NS_PER_S)
+                think_s, ended_ns = closed.think_s, exchange.last_byte_ns
+                if exchange.error is not None or ended_ns is None:
+                    if not goes_on:
+                        failed.set()
+                        break
+                    think_s, ended_ns = max(think_s, PAUSE_S), time.monotonic_ns()
+                intended_ns = ended_ns + round(think_s * NS_PER_S)
             return done
 
         with ThreadPoolExecutor(closed.clients) as pool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from experiments.service import Service
+    from nodes.inventory import Inventory
 
 # The first port on which services listen, on the data network only.
 FIRST_PORT = 31080
@@ -47,6 +48,17 @@ class Platform:
     def host(self, service: str) -> str:
         """Return the Host header of a service's requests."""
         return f"{service}.faasbed.local"
+
+    def drains_by(self, node: str, inventory: Inventory) -> str | None:
+        """Return the node that has a compute node's replicas end and start again; None where nobody may.
+
+        Of a cluster it is the first server, as the others may not; of one that is somebody else's nobody may.
+        """
+        if not self.is_cluster:
+            return node
+        if inventory.variable(node, "kubeconfig"):
+            return None
+        return (inventory.hosts("k3s_servers") or inventory.hosts("compute"))[0]
 
     def variables(self, services: Sequence[Service]) -> dict[str, Any]:
         """Return what this platform's own roles have to know of an experiment's services."""

@@ -1,14 +1,14 @@
-"""What changes while a scenario is measured: links that get other values, go down and come up again."""
+"""What changes while a scenario is measured: links that get other values, nodes that leave and join, load on nodes."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, create_model, model_validator
 
 from experiments.spec import role_links
-from experiments.spec.fields import MOST_REPETITIONS, MOST_SECONDS, Model
+from experiments.spec.fields import MOST_REPETITIONS, MOST_REQUESTS, MOST_SECONDS, Model
 from experiments.spec.links import Pairs, optional
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # A node needs a moment for each change of its links.
 LEAST_APART_S = 0.2
 MOST_EVENTS = 1_000
+# Beyond these a node does nothing else.
+MOST_PROCESSES = 64
 
 
 class _Change(Pairs):
@@ -62,6 +64,33 @@ else:
     )
 
 
+class NodesChangeSpec(Model):
+    """How many of a group's nodes are away; the last ones that run replicas leave first, a gateway never does."""
+
+    group: str = Field(description="A group of the inventory.")
+    away: int = Field(
+        ge=0, le=MOST_REQUESTS, default=0, description="How many of its nodes are away from here on; 0: all are back."
+    )
+    how: Literal["drained", "cut"] = Field(
+        default="drained",
+        description="`drained`: their replicas end with what they were asked, and requests go to others. `cut`: every "
+        "frame from and to them is lost, as without power.",
+    )
+
+
+class LoadSpec(Model):
+    """What computes on nodes beside their replicas."""
+
+    group: str = Field(description="A group of the inventory.")
+    processes: int = Field(
+        ge=0,
+        le=MOST_PROCESSES,
+        default=0,
+        description="Processes on each of its nodes that compute without end, on the node's own cores, from here on; "
+        "0: none.",
+    )
+
+
 class EventSpec(Model):
     """Something that changes at a time of each repetition, or before one and for all that follow."""
 
@@ -77,18 +106,23 @@ class EventSpec(Model):
         default=None,
         description="The repetition, counted from 1, before which it changes, for all that follow; in place of at_s.",
     )
-    links: tuple[LinkChangeSpec, ...] = Field(
-        # Not min_length, which counts entries that are wrong for missing ones and reports that as well.
-        description="The links that change, and how.",
-        json_schema_extra={"minItems": 1},
-    )
+    links: tuple[LinkChangeSpec, ...] = Field(default=(), description="The links that change, and how.")
+    nodes: tuple[NodesChangeSpec, ...] = Field(default=(), description="The nodes that leave, or join again.")
+    load: tuple[LoadSpec, ...] = Field(default=(), description="What computes on nodes beside their replicas.")
 
     @model_validator(mode="after")
     def _one_time(self) -> EventSpec:
         if (self.at_s is None) == (self.before_repetition is None):
-            raise ValueError("at_s or before_repetition is needed, and only one of them: it says when the links change")
-        if not self.links:
-            raise ValueError("links: expected at least one entry")
+            raise ValueError(
+                "at_s or before_repetition is needed, and only one of them: it says when something changes"
+            )
+        if not (self.links or self.nodes or self.load):
+            raise ValueError("links, nodes or load: expected at least one entry of one of them")
+        for key, entries in (("nodes", self.nodes), ("load", self.load)):
+            groups = [entry.group for entry in entries]
+            twice = next((group for group in groups if groups.count(group) > 1), None)
+            if twice is not None:
+                raise ValueError(f"{key}: {twice} is named by two entries; keep one of them")
         return self
 
 
@@ -102,12 +136,10 @@ def check_apart(events: Sequence[EventSpec]) -> None:
     for one_s, other_s in pairwise(timed):
         if other_s - one_s < LEAST_APART_S:
             raise ValueError(
-                f"events: at_s {one_s:g} and {other_s:g} overlap, {LEAST_APART_S:g} s apart are needed: name the links "
-                "that change together in one event"
+                f"events: at_s {one_s:g} and {other_s:g} overlap, {LEAST_APART_S:g} s apart are needed: name what "
+                "changes together in one event"
             )
     before = sorted(event.before_repetition for event in events if event.before_repetition is not None)
     twice = next((one for one, other in pairwise(before) if one == other), None)
     if twice is not None:
-        raise ValueError(
-            f"events: two have before_repetition {twice}: name the links that change together in one event"
-        )
+        raise ValueError(f"events: two have before_repetition {twice}: name what changes together in one event")

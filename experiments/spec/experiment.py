@@ -110,6 +110,11 @@ class Scenario(Model):
         if not self.events:
             return self
         check_apart(self.events)
+        if self.traffic.arrivals == "together" and any(event.nodes for event in self.events):
+            raise ValueError(
+                "events: nodes leave, and arrivals are together: then each request expects a replica of its own; set "
+                "traffic.arrivals to constant, poisson, closed or trace"
+            )
         ends_s = ways.ends_s(self.arrivals)
         late = next((event.at_s for event in self.events if ends_s is not None and (event.at_s or 0) > ends_s), None)
         if late is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, create_model, field_validator, model_validator
@@ -10,6 +11,8 @@ from experiments.spec import role_links
 from experiments.spec.fields import Model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
     from ansible.module_utils.netem.property import Range
 
 
@@ -37,6 +40,14 @@ class Pairs(_Values):
         if value != "all" and not pair:
             raise ValueError(f"{value!r} is neither all nor two groups, such as [base_stations, edge]")
         return value
+
+    def of(self, members: Sequence[str], hosts: Callable[[str], Collection[str]]) -> list[tuple[str, str]]:
+        """Return those that are among the members; ``hosts`` returns a group's nodes."""
+        if self.between == "all":
+            return list(permutations(members, 2))
+        first, second = ([host for host in members if host in hosts(group)] for group in self.between)
+        both = [(one, other) for one in first for other in second if one != other]
+        return list(dict.fromkeys([*both, *((other, one) for one, other in both)]))
 
 
 class _Between(Pairs):

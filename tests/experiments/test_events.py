@@ -1,4 +1,4 @@
-"""Events of a scenario: which links change, when, to which values; and the sentence where they cannot."""
+"""Events of a scenario: which links, nodes and load change, when, to what; and the sentence where they cannot."""
 
 from __future__ import annotations
 
@@ -48,6 +48,10 @@ def at(at_s: float, **change: Any) -> dict[str, Any]:
 
 def before(repetition: int, **change: Any) -> dict[str, Any]:
     return {"before_repetition": repetition, "links": [{**TO_EDGE, **change}]}
+
+
+def away(at_s: float, count: int, group: str = "edge", **more: Any) -> dict[str, Any]:
+    return {"at_s": at_s, "nodes": [{"group": group, "away": count, **more}]}
 
 
 def test_what_an_event_does_not_name_is_as_in_links(tmp_path: Path) -> None:
@@ -100,7 +104,11 @@ def test_a_scenario_without_events_has_the_plan_that_it_had_before_there_were_an
         ([at(1, down=True, delay_ms=5)], "down: a link that is down has no delay_ms: take away one of them"),
         ([{"links": [TO_EDGE]}], "at_s or before_repetition is needed, and only one of them"),
         ([{**at(1), "before_repetition": 1}], "at_s or before_repetition is needed, and only one of them"),
-        ([{"at_s": 1, "links": []}], "events.0: links: expected at least one entry"),
+        ([{"at_s": 1, "links": []}], "events.0: links, nodes or load: expected at least one entry of one of them"),
+        ([{"at_s": 1, "nodes": [{"group": "edge"}] * 2}], "nodes: edge is named by two entries; keep one of them"),
+        ([{"at_s": 1, "load": [{"group": "edge"}] * 2}], "load: edge is named by two entries; keep one of them"),
+        ([away(1, 1, how="killed")], "events.0.nodes.0.how: Input should be 'drained' or 'cut'"),
+        ([{"at_s": 1, "load": [{"group": "edge", "processes": 65}]}], "Input should be less than or equal to 64"),
         ([at(1, delay=5)], "events.0.links.0.delay: unknown key; did you mean delay_ms?"),
     ],
 )
@@ -133,3 +141,79 @@ def test_a_link_that_is_not_shaped_cannot_change(tmp_path: Path) -> None:
     )
     with pytest.raises(SpecError, match="the link edge-1 -> edge-2 is none of links, so it cannot change"):
         place(experiment, inventory())
+
+
+def test_the_last_nodes_leave_first_and_join_again(tmp_path: Path) -> None:
+    plan = planned(with_events(tmp_path, away(2, 1), away(3, 0)))
+    leaves, joins = plan.scenarios["near"].events
+    assert [(one.node, one.asked, one.state) for one in (*leaves.nodes, *joins.nodes)] == [
+        ("edge-2", "edge-2", "drained"),
+        ("edge-2", "edge-2", "there"),
+    ]
+    assert leaves.links == joins.links == ()
+    assert plan.changing == {"edge-2": inventory().address("edge-2")}
+    assert plan.scenarios["near"].loses_requests
+
+
+def test_a_node_that_is_cut_has_its_links_down_until_it_is_back_as_they_were(tmp_path: Path) -> None:
+    events = (away(2, 1, how="cut"), at(3, delay_ms=20), away(4, 0))
+    cut, far, back = planned(with_events(tmp_path, *events)).scenarios["near"].events
+    of_node = [("bs", "edge-2"), ("edge-1", "edge-2"), ("edge-2", "bs"), ("edge-2", "edge-1")]
+    assert sorted((one.source, one.target) for one in cut.links) == of_node
+    assert {(one.shape, one.values["loss_percent"]) for one in cut.links} == {("down", 100)}
+    # Who is away stays so, and has what it was given meanwhile when it is back.
+    shapes = {(one.source, one.target): one.shape.partition(" ±")[0] for one in far.links}
+    assert shapes == {
+        ("bs", "edge-1"): "20 ms", ("edge-1", "bs"): "20 ms", ("bs", "edge-2"): "down", ("edge-2", "bs"): "down",
+    }  # fmt: skip
+    delays = {(one.source, one.target): one.values["delay_ms"] for one in back.links}
+    assert delays == dict(zip(of_node, (20, 4, 20, 4), strict=True))
+    assert [one.state for one in (*cut.nodes, *back.nodes)] == ["cut", "there"]
+
+
+def test_load_is_of_each_node_of_a_group(tmp_path: Path) -> None:
+    event = {"at_s": 1, "load": [{"group": "edge", "processes": 2}]}
+    plan = planned(with_events(tmp_path, event))
+    (busy,) = plan.scenarios["near"].events
+    assert [(one.node, one.processes) for one in busy.load] == [("edge-1", 2), ("edge-2", 2)]
+    assert list(plan.changing) == ["edge-1", "edge-2"]
+    assert not plan.scenarios["near"].loses_requests
+
+
+@pytest.mark.parametrize(
+    ("events", "changes", "sentence"),
+    [
+        ([away(1, 2)], {}, "at_s 1: nodes: 2 of edge-1, edge-2 cannot be away: requests come in through edge-1, which"),
+        ([away(1, 1, "moon")], {}, "at_s 1: nodes: no replica of this scenario runs on a node of a group moon"),
+        ([away(1, 1, "cloud")], {}, "at_s 1: nodes: no replica of this scenario runs on a node of a group cloud"),
+        (
+            [away(1, 1, how="cut")],
+            {"links": [{**TO_EDGE, "delay_ms": 4}]},
+            "at_s 1: nodes: edge-2 cannot be cut, as edge-1 -> edge-2 is none of links",
+        ),
+        (
+            [away(1, 1)],
+            {"links": []},
+            "at_s 1: edge-2 would have to carry it out, and no link of the scenario leaves it",
+        ),
+        (
+            [{"at_s": 1, "load": [{"group": "moon"}]}],
+            {},
+            "at_s 1: load: none of the scenario's nodes is in a group moon",
+        ),
+        ([away(1, 1, how="cut"), before(2, delay_ms=5)], {}, "nodes are cut, and some events have at_s, others"),
+    ],
+)
+def test_nodes_that_cannot_leave_are_one_sentence(
+    tmp_path: Path, events: list[dict[str, Any]], changes: dict[str, Any], sentence: str
+) -> None:
+    experiment = with_events(tmp_path, *events, **changes)
+    with pytest.raises(SpecError) as raised:
+        place(experiment, inventory())
+    assert f"scenario near: events: {sentence}" in str(raised.value)
+
+
+def test_nodes_leave_only_where_no_request_needs_each_of_them(tmp_path: Path) -> None:
+    burst = {"traffic": {}, "requests": {"parallel": 2}, "data": {"test_share": 0.2, "training_shares": [0.1, 0.1]}}
+    with pytest.raises(SpecError, match="events: nodes leave, and arrivals are together"):
+        with_events(tmp_path, away(1, 1), **burst)

@@ -66,10 +66,13 @@ options:
     type: float
     default: 0
   changes_from:
-    description: Address of who may change these links while they are used, by C(control_port)/tcp; nobody when empty.
+    description:
+      - Address of who may change these links and this node's load while they are used, and have nodes leave, by
+        C(control_port)/tcp; nobody when empty.
     type: str
     default: ""
   changes_at: {description: This node's address at which it is heard., type: str, default: ""}
+  changes_command: {description: What has nodes leave and join again; it need not be there yet., type: str, default: ""}
 author: [faasbed]
 """
 EXAMPLES = r"""
@@ -159,7 +162,7 @@ def act(module: AnsibleModule) -> dict[str, object]:
     if not module.check_mode:
         lease.renew(options["lease_s"] if mine else 0)
     if mine and options["changes_from"] and not module.check_mode:
-        changer.start(options["changes_at"], control, options["changes_from"])
+        changer.start(options["changes_at"], control, options["changes_from"], options["changes_command"])
     return result(outcome) | about | {"links": [link.entry() for link in mine]}
 
 
@@ -213,6 +216,7 @@ def main() -> None:
         "lease_s": {"type": "float", "default": 0},
         "changes_from": {"type": "str", "default": ""},
         "changes_at": {"type": "str", "default": ""},
+        "changes_command": {"type": "str", "default": ""},
         "port": {"type": "int", "default": 31999},
         "seconds": {"type": "int", "default": 120},
         "streams": {"type": "int", "default": 8},

@@ -1,4 +1,4 @@
-"""Links that get other values while they are used, at agreed times, and the values of before afterwards."""
+"""Links, nodes and load that change while links are used, at agreed times, and all as before afterwards."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +20,6 @@ from wires import Wires, link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.lab
 
@@ -80,8 +80,15 @@ def peer(wires: Wires) -> Iterator[tuple[Callable[..., dict[str, Any]], subproce
         yield ask, process
 
 
-def change(number: int, entry: dict[str, Any], after_ms: int | None) -> dict[str, Any]:
-    return {"number": number, "links": [entry], "after_ns": None if after_ms is None else after_ms * 1_000_000}
+def change(number: int, entry: dict[str, Any] | None, after_ms: int | None, **more: Any) -> dict[str, Any]:
+    return {
+        "number": number,
+        "links": [] if entry is None else [entry],
+        "nodes": [],
+        "processes": None,
+        "after_ns": None if after_ms is None else after_ms * 1_000_000,
+        **more,
+    }
 
 
 @contextmanager
@@ -213,6 +220,75 @@ def test_what_no_link_can_have_is_refused_before_anything_is_changed(
     with peer(wires) as (ask, _):
         assert sentence in ask("prepare", changes=[change(0, FAR, None), change(1, entry, 100)])["error"]
     assert values(wires) == [1]
+
+
+def drained(node: str, *, is_drained: bool) -> dict[str, Any]:
+    return {"nodes": [{"node": node, "is_drained": is_drained}]}
+
+
+def leaves(wires: Wires) -> Path:
+    """What has nodes leave and join, and writes down which did; its words are in a file beside it."""
+    command = wires.folder / "node"
+    command.write_text(f'#!/bin/sh\necho "$1 $2" >>{wires.folder}/words\n', "utf-8")
+    command.chmod(0o755)
+    return command
+
+
+def words(wires: Wires) -> list[str]:
+    said = wires.folder / "words"
+    return said.read_text("utf-8").splitlines() if said.exists() else []
+
+
+def test_a_node_leaves_and_joins_and_both_times_are_told(wires: Wires) -> None:
+    apply(wires, changes_command=str(leaves(wires)))
+    with peer(wires) as (ask, _):
+        changes = [
+            change(0, None, 300, **drained("n", is_drained=True)),
+            change(1, FAR, 900, **drained("n", is_drained=False)),
+        ]
+        assert ask("prepare", changes=changes) == {}
+        begin_ns = time.monotonic_ns()
+        ask("begin", at_ns=begin_ns)
+        wait_for(lambda: words(wires) == ["leave n", "join n"])
+        made = {(one["number"], one["of"]): one["at_ns"] - begin_ns for one in ask("end")["made"]}
+    assert set(made) == {(0, "n"), (1, "its links"), (1, "n")}
+    assert 300_000_000 < made[0, "n"] < 900_000_000
+    assert 900_000_000 < made[1, "its links"] < made[1, "n"]
+    assert words(wires) == ["leave n", "join n"], "it is there already"
+
+
+def test_a_node_that_is_away_joins_where_who_had_it_leave_is_killed(wires: Wires) -> None:
+    apply(wires, changes_command=str(leaves(wires)))
+    with peer(wires) as (ask, process):
+        ask("prepare", changes=[change(0, None, None, **drained("n", is_drained=True))])
+        wait_for(lambda: words(wires) == ["leave n"])
+        process.send_signal(signal.SIGKILL)
+        wait_for(lambda: words(wires) == ["leave n", "join n"])
+
+
+def test_a_node_that_cannot_leave_is_told(wires: Wires) -> None:
+    apply(wires, changes_command="/nowhere/node")
+    with peer(wires) as (ask, _):
+        ask("prepare", changes=[change(0, None, None, **drained("n", is_drained=True))])
+        assert "n cannot leave: [Errno 2] No such file or directory" in ask("end")["error"]
+        assert ask("prepare", changes=[]) == {}, "the next repetition may be measured"
+
+
+def test_processes_compute_until_the_end(wires: Wires) -> None:
+    apply(wires)
+    changer = _changer(wires.folder / "a")
+
+    def computing() -> int:
+        return len(Path(f"/proc/{changer}/task/{changer}/children").read_text("ascii").split())
+
+    with peer(wires) as (ask, _):
+        ask("prepare", changes=[change(0, None, None, processes=2), change(1, None, 60_000, processes=0)])
+        assert computing() == 2
+        assert [one["of"] for one in ask("end")["made"]] == ["its load"]
+        assert computing() == 0
+        ask("prepare", changes=[change(0, None, None, processes=1)])
+        assert computing() == 1
+    wait_for(lambda: computing() == 0)
 
 
 def test_nobody_else_is_heard(wires: Wires) -> None:

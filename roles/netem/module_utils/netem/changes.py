@@ -1,19 +1,24 @@
-"""Other values for links while they are used, at agreed times: a program for whoever measures over them.
+"""What changes while links are used, at agreed times: a program for whoever measures over them.
 
-    python -m ansible.module_utils.netem.changes INTERFACE FOLDER PROGRAM DESCRIPTOR PEER
+    python -m ansible.module_utils.netem.changes INTERFACE FOLDER PROGRAM DESCRIPTOR PEER COMMAND
+
+Links get other values, nodes leave and join again by COMMAND (`ansible.module_utils.node.leaving`), processes compute on
+this node beside its replicas.
 
 Apply starts it beside the lease, with a TCP socket that listens; it hears one connection of the peer at a time. Lines of
 JSON are asked and answered:
 
     {"ask": "clock"}                       {"now_ns": …}, CLOCK_MONOTONIC of this node
     {"ask": "prepare", "changes": […]}     {}: they can be made; each has its `number`, its `links`, as netem_links has
-                                           them, and `after_ns`, or null for at once
+                                           them, its `nodes`, each with its name and whether it `is_drained`, how many
+                                           `processes` compute, or null, and `after_ns`, or null for at once
     {"ask": "begin", "at_ns": …}           {}: `after_ns` counts from now on
-    {"ask": "end"}                         {"made": [{"number": …, "at_ns": …}, …]}, when each took effect, and the links
-                                           have the values again that were applied
+    {"ask": "end"}                         {"made": [{"number": …, "of": …, "at_ns": …}, …]}, when each took effect: its
+                                           links, a node by its name, its load. Links have the values again that were
+                                           applied, nodes have joined, nothing computes
 
-Where something is refused the answer is {"error": "a sentence"}. The values that were applied return at the end of a
-connection, too, however it ends; and the program ends when the links are cleared.
+Where something is refused the answer is {"error": "a sentence"}. All is as before at the end of a connection, too,
+however it ends; and the program ends when the links are cleared.
 """
 
 from __future__ import annotations
@@ -25,10 +30,13 @@ import select
 import socket
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ansible.module_utils.node.busy import Busy
 from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.leaving import Leaving
 
 from .lease import alone
 from .left import CHANGES, Left
@@ -37,12 +45,14 @@ from .probe import be_punctual
 from .shaping import Shaping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 LOOK_S = 1.0  # how soon it ends after the links were cleared
 AHEAD_NS = 500_000_000  # a change is made ready so long before its time: others may hold the folder for a moment
 LINE_BYTES = 16 << 20
 NS_PER_S = 1_000_000_000
+# What a change is of, beside a node's name, which has no blank.
+LINKS, LOAD = "its links", "its load"
 # A connection whose other end is gone is known to be broken after some ten seconds.
 KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_PROBES = 4, 2, 3
 
@@ -60,8 +70,14 @@ class Changer:
         self.interface = interface
         self.program = Left(CHANGES, interface, folder, program, f"{interface}.changes")
 
-    def start(self, address: str, port: int, peer: str) -> None:
+    def start(self, address: str, port: int, peer: str, command: str) -> None:
         """Start it; it can be reached when this returns.
+
+        Args:
+            address: at which it listens.
+            port: TCP.
+            peer: the address that it hears.
+            command: by which nodes leave and join.
 
         Raises:
             NodeError: the port is taken.
@@ -75,7 +91,7 @@ class Changer:
                 "the program that has this port, or set another netem_control_port."
             ) from error
         with listener:
-            self.program.start(str(listener.fileno()), peer, pass_fds=(listener.fileno(),))
+            self.program.start(str(listener.fileno()), peer, command, pass_fds=(listener.fileno(),))
 
     def end(self) -> None:
         """End it; whoever does so applies or clears the links next."""
@@ -90,10 +106,12 @@ def left_changed(shaping: Shaping, changer: Changer) -> str | None:
 
 
 class Change(NamedTuple):
-    """A planned change: its number, the links with their new values by target, and when it takes its turn."""
+    """A planned change, when it takes its turn: links with their new values by target, which nodes are drained, load."""
 
     number: int
     links: Mapping[str, Link]
+    drained: Mapping[str, bool]
+    processes: int | None
     after_ns: int | None
 
     @classmethod
@@ -104,31 +122,41 @@ class Change(NamedTuple):
             LinkError: a link cannot have these values.
         """
         links = map(Link.from_mapping, entry["links"])
-        return cls(entry["number"], {link.target: link for link in links}, entry["after_ns"])
+        return cls(
+            entry["number"],
+            {link.target: link for link in links},
+            {one["node"]: one["is_drained"] for one in entry["nodes"]},
+            entry["processes"],
+            entry["after_ns"],
+        )
 
 
 class Session:
     """What a connection asks for, from its first change to its last."""
 
-    def __init__(self, connection: socket.socket, shaping: Shaping, folder: Path) -> None:
+    def __init__(
+        self, connection: socket.socket, shaping: Shaping, folder: Path, command: Path, cores: Collection[int]
+    ) -> None:
+        self.leaving = Leaving(command)
+        self.busy = Busy(os.getpid(), cores)
         self.connection = connection
         self.lines = connection.makefile("rb")
         self.shaping = shaping
         self.folder = folder
         self.later: list[Change] = []
         self.begin_ns: int | None = None
-        self.made: list[dict[str, int]] = []
+        self.made: list[dict[str, Any]] = []
         self.error: str | None = None
 
     def attend(self) -> None:
-        """Answer until the connection ends, then put the links back."""
+        """Answer until the connection ends, then put everything back."""
         try:
             with contextlib.suppress(OSError):  # the connection is broken
                 while self._turn():
                     pass
         finally:
-            with alone(self.folder):
-                self.shaping.put_back()
+            self.later = []
+            self._put_back()
 
     def _turn(self) -> bool:
         """Make the next change or answer the next line, whichever comes first; return whether there may be more."""
@@ -157,7 +185,7 @@ class Session:
 
     def answer_prepare(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Check that the changes can be made, and make those without a time at once."""
-        self.made, self.error, self.begin_ns = [], None, None
+        self.made, self.error, self.begin_ns, self.leaving.error = [], None, None, None
         self._guarded(lambda: self._prepare([Change.of(entry) for entry in asked["changes"]]))
         return {}
 
@@ -167,11 +195,17 @@ class Session:
         return {}
 
     def answer_end(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        """Put the links back, and tell what was made."""
+        """Put everything back, and tell what was made."""
         self.later = []
-        with alone(self.folder):
-            self._guarded(self.shaping.put_back)
+        self._guarded(self._put_back)
+        self.error = self.error or self.leaving.error
         return {"made": self.made}
+
+    def _put_back(self) -> None:
+        self.busy.be(0)
+        with alone(self.folder):
+            self.shaping.put_back()
+        self.leaving.all_back()
 
     def _guarded(self, work: Any) -> None:
         """Do something; what keeps it from being done is told with the next answer, and nothing more is changed."""
@@ -190,16 +224,33 @@ class Session:
         self.later = [change for change in changes if change.after_ns is not None]
 
     def _make(self, change: Change) -> None:
+        at_ns = self._change_links(change) if change.links else self._wait_for(change)
+        if change.links:
+            self._note(change, LINKS, at_ns)
+        if change.processes is not None:
+            self.busy.be(change.processes)
+            self._note(change, LOAD, time.monotonic_ns())
+        for node, is_away in change.drained.items():
+            self.leaving.want(node, is_away=is_away, done=partial(self._note, change, node))
+
+    def _note(self, change: Change, of: str, at_ns: int) -> None:
+        self.made.append({"number": change.number, "of": of, "at_ns": at_ns})
+
+    def _wait_for(self, change: Change) -> int:
+        if change.after_ns is not None and self.begin_ns is not None:
+            while (left_ns := self.begin_ns + change.after_ns - time.monotonic_ns()) > 0:
+                time.sleep(left_ns / NS_PER_S)
+        return time.monotonic_ns()
+
+    def _change_links(self, change: Change) -> int:
+        """Change links at their time, in front of others, and return when they had the new values."""
         with alone(self.folder):
             prepared = self.shaping.prepare(change.links)
             with punctual():
-                if change.after_ns is not None and self.begin_ns is not None:
-                    due_ns = self.begin_ns + change.after_ns
-                    while (left_ns := due_ns - time.monotonic_ns()) > 0:
-                        time.sleep(left_ns / NS_PER_S)
+                self._wait_for(change)
                 at_ns = self.shaping.change(prepared)
             self.shaping.remember(prepared)
-            self.made.append({"number": change.number, "at_ns": at_ns})
+        return at_ns
 
 
 @contextlib.contextmanager
@@ -212,7 +263,9 @@ def punctual() -> Iterator[None]:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
-def serve(listener: socket.socket, peer: str, shaping: Shaping, folder: Path) -> None:
+def serve(
+    listener: socket.socket, peer: str, shaping: Shaping, folder: Path, command: Path, cores: Collection[int]
+) -> None:
     """Hear the peer, one connection after the other, for as long as there are links."""
     while shaping.file.exists():
         if not select.select([listener], [], [], LOOK_S)[0]:
@@ -226,15 +279,16 @@ def serve(listener: socket.socket, peer: str, shaping: Shaping, folder: Path) ->
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_IDLE_S)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEP_INTERVAL_S)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEP_PROBES)
-            Session(connection, shaping, folder).attend()
+            Session(connection, shaping, folder, command, cores).attend()
 
 
 def main() -> None:
     """Serve."""
-    interface, folder, program, descriptor, peer = sys.argv[1:]
+    interface, folder, program, descriptor, peer, command = sys.argv[1:]
+    cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, range(os.cpu_count() or 1))  # links are no part of the node, which may be pinned to a core
     listener = socket.socket(fileno=int(descriptor))
-    serve(listener, peer, Shaping(interface, Path(folder), program), Path(folder))
+    serve(listener, peer, Shaping(interface, Path(folder), program), Path(folder), Path(command), cores)
 
 
 if __name__ == "__main__":
