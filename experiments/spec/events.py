@@ -86,7 +86,7 @@ class LoadSpec(Model):
         ge=0,
         le=MOST_PROCESSES,
         default=0,
-        description="Processes on each of its nodes that compute without end, on the node's own cores, from here on; "
+        description="Processes on each of its nodes that only compute, on the node's own cores, from here on; "
         "0: none.",
     )
 

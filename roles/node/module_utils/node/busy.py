@@ -23,7 +23,7 @@ END_S = 5.0
 
 
 class Busy:
-    """Processes that compute without end.
+    """Processes that only compute.
 
     Args:
         parent: the pid of whoever starts them.
