@@ -28,7 +28,7 @@ def command(folder: Path, script: str) -> Path:
 
 
 def test_nodes_leave_and_join_one_after_the_other_while_others_go_on(tmp_path: Path) -> None:
-    # Each takes until it is let go, so what comes later would overtake it.
+    # Each takes until it is let go, so what comes later would be first.
     script = f'echo "$1 $2" >>{tmp_path}/done; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done'
     leaving = Leaving(command(tmp_path, script))
     times_ns: list[int] = []
