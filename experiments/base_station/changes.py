@@ -177,8 +177,7 @@ def _parts(event: Event, node: str) -> Iterator[tuple[str, str | None, str, str]
             yield link.source, link.target, link.shape, LINKS
     for one in event.nodes:
         if one.asked == node:
-            # A node is cut, and back, with its links.
-            yield one.node, None, STATES[one.state], one.node
+            yield one.node, None, STATES[one.state], LINKS if one.state == "cut" else one.node
     for load in event.load:
         if load.node == node:
             yield node, None, load_words(load.processes), LOAD

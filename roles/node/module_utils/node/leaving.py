@@ -33,7 +33,7 @@ class Leaving:
 
         When that is so, at once where it is already, ``done`` is called with the time: CLOCK_MONOTONIC in nanoseconds.
         """
-        if is_away == (node in self._away) and self._last is None:
+        if is_away == (node in self._away) and not (self._last and self._last.is_alive()):
             done(time.monotonic_ns())
             return
         self._away ^= {node} if is_away != (node in self._away) else set()
