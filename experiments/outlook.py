@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from experiments.spec import Experiment, Scenario
 
 MB = 1e6
+# Of a recorded link the first ones tell enough.
+MOST_EVENTS = 20
 
 
 def outlook(experiment: Experiment, placement: Placement, data: Dataset, seed: int) -> Iterator[str]:
@@ -96,7 +98,8 @@ def _of_scenario(
     for base_station in placement.base_stations:
         which = f"from {base_station} " if len(placement.base_stations) > 1 else ""
         yield from _sent_by(which, scenario, services, repetition_of(drawn, scenario.name, base_station, rows, 0))
-    for event in placement.events[scenario.name]:
+    events = placement.events[scenario.name]
+    for event in events[:MOST_EVENTS]:
         before = (event.before_repetition or 0) + 1
         when = f"before repetition {before}" if event.at_s is None else f"at {event.at_s:g} s"
         for shape in dict.fromkeys(link.shape for link in event.links):
@@ -106,6 +109,9 @@ def _of_scenario(
             yield f"  {when}: {node.node}: {STATES[node.state]}"
         for load in event.load:
             yield f"  {when}: {load.node}: {load_words(load.processes)}"
+    if len(events) > MOST_EVENTS:
+        last_s = max(event.at_s or 0.0 for event in events)
+        yield f"  and {_count(len(events) - MOST_EVENTS, 'more event')}, the last one at {last_s:g} s"
     yield f"  {_duration(scenario, experiment)}"
 
 

@@ -86,8 +86,7 @@ class LoadSpec(Model):
         ge=0,
         le=MOST_PROCESSES,
         default=0,
-        description="Processes on each of its nodes that only compute, on the node's own cores, from here on; "
-        "0: none.",
+        description="Processes on each of its nodes that only compute, on the node's own cores, from here on; 0: none.",
     )
 
 
@@ -106,12 +105,19 @@ class EventSpec(Model):
         default=None,
         description="The repetition, counted from 1, before which it changes, for all that follow; in place of at_s.",
     )
+    file: str | None = Field(
+        default=None,
+        description="In place of a time: a recorded link, CSV with the columns at_s and values of links; from the "
+        "scenario's folder. Each line is an event for `links`, which have no values then.",
+    )
     links: tuple[LinkChangeSpec, ...] = Field(default=(), description="The links that change, and how.")
     nodes: tuple[NodesChangeSpec, ...] = Field(default=(), description="The nodes that leave, or join again.")
     load: tuple[LoadSpec, ...] = Field(default=(), description="What computes on nodes beside their replicas.")
 
     @model_validator(mode="after")
     def _one_time(self) -> EventSpec:
+        if self.file is not None:
+            raise ValueError("file: read in with the file of a scenario, so only there it can be named")
         if (self.at_s is None) == (self.before_repetition is None):
             raise ValueError(
                 "at_s or before_repetition is needed, and only one of them: it says when something changes"

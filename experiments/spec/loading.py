@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +14,7 @@ from collect.sweep import told
 from experiments import workloads
 from experiments.base_station import arrivals
 from experiments.errors import SpecError
-from experiments.spec import document, sweep
+from experiments.spec import document, link_trace, sweep
 from experiments.spec.experiment import Experiment, Scenario
 from experiments.spec.schema import OF_EXPERIMENT, keys_at
 from experiments.workloads import files
@@ -158,7 +159,25 @@ def _read_in(data: dict[str, Any], path: Path) -> dict[str, Any]:
             if "trace" in others:
                 raise SpecError(f"{path}: traffic.file: trace is set too; keep one of them")
             own["traffic"] = {**others, "trace": _trace(path.parent / name, path)}
+    if isinstance(events := own.get("events"), list):
+        own["events"] = list(chain.from_iterable(_recorded(one, number, path) for number, one in enumerate(events)))
     return own
+
+
+def _recorded(event: Any, number: int, path: Path) -> list[Any]:
+    """Return an event, or those that the file is which it names."""
+    match event:
+        case {"file": str(name), **others}:
+            key, file = f"events.{number}.file", path.parent / name
+            try:
+                text = files.text(file, key)
+            except SettingsError as error:
+                raise SpecError(f"{path}: {error}") from error
+            try:
+                return link_trace.events({str(key): one for key, one in others.items()}, text)
+            except ValueError as error:
+                raise SpecError(f"{path}: {key}: {file}, {error}") from error
+    return [event]
 
 
 def _nearest(key: str, known: list[str]) -> str:
