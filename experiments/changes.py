@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from experiments.base_station.plan import Event, LinkChange, LoadChange, NodeChange
+from experiments.base_station.plan import BackgroundChange, Event, LinkChange, LoadChange, NodeChange
 from experiments.errors import SpecError
 from experiments.spec import role_links
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from experiments.platforms.platform import Platform
     from experiments.service import Service
     from experiments.spec import Scenario
     from experiments.spec.events import EventSpec, NodesChangeSpec
+    from experiments.spec.links import Pairs
     from nodes.inventory import Inventory
 
     Pair = tuple[str, str]
 
+P = TypeVar("P", bound="Pairs")
 DOWN: dict[str, Any] = {"loss_percent": 100.0}
 
 
@@ -96,12 +98,27 @@ class _Changing:
         changes = (self._link_change(pair) for pair in self._first if pair in touched)
         load = tuple(chain.from_iterable(self._load(spec.group, spec.processes, place) for spec in event.load))
         before = None if event.before_repetition is None else event.before_repetition - 1
-        return Event(event.at_s, before, tuple(changes), nodes, load)
+        background = tuple(self._background(event, place))
+        return Event(event.at_s, before, tuple(changes), nodes, load, background)
 
     def _changed(self, event: EventSpec, place: str) -> Iterator[Pair]:
         """Yield the links that an event names, with their new values taken over."""
+        for spec, pair in self._named(event.links, place):
+            try:
+                values = spec.changed(self._first[pair])
+            except ValueError as error:
+                raise SpecError(f"{place}: the link {pair[0]} -> {pair[1]}: {error}") from error
+            self._now[pair] = (values, "down" if spec.down else role_links.shape(values))
+            yield pair
+
+    def _background(self, event: EventSpec, place: str) -> Iterator[BackgroundChange]:
+        for spec, pair in self._named(event.background, place):
+            yield BackgroundChange(*pair, mbit_per_s=spec.mbit_per_s)
+
+    def _named(self, specs: Iterable[P], place: str) -> Iterator[tuple[P, Pair]]:
+        """Yield the links that entries of an event name, each once."""
         named: set[Pair] = set()
-        for spec in event.links:
+        for spec in specs:
             pairs = spec.of(self._members, self._inventory.hosts)
             if not pairs:
                 raise SpecError(
@@ -115,13 +132,8 @@ class _Changing:
                     raise SpecError(f"{place}: {link} is named by two entries; keep one of them")
                 if pair not in self._first:
                     raise SpecError(f"{place}: {link} is none of links, so it cannot change")
-                try:
-                    values = spec.changed(self._first[pair])
-                except ValueError as error:
-                    raise SpecError(f"{place}: {link}: {error}") from error
-                self._now[pair] = (values, "down" if spec.down else role_links.shape(values))
                 named.add(pair)
-                yield pair
+                yield spec, pair
 
     def _nodes_of(self, spec: NodesChangeSpec, place: str) -> Iterator[NodeChange]:
         """Yield the state of each node of a group that can leave."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from collect.sweep import written
 from experiments import plan, workloads
 from experiments.base_station.arrivals import Closed, Together, expected_s
-from experiments.base_station.changes import STATES, load_words
+from experiments.base_station.changes import STATES, background_words, load_words
 from experiments.base_station.plan import UNTIMED_S, Entry
 from experiments.base_station.repetition import Repetition
 from experiments.workloads.data import Dataset as Rows
@@ -107,6 +107,8 @@ def _of_scenario(
             yield f"  {when}: {', '.join(links)}: {shape}"
         for node in event.nodes:
             yield f"  {when}: {node.node}: {STATES[node.state]}"
+        for sent in event.background:
+            yield f"  {when}: {sent.source} -> {sent.target}: {background_words(sent.mbit_per_s)}"
         for load in event.load:
             yield f"  {when}: {load.node}: {load_words(load.processes)}"
     if len(events) > MOST_EVENTS:

@@ -178,6 +178,9 @@ def _parts(event: Event, node: str) -> Iterator[tuple[str, str | None, str, str]
     for one in event.nodes:
         if one.asked == node:
             yield one.node, None, STATES[one.state], LINKS if one.state == "cut" else one.node
+    for sent in event.background:
+        if sent.source == node:
+            yield sent.source, sent.target, background_words(sent.mbit_per_s), f"sends to {sent.target}"
     for load in event.load:
         if load.node == node:
             yield node, None, load_words(load.processes), LOAD
@@ -188,6 +191,11 @@ def load_words(processes: int) -> str:
     return f"{processes or 'no'} process{'es' * (processes != 1)} beside the replicas"
 
 
+def background_words(mbit_per_s: float) -> str:
+    """Return how much is sent over a link beside the requests, in words."""
+    return f"{mbit_per_s:g} Mbit/s beside the requests" if mbit_per_s else "requests only"
+
+
 def _change(node: str, number: int, event: Event) -> dict[str, Any]:
     """Return an event as a node is told of it: the links that leave it, who is drained, how much it computes."""
     load = next((one.processes for one in event.load if one.node == node), None)
@@ -195,6 +203,9 @@ def _change(node: str, number: int, event: Event) -> dict[str, Any]:
         "number": number,
         "nodes": [{"node": one.node, "is_drained": one.state == "drained"} for one in event.nodes if one.asked == node],
         "processes": load,
+        "background": [
+            {"target": one.target, "mbit_per_s": one.mbit_per_s} for one in event.background if one.source == node
+        ],
         "links": [
             {"source": one.source, "target": one.target, **one.values} for one in event.links if one.source == node
         ],

@@ -89,6 +89,14 @@ class LoadChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     processes: int
 
 
+class BackgroundChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much is sent over a link beside the requests from here on, in Mbit/s of IP packets."""
+
+    source: str
+    target: str
+    mbit_per_s: float
+
+
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What changes ``at_s`` after each repetition begins, or before a repetition (from 0) and all that follow."""
 
@@ -97,11 +105,17 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     links: tuple[LinkChange, ...]
     nodes: tuple[NodeChange, ...] = ()
     load: tuple[LoadChange, ...] = ()
+    background: tuple[BackgroundChange, ...] = ()
 
     @property
     def asked(self) -> set[str]:
         """The nodes that carry it out."""
-        return {one.source for one in self.links} | {one.asked for one in self.nodes} | {one.node for one in self.load}
+        return {
+            *(one.source for one in self.links),
+            *(one.source for one in self.background),
+            *(one.asked for one in self.nodes),
+            *(one.node for one in self.load),
+        }
 
 
 # What has no events is written, and hashed, as before there were any.

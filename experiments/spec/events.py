@@ -19,6 +19,8 @@ LEAST_APART_S = 0.2
 MOST_EVENTS = 1_000
 # Beyond these a node does nothing else.
 MOST_PROCESSES = 64
+# What a process of Python sends.
+MOST_MBIT_PER_S = 500
 
 
 class _Change(Pairs):
@@ -90,6 +92,14 @@ class LoadSpec(Model):
     )
 
 
+class BackgroundSpec(Pairs):
+    """What is sent over links beside the requests: datagrams that nobody answers."""
+
+    mbit_per_s: float = Field(
+        ge=0, le=MOST_MBIT_PER_S, default=0, description="Mbit/s of IP packets over each of them from here on; 0: none."
+    )
+
+
 class EventSpec(Model):
     """Something that changes at a time of each repetition, or before one and for all that follow."""
 
@@ -113,6 +123,9 @@ class EventSpec(Model):
     links: tuple[LinkChangeSpec, ...] = Field(default=(), description="The links that change, and how.")
     nodes: tuple[NodesChangeSpec, ...] = Field(default=(), description="The nodes that leave, or join again.")
     load: tuple[LoadSpec, ...] = Field(default=(), description="What computes on nodes beside their replicas.")
+    background: tuple[BackgroundSpec, ...] = Field(
+        default=(), description="What is sent over links beside the requests."
+    )
 
     @model_validator(mode="after")
     def _one_time(self) -> EventSpec:
@@ -122,8 +135,8 @@ class EventSpec(Model):
             raise ValueError(
                 "at_s or before_repetition is needed, and only one of them: it says when something changes"
             )
-        if not (self.links or self.nodes or self.load):
-            raise ValueError("links, nodes or load: expected at least one entry of one of them")
+        if not (self.links or self.nodes or self.load or self.background):
+            raise ValueError("links, nodes, load or background: expected at least one entry of one of them")
         for key, entries in (("nodes", self.nodes), ("load", self.load)):
             groups = [entry.group for entry in entries]
             twice = next((group for group in groups if groups.count(group) > 1), None)

@@ -104,11 +104,12 @@ def test_a_scenario_without_events_has_the_plan_that_it_had_before_there_were_an
         ([at(1, down=True, delay_ms=5)], "down: a link that is down has no delay_ms: take away one of them"),
         ([{"links": [TO_EDGE]}], "at_s or before_repetition is needed, and only one of them"),
         ([{**at(1), "before_repetition": 1}], "at_s or before_repetition is needed, and only one of them"),
-        ([{"at_s": 1, "links": []}], "events.0: links, nodes or load: expected at least one entry of one of them"),
+        ([{"at_s": 1, "links": []}], "events.0: links, nodes, load or background: expected at least one entry"),
         ([{"at_s": 1, "nodes": [{"group": "edge"}] * 2}], "nodes: edge is named by two entries; keep one of them"),
         ([{"at_s": 1, "load": [{"group": "edge"}] * 2}], "load: edge is named by two entries; keep one of them"),
         ([away(1, 1, how="killed")], "events.0.nodes.0.how: Input should be 'drained' or 'cut'"),
         ([{"at_s": 1, "load": [{"group": "edge", "processes": 65}]}], "Input should be less than or equal to 64"),
+        ([{"at_s": 1, "background": [{"mbit_per_s": 501}]}], "Input should be less than or equal to 500"),
         ([at(1, delay=5)], "events.0.links.0.delay: unknown key; did you mean delay_ms?"),
     ],
 )
@@ -178,6 +179,14 @@ def test_load_is_of_each_node_of_a_group(tmp_path: Path) -> None:
     assert [(one.node, one.processes) for one in busy.load] == [("edge-1", 2), ("edge-2", 2)]
     assert list(plan.changing) == ["edge-1", "edge-2"]
     assert not plan.scenarios["near"].loses_requests
+
+
+def test_what_is_sent_beside_the_requests_is_of_each_link(tmp_path: Path) -> None:
+    event = {"at_s": 1, "background": [{**TO_EDGE, "mbit_per_s": 20}]}
+    (sent,) = planned(with_events(tmp_path, event)).scenarios["near"].events
+    assert [(one.source, one.target, one.mbit_per_s) for one in sent.background] == [
+        ("bs", "edge-1", 20), ("bs", "edge-2", 20), ("edge-1", "bs", 20), ("edge-2", "bs", 20),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def change(number: int, entry: dict[str, Any] | None, after_ms: int | None, **mo
         "links": [] if entry is None else [entry],
         "nodes": [],
         "processes": None,
+        "background": [],
         "after_ns": None if after_ms is None else after_ms * 1_000_000,
         **more,
     }
@@ -279,7 +280,7 @@ def test_processes_compute_until_the_end(wires: Wires) -> None:
     changer = _changer(wires.folder / "a")
 
     def computing() -> int:
-        return len(Path(f"/proc/{changer}/task/{changer}/children").read_text("ascii").split())
+        return len(_children(changer))
 
     with peer(wires) as (ask, _):
         ask("prepare", changes=[change(0, None, None, processes=2), change(1, None, 60_000, processes=0)])
@@ -289,6 +290,74 @@ def test_processes_compute_until_the_end(wires: Wires) -> None:
         ask("prepare", changes=[change(0, None, None, processes=1)])
         assert computing() == 1
     wait_for(lambda: computing() == 0)
+
+
+COUNTS = """
+import socket, sys, time
+hearer = socket.socket(type=socket.SOCK_DGRAM)
+hearer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+hearer.bind(("", 9))
+print("ready", flush=True)
+hearer.settimeout(float(sys.argv[1]))
+try:
+    while True:
+        size = len(hearer.recv(2000)) + 28
+        print(time.monotonic_ns(), size)
+except TimeoutError:
+    pass
+"""
+
+
+def sends(rate: float) -> dict[str, Any]:
+    return {"background": [{"target": "b", "mbit_per_s": rate}]}
+
+
+def test_so_much_is_sent_over_a_link_beside_what_is_measured(wires: Wires) -> None:
+    apply(wires)
+    with subprocess.Popen(
+        wires.inside("b", sys.executable, "-c", COUNTS, "3"), stdout=subprocess.PIPE, text=True
+    ) as hearer:
+        assert hearer.stdout
+        assert hearer.stdout.readline() == "ready\n"
+        with peer(wires) as (ask, _):
+            changes = [
+                change(0, None, 700, **sends(8)),
+                change(1, None, 1700, **sends(16)),
+                change(2, None, 2700, **sends(0)),
+            ]
+            assert ask("prepare", changes=changes) == {}
+            begin_ns = time.monotonic_ns()
+            ask("begin", at_ns=begin_ns)
+            wait_for(lambda: time.monotonic_ns() > begin_ns + 3_000_000_000)
+            made = ask("end")["made"]
+        heard = [tuple(map(int, line.split())) for line in hearer.stdout]
+    assert [(one["number"], one["of"]) for one in made] == [(number, "sends to b") for number in range(3)]
+    at_ns = [one["at_ns"] for one in made]
+    for number, after_ms in enumerate((700, 1700, 2700)):
+        assert 0 <= (at_ns[number] - begin_ns) / 1e6 - after_ms < 50
+
+    def mbit_per_s(since_ns: int, until_ns: int) -> float:
+        return sum(size for came_ns, size in heard if since_ns < came_ns < until_ns) * 8000 / (until_ns - since_ns)
+
+    margin_ns = 100_000_000
+    assert mbit_per_s(at_ns[0] + margin_ns, at_ns[1] - margin_ns) == pytest.approx(8, rel=0.1)
+    assert mbit_per_s(at_ns[1] + margin_ns, at_ns[2] - margin_ns) == pytest.approx(16, rel=0.1)
+    assert not [came_ns for came_ns, _ in heard if came_ns > at_ns[2] + margin_ns]
+
+
+def test_nothing_is_sent_where_there_is_no_link_or_nobody_to_tell_it(wires: Wires) -> None:
+    apply(wires)
+    changer = _changer(wires.folder / "a")
+    with peer(wires) as (ask, _):
+        nowhere = {"background": [{"target": "c", "mbit_per_s": 1}]}
+        assert "no link to c is in force on data0" in ask("prepare", changes=[change(0, None, 5, **nowhere)])["error"]
+        ask("prepare", changes=[change(0, None, None, **sends(1))])
+        assert len(_children(changer)) == 1
+    wait_for(lambda: not _children(changer))
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
 
 
 def test_nobody_else_is_heard(wires: Wires) -> None:

@@ -3,7 +3,7 @@
     python -m ansible.module_utils.netem.changes INTERFACE FOLDER PROGRAM DESCRIPTOR PEER COMMAND
 
 Links get other values, nodes leave and join again by COMMAND (`ansible.module_utils.node.leaving`), processes compute on
-this node beside its replicas.
+this node beside its replicas, and datagrams are sent over links beside what is measured.
 
 Apply starts it beside the lease, with a TCP socket that listens; it hears one connection of the peer at a time. Lines of
 JSON are asked and answered:
@@ -11,11 +11,13 @@ JSON are asked and answered:
     {"ask": "clock"}                       {"now_ns": …}, CLOCK_MONOTONIC of this node
     {"ask": "prepare", "changes": […]}     {}: they can be made; each has its `number`, its `links`, as netem_links has
                                            them, its `nodes`, each with its name and whether it `is_drained`, how many
-                                           `processes` compute, or null, and `after_ns`, or null for at once
+                                           `processes` compute, or null, its `background`, each with `target` and
+                                           `mbit_per_s`, and `after_ns`, or null for at once
     {"ask": "begin", "at_ns": …}           {}: `after_ns` counts from now on
     {"ask": "end"}                         {"made": [{"number": …, "of": …, "at_ns": …}, …]}, when each took effect: its
-                                           links, a node by its name, its load. Links have the values again that were
-                                           applied, nodes have joined, nothing computes
+                                           links, a node by its name, its load, what it sends to a target. Links have
+                                           the values again that were applied, nodes have joined, nothing computes or
+                                           is sent
 
 Where something is refused the answer is {"error": "a sentence"}. All is as before at the end of a connection, too,
 however it ends; and the program ends when the links are cleared.
@@ -34,6 +36,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ansible.module_utils.node.background import Background, began_ns
 from ansible.module_utils.node.busy import Busy
 from ansible.module_utils.node.errors import NodeError
 from ansible.module_utils.node.leaving import Leaving
@@ -106,12 +109,17 @@ def left_changed(shaping: Shaping, changer: Changer) -> str | None:
 
 
 class Change(NamedTuple):
-    """A planned change, when it takes its turn: links with their new values by target, which nodes are drained, load."""
+    """A planned change, when it takes its turn.
+
+    ``links`` have their new values by target, ``drained`` tells of nodes whether they are, ``processes`` compute, and
+    ``background`` are Mbit/s by target.
+    """
 
     number: int
     links: Mapping[str, Link]
     drained: Mapping[str, bool]
     processes: int | None
+    background: Mapping[str, float]
     after_ns: int | None
 
     @classmethod
@@ -127,6 +135,7 @@ class Change(NamedTuple):
             {link.target: link for link in links},
             {one["node"]: one["is_drained"] for one in entry["nodes"]},
             entry["processes"],
+            {one["target"]: one["mbit_per_s"] for one in entry["background"]},
             entry["after_ns"],
         )
 
@@ -139,6 +148,7 @@ class Session:
     ) -> None:
         self.leaving = Leaving(command)
         self.busy = Busy(os.getpid(), cores)
+        self.background = Background()
         self.connection = connection
         self.lines = connection.makefile("rb")
         self.shaping = shaping
@@ -202,6 +212,7 @@ class Session:
         return {"made": self.made}
 
     def _put_back(self) -> None:
+        self.background.end()
         self.busy.be(0)
         with alone(self.folder):
             self.shaping.put_back()
@@ -218,15 +229,28 @@ class Session:
         with alone(self.folder):
             for change in changes:
                 self.shaping.prepare(change.links)
+                for target in sorted(change.background.keys() - self.shaping.recorded().keys()):
+                    raise NodeError(
+                        f"no link to {target} is in force on {self.shaping.interface}, so nothing is sent over it"
+                    )
         for change in changes:
             if change.after_ns is None:
                 self._make(change)
         self.later = [change for change in changes if change.after_ns is not None]
 
     def _make(self, change: Change) -> None:
+        due_ns = self.begin_ns + change.after_ns if self.begin_ns and change.after_ns is not None else 0
+        recorded = self.shaping.recorded()
+        rates = {target: (recorded[target].addresses[0], rate) for target, rate in change.background.items()}
+        sending = self.background.prepare(rates, due_ns)
         at_ns = self._change_links(change) if change.links else self._wait_for(change)
+        self.background.change(sending)
         if change.links:
             self._note(change, LINKS, at_ns)
+        for target, process in sending.items():
+            first_ns = at_ns if process is None else began_ns(process)
+            if first_ns is not None:
+                self._note(change, f"sends to {target}", first_ns)
         if change.processes is not None:
             self.busy.be(change.processes)
             self._note(change, LOAD, time.monotonic_ns())
