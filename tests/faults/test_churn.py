@@ -86,6 +86,14 @@ def goes_on(small: SmallRun) -> None:
     assert sorted(one.repetition for one in ends if one.error is None) == list(range(REPETITIONS))
 
 
+@pytest.mark.fault(
+    what="one of two nodes is drained by an event, and later cut off",
+    step="measure",
+    on="local",
+    seen="requests meet the other one; those that the node cannot answer are results, counted and told with their reasons",
+    ends="with the event that has the node join",
+    reads=[],
+)
 def test_who_is_away_serves_nobody_and_what_it_cannot_answer_is_a_result(nodes: TrialLab, tmp_path: Path) -> None:
     small = small_run(nodes, tmp_path, REPETITIONS, **PAIR, events=CHURN)
     with small.begun(LEFT_OUT) as controller:
