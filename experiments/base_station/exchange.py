@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpcore
 
+from experiments.base_station.connecting import Connecting, Release
 from experiments.base_station.crossing import RoundTrip, round_trip
 from experiments.base_station.encoding import ACCEPTED, EncodingError, Unpacking
 
@@ -77,8 +78,8 @@ class Exchange:
         return None if self.round_trip is None else self.round_trip.retransmissions - self.retransmissions_before
 
 
-Send = Callable[[bytes, Callable[[], None]], Exchange]
-"""Sends a body: the call in between returns when it is time, all else being ready."""
+Send = Callable[[bytes, Release], Exchange]
+"""Sends a body when it is released, all else being ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +134,7 @@ class Connection:
     """A connection that one exchange at a time uses: made with the first request, and again where it has ended."""
 
     def __init__(self, way: Way) -> None:
+        self.connecting = Connecting()
         option = (socket.IPPROTO_TCP, socket.TCP_CONGESTION, way.congestion_control.encode())
         self.pool = httpcore.ConnectionPool(
             # Without TLS nobody is asked which version to speak: it is the one that both know beforehand.
@@ -143,6 +145,7 @@ class Connection:
             keepalive_expiry=KEPT_S,
             local_address=way.source,
             socket_options=[option, (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            network_backend=self.connecting,
         )
         self.socket: socket.socket | None = None
 
@@ -190,7 +193,12 @@ def sender(way: Way, kept: Kept | None = None) -> Iterator[Send]:
     """Yield what sends requests, from any thread; connections that are kept beyond it are in ``kept``."""
     missing = _missing(way.congestion_control)
     if missing is not None:
-        yield lambda _body, _ready: Exchange(error=f"{way.url} was not asked: {missing}")
+
+        def refuse(_: bytes, release: Release) -> Exchange:
+            release(lambda: None)
+            return Exchange(error=f"{way.url} was not asked: {missing}")
+
+        yield refuse
         return
     with ExitStack() as stack:
         connect = _new
@@ -198,9 +206,9 @@ def sender(way: Way, kept: Kept | None = None) -> Iterator[Send]:
             connect = (kept if kept is not None else stack.enter_context(Kept())).connection
         waiting = stack.enter_context(_Waiting(way))
 
-        def send(body: bytes, ready: Callable[[], None]) -> Exchange:
+        def send(body: bytes, release: Release) -> Exchange:
             with connect(way) as connection:
-                return _send(connection, way, body, ready, waiting)
+                return _send(connection, way, body, release, waiting)
 
         yield send
 
@@ -221,13 +229,22 @@ def together(
         bodies: one a request.
         begin: returns when it is time, called when each thread is ready.
     """
-    barrier = threading.Barrier(len(bodies), begin)
+    starts: list[Callable[[], None]] = []
 
-    def ready() -> None:
+    def start_all() -> None:
+        """Start one right after the other, from one thread: others would have to be woken up for that."""
+        begin()
+        for start in starts:
+            start()
+
+    barrier = threading.Barrier(len(bodies), start_all)
+
+    def release(start: Callable[[], None]) -> None:
+        starts.append(start)
         barrier.wait()
 
     with ThreadPoolExecutor(len(bodies)) as pool:
-        return list(pool.map(lambda send, body: send(body, ready), sends, bodies))
+        return list(pool.map(lambda send, body: send(body, release), sends, bodies))
 
 
 def _missing(congestion_control: str) -> str | None:
@@ -240,10 +257,18 @@ def _missing(congestion_control: str) -> str | None:
     return None
 
 
-def _send(connection: Connection, way: Way, body: bytes, ready: Callable[[], None], waiting: _Waiting) -> Exchange:
+def _send(connection: Connection, way: Way, body: bytes, release: Release, waiting: _Waiting) -> Exchange:
     exchange, url = Exchange(), way.url
+
+    def released(start: Callable[[], None]) -> None:
+        """Start when it is time, once."""
+        if exchange.sent_ns is None:
+            release(lambda: _started(exchange, start))
+            waiting.begin(trace)
+
     # httpcore times each read and each write; a peer that sends a byte now and then would have forever.
-    trace = _Trace(exchange, way, connection)
+    trace = _Trace(exchange, way, connection, released)
+    connection.connecting.release = released
     timeout_s = dict.fromkeys(("read", "write", "pool"), way.timeout_s)
     request = httpcore.Request(
         "POST",
@@ -252,9 +277,6 @@ def _send(connection: Connection, way: Way, body: bytes, ready: Callable[[], Non
         content=body,
         extensions={"timeout": {**timeout_s, "connect": min(CONNECT_TIMEOUT_S, way.timeout_s)}, "trace": trace},
     )
-    ready()
-    exchange.sent_ns = time.monotonic_ns()
-    waiting.begin(trace)
     try:
         response = connection.pool.handle_request(request)
         with closing(response):
@@ -269,6 +291,7 @@ def _send(connection: Connection, way: Way, body: bytes, ready: Callable[[], Non
         exchange.error, exchange.failed_ns = f"{url} answered {error}", time.monotonic_ns()
         return exchange
     finally:
+        released(lambda: None)  # where it came to nothing before: others may wait for it
         waiting.end(trace)
     exchange.last_byte_ns = exchange.last_byte_ns or time.monotonic_ns()
     exchange.status = response.status
@@ -279,6 +302,11 @@ def _send(connection: Connection, way: Way, body: bytes, ready: Callable[[], Non
     elif response.status not in way.statuses:
         exchange.error = f"{url} answered {response.status}: {excerpt(exchange.body)}"
     return exchange
+
+
+def _started(exchange: Exchange, start: Callable[[], None]) -> None:
+    exchange.sent_ns = time.monotonic_ns()
+    start()
 
 
 def _headers(way: Way, size: int) -> list[tuple[str, str]]:
@@ -397,7 +425,8 @@ class _Waiting:
 class _Trace:
     """Hears httpcore's trace events, in the sending thread, and keeps the time of each stage."""
 
-    def __init__(self, exchange: Exchange, way: Way, connection: Connection) -> None:
+    def __init__(self, exchange: Exchange, way: Way, connection: Connection, release: Release) -> None:
+        self._release = release
         self._exchange = exchange
         self._way = way
         self._connection = connection
@@ -436,6 +465,7 @@ class _Trace:
         elif stage == "send_request_headers.started":
             if self._socket is None and self._connection.socket is not None:
                 self._goes_by(self._connection.socket, "kept")
+                self._release(lambda: None)
         elif stage == "send_request_body.complete":
             if self._socket is not None:
                 _wait_until_acknowledged(self._socket, self._way)

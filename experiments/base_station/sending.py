@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from experiments.base_station.arrivals import Arrivals
+    from experiments.base_station.connecting import Release
     from experiments.base_station.exchange import Exchange, Send
 
 NS_PER_S = 1_000_000_000
@@ -134,7 +135,7 @@ class Ready:
 
         def one(number: int, share: int, due: Due, body: bytes) -> Sent:
             intended_ns = begin_ns + round(due.offset_s * NS_PER_S)
-            return Sent(due, share, body, intended_ns, send(number)(body, partial(_wait_until, intended_ns)))
+            return Sent(due, share, body, intended_ns, send(number)(body, _at(intended_ns)))
 
         with ThreadPoolExecutor(MOST_UNDER_WAY) as pool:
             futures = []
@@ -161,7 +162,7 @@ class Ready:
                 if number >= len(self.requests):
                     break
                 share, due, body = self.requests[number]
-                exchange = send(number)(body, partial(_wait_until, intended_ns))
+                exchange = send(number)(body, _at(intended_ns))
                 due = due._replace(offset_s=(intended_ns - begin_ns) / NS_PER_S)
                 done.append((number, Sent(due, share, body, intended_ns, exchange)))
                 think_s, ended_ns = closed.think_s, exchange.last_byte_ns
@@ -191,6 +192,16 @@ def _no_collection() -> Iterator[None]:
     finally:
         if is_enabled:
             gc.enable()
+
+
+def _at(at_ns: int) -> Release:
+    """Return what starts something at a time."""
+
+    def release(start: Callable[[], None]) -> None:
+        _wait_until(at_ns)
+        start()
+
+    return release
 
 
 def _wait_until(at_ns: int) -> None:
