@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 TCP_INFO_BYTES, TOTAL_RETRANS_AT, MIN_RTT_AT = 152, 100, 148
 # What tcpi_min_rtt is before the first measurement.
 NO_ROUND_TRIP = 2**32 - 1
-# The emulator of each of the two links sends a frame up to 0.04 ms before its time, so that it arrives in time; on an
-# overloaded machine a round trip was seen 0.12 ms shorter than both delays.
-EARLY_MS = 0.2
+# The emulator sends a frame up to 0.04 ms before its time, so that it arrives in time.
+EARLY_MS = 0.1
 # The round trip of a segment that was sent again is told by TCP's timestamps, which count milliseconds.
 TIMESTAMP_MS = 1.0
 # How many connections tell the mean, and how many of its standard errors are no chance (3e-7 for a normal mean).
