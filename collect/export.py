@@ -176,12 +176,8 @@ def _networks(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[J
 
 
 def _links(run: Run) -> Iterator[Verified]:
-    earlier = [
-        (f"{moment}-{number}", report)
-        for moment, reports in run.links_earlier.items()
-        for number, report in enumerate(reports, 1)
-    ]
-    for moment, report in (*earlier, *run.verifications.items()):
+    earlier = {f"{moment}-{number}": report for (moment, number), report in run.links_earlier.items()}
+    for moment, report in (earlier | run.verifications).items():
         yield from map(Verified, repeat(moment), repeat(report.backend), repeat(report.taken_at), report.links)
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from collect.analysis import wording
 from collect.links import Count, Host, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 Cpus = Annotated[float, Field(gt=0, le=1e6)]
 
@@ -43,8 +44,9 @@ class ResourceReport(Model):
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """One replica with less than its node; what is unknown is None."""
+    """One replica with less than its node, in one part of a run that may have been resumed; what is unknown is None."""
 
+    part: int
     node: str
     service: str
     cpus: float
@@ -55,13 +57,52 @@ class Limited:
     throttled_s: float | None
 
 
-def limited(before: ResourceReport | None, after: ResourceReport | None) -> Iterator[Limited]:
-    """Yield the replicas of two calibrations, with what the kernel counted of them in between."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The calibrations before and after the repetitions of one part of a run, as far as there are any."""
+
+    number: int
+    before: ResourceReport | None
+    after: ResourceReport | None
+
+
+def limited(parts: Iterable[Part]) -> tuple[Limited, ...]:
+    """Return the replicas of each part's calibrations, with what the kernel counted of them in between."""
+    return tuple(one for part in parts for one in _limited(part.number, part.before, part.after))
+
+
+def problems(parts: Iterable[Part]) -> Iterator[str]:
+    """Yield a sentence for each calibration that found replicas off their CPUs when something had been measured.
+
+    The one before a part's repetitions says nothing of that part, which was not measured; it does of an earlier part
+    that was cut off.
+    """
+    has_measured = False
+    for part in parts:
+        for moment, report in (("before", part.before), ("after", part.after)):
+            replicas = _by_replica(report)
+            off = [
+                f"{service} on {node} had {one.share:.3f} of {one.cpus:g} CPUs"
+                for (node, service), one in sorted(replicas.items())
+                if report is not None and _is_off(one, report)
+            ]
+            if off and (moment == "after" or has_measured):
+                yield (
+                    f"The calibration {moment} measuring found {len(off)} of {len(replicas)} limited replicas off "
+                    f"their CPUs ({wording.first(off)})."
+                )
+            has_measured |= bool(replicas) and not off
+
+
+def _limited(number: int, before: ResourceReport | None, after: ResourceReport | None) -> Iterator[Limited]:
     first, last = _by_replica(before), _by_replica(after)
-    tolerance = max(one.tolerance_percent for one in (before, after) if one is not None) if first or last else 0
     for node, service in sorted(first.keys() | last.keys()):
         one, other = first.get((node, service)), last.get((node, service))
-        known = [calibration for calibration in (one, other) if calibration is not None]
+        measured = [
+            (calibration, report)
+            for calibration, report in ((one, before), (other, after))
+            if calibration is not None and report is not None
+        ]
         percent = seconds = None
         # A node that was started again counts from zero, and a group that was made again does.
         if one is not None and other is not None and other.begin.periods >= one.end.periods:
@@ -69,15 +110,20 @@ def limited(before: ResourceReport | None, after: ResourceReport | None) -> Iter
             percent = 100 * (other.begin.throttled - one.end.throttled) / periods if periods else 0.0
             seconds = (other.begin.throttled_us - one.end.throttled_us) / 1e6
         yield Limited(
+            part=number,
             node=node,
             service=service,
-            cpus=known[-1].cpus,
+            cpus=measured[-1][0].cpus,
             before=None if one is None else one.share,
             after=None if other is None else other.share,
-            is_off=any(abs(each.share / each.cpus - 1) * 100 > tolerance for each in known),
+            is_off=any(_is_off(*each) for each in measured),
             throttled_percent=percent,
             throttled_s=seconds,
         )
+
+
+def _is_off(one: Calibration, report: ResourceReport) -> bool:
+    return abs(one.share / one.cpus - 1) * 100 > report.tolerance_percent
 
 
 def _by_replica(report: ResourceReport | None) -> dict[tuple[str, str], Calibration]:

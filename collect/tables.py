@@ -24,7 +24,7 @@ PHASES = ("read", "queue", *COMPUTE)
 STATE = (
     "What became of this attempt: 'data point' counts in the report; 'unpaired' finished, but its partner in another "
     "scenario failed; 'warm-up'; 'failed'; 'measured again' finished, but a later attempt took its place; 'refused' "
-    "would count if the run's links had not been found off."
+    "would count if the run's links or limited replicas had not been found off."
 )
 
 
