@@ -201,6 +201,28 @@ def test_ports_that_a_firewall_closes_are_named_and_opened_until_they_are_closed
         assert filtered(own) == rules
 
 
+def test_what_limited_replicas_need_is_a_row_of_the_preflight(own: OwnNodes, tmp_path: Path) -> None:
+    """Control groups with the controllers that `resources` need, and root."""
+    scenario = tmp_path / "slow-cloud.yaml"
+    cloud = (ROOT / "experiments" / "cloud.yaml").read_text()
+    scenario.write_text(cloud + "resources: {cloud: {cpus: 0.5, memory_mib: 1024}}\n")
+    look = "find /var/lib/faasbed -type f; find /sys/fs/cgroup -name '*faasbed*'"
+    before = own.done("cloud-1", look)
+    assert rows(own, own.inventory("limited"), "--scenario", str(scenario)) == (0, {"bs": ["ok"], "cloud-1": ["ok"]})
+    lacks = "no control groups with cpu and memory below /sys/fs/cgroup, which resources of a scenario need: enable"
+    with broken(own, "cloud-1", "mount -t tmpfs faasbed /sys/fs/cgroup", "umount /sys/fs/cgroup"):
+        code, table = rows(own, own.inventory("limited"), "--scenario", str(scenario))
+        assert (code, table["bs"]) == (1, ["ok"])
+        assert [one.startswith(lacks) for one in table["cloud-1"]] == [True], table
+        assert rows(own, own.inventory("limited"))[0] == 0, "a scenario without resources needs none"
+    code, table = rows(own, own.inventory("no root", ansible_become=False), "--scenario", str(scenario))
+    assert code == 1
+    alone = "has resources of its own (cpus, memory_mib), which only root can set: let Ansible become root there"
+    assert any(alone in one for one in table["cloud-1"]), table
+    assert not any(alone in one for one in table["bs"]), table
+    assert own.done("cloud-1", look) == before
+
+
 def test_links_name_the_node_that_lacks_an_address_and_removal_needs_none(own: OwnNodes) -> None:
     links = [{"source": "bs", "target": "cloud-1", "delay_ms": 20}]
     given = ["-e", json.dumps({"netem_links": links}), "--limit", "bs", "--check", "--diff"]

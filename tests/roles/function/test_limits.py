@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,3 +121,28 @@ def test_version_1_counts_nanoseconds(tmp_path: Path) -> None:
 def test_a_kernel_without_the_controllers_is_named(tmp_path: Path) -> None:
     with pytest.raises(NodeError, match=r"^no control groups with cpu below .*enable these controllers in the kernel"):
         Groups("faasbed-edge-1", {"slow": Limits(cpus=0.5)}, unified(tmp_path, "memory"))
+
+
+def test_control_groups_that_are_mounted_read_only_are_named(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    root = unified(tmp_path, "cpu", "memory")
+    Groups("faasbed-edge-1", {"slow": Limits(cpus=0.5)}, root)
+    subprocess.run(["mount", "--bind", root, root], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", root], check=True)
+        with pytest.raises(NodeError, match=r"^the control groups below .* are mounted read-only, so no replica can"):
+            Groups("faasbed-edge-1", {"slow": Limits(cpus=0.5)}, root)
+    finally:
+        subprocess.run(["umount", root], check=True)
+
+
+def test_a_container_whose_processes_are_in_its_first_group_is_named(tmp_path: Path) -> None:
+    root = unified(tmp_path, "cpu", "memory")
+    (root / "cgroup.procs").write_text("1\n")
+    Groups("faasbed-edge-1", {"slow": Limits(cpus=0.5)}, root)  # the machine's own first group may have some
+    (root / "cgroup.type").write_text("domain\n")
+    with pytest.raises(NodeError, match="has processes in it, so the kernel hands cpu to none below it"):
+        Groups("faasbed-edge-1", {"slow": Limits(cpus=0.5)}, root)
+    (root / "cgroup.subtree_control").write_text("cpu\n")
+    Groups("faasbed-edge-1", {"slow": Limits(cpus=0.5)}, root)  # it was handed on already

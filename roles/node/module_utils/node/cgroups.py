@@ -40,7 +40,7 @@ class Groups:
         root: where control groups are mounted.
 
     Raises:
-        NodeError: the kernel offers no such limits here.
+        NodeError: the kernel offers no such limits here, or nobody may set them.
     """
 
     def __init__(self, parent: str, limits: Mapping[str, Limits], root: Path = ROOT) -> None:
@@ -56,6 +56,31 @@ class Groups:
             raise NodeError(
                 f"no control groups with {' and '.join(lacking)} below {root}, which resources of a scenario need: enable "
                 "these controllers in the kernel of this machine, or leave resources out"
+            )
+        for name in self.controllers:
+            self._check(name)
+
+    def _check(self, controller: str) -> None:
+        """Refuse a hierarchy in which no group can be made for a controller.
+
+        Raises:
+            NodeError: it is one of a container that may not change it.
+        """
+        top = self._top(controller)
+        if top is None:
+            return
+        if os.statvfs(top).f_flag & os.ST_RDONLY:
+            raise NodeError(
+                f"the control groups below {top} are mounted read-only, so no replica can be limited by them: mount them so "
+                "that they can be written (of a container, for example, with --privileged), or leave resources out"
+            )
+        # The kernel hands a controller on from no group with processes of its own, save the first of all (cgroups(7)).
+        on = _text(top / "cgroup.subtree_control").split()
+        if top == self.root and controller not in on and (top / "cgroup.type").exists() and _text(top / "cgroup.procs"):
+            raise NodeError(
+                f"the control group {top} has processes in it, so the kernel hands {controller} to none below it, which "
+                "resources of a scenario need: start an init there that moves them to a group of their own, as systemd does, "
+                "or leave resources out"
             )
 
     def _top(self, controller: str) -> Path | None:
