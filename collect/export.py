@@ -20,6 +20,7 @@ from collect.tables import (
     NETWORKS,
     QUALITIES,
     REPETITIONS,
+    RESOURCES,
     SAMPLES,
     TABLES,
     Changed,
@@ -71,6 +72,7 @@ def write(run: Run, target: Path, *, refused: bool, form: str = "csv") -> list[P
         (CHANGES, _changes(run, states)),
         (QUALITIES, _qualities(run, states)),
         (LINKS, _links(run)),
+        (RESOURCES, run.limited),
         (LOAD, _load(run)),
         (DICTIONARY, described),
     ]

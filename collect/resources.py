@@ -50,8 +50,8 @@ class Limited:
     node: str
     service: str
     cpus: float
-    before: float | None
-    after: float | None
+    cpus_before: float | None
+    cpus_after: float | None
     is_off: bool
     throttled_percent: float | None
     throttled_s: float | None
@@ -114,8 +114,8 @@ def _limited(number: int, before: ResourceReport | None, after: ResourceReport |
             node=node,
             service=service,
             cpus=measured[-1][0].cpus,
-            before=None if one is None else one.share,
-            after=None if other is None else other.share,
+            cpus_before=None if one is None else one.share,
+            cpus_after=None if other is None else other.share,
             is_off=any(_is_off(*each) for each in measured),
             throttled_percent=percent,
             throttled_s=seconds,

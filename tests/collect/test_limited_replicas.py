@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ def report(share: float, begin: int, end: int, cpus: float = 0.5) -> ResourceRep
 
 def test_what_the_kernel_counted_is_that_between_the_calibrations() -> None:
     (one,) = limited([Part(1, report(0.51, 0, 40), report(0.49, 140, 180))])
-    assert (one.node, one.service, one.before, one.after, one.is_off) == ("edge-1", "slow", 0.51, 0.49, False)
+    assert (one.node, one.service, one.cpus_before, one.cpus_after, one.is_off) == ("edge-1", "slow", 0.51, 0.49, False)
     assert one.throttled_percent == 50
     assert one.throttled_s == pytest.approx(2)
 
@@ -51,8 +52,8 @@ def test_counters_that_began_anew_and_a_calibration_that_is_missing_say_nothing(
 def test_parts_of_a_resumed_run_are_told_apart() -> None:
     cut_off, whole = Part(1, report(0.51, 0, 40), None), Part(2, report(0.5, 140, 180), report(0.5, 240, 280))
     first, second = limited([cut_off, whole])
-    assert (first.part, first.before, first.after, first.throttled_percent) == (1, 0.51, None, None)
-    assert (second.part, second.before, second.after, second.throttled_percent) == (2, 0.5, 0.5, 50)
+    assert (first.part, first.cpus_before, first.cpus_after, first.throttled_percent) == (1, 0.51, None, None)
+    assert (second.part, second.cpus_before, second.cpus_after, second.throttled_percent) == (2, 0.5, 0.5, 50)
 
 
 GOOD, OFF = report(0.5, 0, 40), report(0.44, 0, 40)
@@ -124,3 +125,18 @@ def test_the_report_names_the_parts_of_a_resumed_run_whatever_their_number(tmp_p
     shown = [page.index(f'<th scope="row">slow on edge-1, part {number}</th>') for number in range(1, 12)]
     assert shown == sorted(shown)
     assert f'<td class="number">0.510</td> <td class="number">{NOTHING}</td>' in page
+
+
+def test_the_export_has_them_part_by_part(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, all_records())
+    keep(folder, before_1=report(0.51, 0, 40), before=GOOD, after=report(0.44, 140, 180))
+    assert main(["export", RUN, "--results", str(tmp_path)]) == REFUSED
+    with (folder / "export" / "resources.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    own = {"node": "edge-1", "service": "slow", "cpus": "0.5"}
+    assert rows == [
+        {**own, "part": "1", "cpus_before": "0.51", "cpus_after": "", "ok": "true"}
+        | {"throttled_percent": "", "throttled_s": ""},
+        {**own, "part": "2", "cpus_before": "0.5", "cpus_after": "0.44", "ok": "false"}
+        | {"throttled_percent": "50.0", "throttled_s": "2.0"},
+    ]
