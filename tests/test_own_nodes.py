@@ -206,8 +206,8 @@ def test_what_limited_replicas_need_is_a_row_of_the_preflight(own: OwnNodes, tmp
     scenario = tmp_path / "slow-cloud.yaml"
     cloud = (ROOT / "experiments" / "cloud.yaml").read_text()
     scenario.write_text(cloud + "resources: {cloud: {cpus: 0.5, memory_mib: 1024}}\n")
-    look = "find /var/lib/faasbed -type f; find /sys/fs/cgroup -name '*faasbed*'"
-    before = own.done("cloud-1", look)
+    look = "find /var/lib/faasbed -type f; find /sys/fs/cgroup -name faasbed-cloud-1"
+    before = own.shell("cloud-1", look).stdout
     assert rows(own, own.inventory("limited"), "--scenario", str(scenario)) == (0, {"bs": ["ok"], "cloud-1": ["ok"]})
     lacks = "no control groups with cpu and memory below /sys/fs/cgroup, which resources of a scenario need: enable"
     with broken(own, "cloud-1", "mount -t tmpfs faasbed /sys/fs/cgroup", "umount /sys/fs/cgroup"):
@@ -220,7 +220,7 @@ def test_what_limited_replicas_need_is_a_row_of_the_preflight(own: OwnNodes, tmp
     alone = "has resources of its own (cpus, memory_mib), which only root can set: let Ansible become root there"
     assert any(alone in one for one in table["cloud-1"]), table
     assert not any(alone in one for one in table["bs"]), table
-    assert own.done("cloud-1", look) == before
+    assert own.shell("cloud-1", look).stdout == before
 
 
 def test_links_name_the_node_that_lacks_an_address_and_removal_needs_none(own: OwnNodes) -> None:
