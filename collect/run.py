@@ -125,7 +125,14 @@ def _is_refused_after_measuring(steps: Sequence[Step]) -> bool:
 
 
 def warnings(run: Run) -> list[str]:
-    """Return what a reader has to know before the numbers, in sentences: a plan that was not measured to its end."""
+    """Return what a reader has to know before the numbers, in sentences.
+
+    A plan that was not measured to its end, and replicas that the kernel ended.
+    """
+    return [*_incomplete(run), *resources.ended(run.resources)]
+
+
+def _incomplete(run: Run) -> Iterator[str]:
     match run.manifest:
         case {"plan": {"repetitions": int(planned)}, "scenarios": [*scenarios]}:
             missing = [
@@ -134,8 +141,7 @@ def warnings(run: Run) -> list[str]:
                 if measured < planned
             ]
             if missing:
-                return [f"The run is incomplete: of its planned repetitions, {' and '.join(missing)} are on record."]
-    return []
+                yield f"The run is incomplete: of its planned repetitions, {' and '.join(missing)} are on record."
 
 
 def _measured(run: Run, scenarios: list[Any]) -> dict[str, int]:

@@ -453,7 +453,8 @@ RESOURCES: Table[Limited] = Table(
         _limited("part", "", "From 1; a run has a part more each time that it was resumed.", "integer"),
         _limited("node", "", "The node of the replica.", "text"),
         _limited("service", "", "The service of the replica, named by the scenarios that it serves.", "text"),
-        _limited("cpus", "CPUs", "What it has at most, of the scenario's resources."),
+        _limited("cpus", "CPUs", "What it has at most, of the scenario's resources; empty where all that there is."),
+        _limited("memory_mib", "MiB", "The memory that it has at most; empty where all that there is.", "integer"),
         _limited("cpus_before", "CPUs", "What it had before the repetitions, by a fixed kind of work."),
         _limited("cpus_after", "CPUs", "What it had after them; empty where the part was cut off."),
         Column("ok", "", "Whether both were within the tolerance.", lambda row: not row.is_off, "boolean"),
@@ -464,6 +465,13 @@ RESOURCES: Table[Limited] = Table(
             "stopped it; empty where that is unknown.",
         ),
         _limited("throttled_s", "s", "For how long the kernel stopped it in all."),
+        _limited(
+            "oom_kills",
+            "",
+            "How many of its processes the kernel ended meanwhile because its memory was used up; empty where that is "
+            "unknown.",
+            "integer",
+        ),
     ),
 )
 LOAD: Table[Loaded] = Table(

@@ -354,9 +354,9 @@ def _verify(context: Context, when: str, stream_s: float) -> None:
 
 
 def _calibrate(context: Context, when: str) -> None:
-    """Measure how much of a CPU replicas have that are given less than their node's."""
+    """Measure how much of a CPU replicas have that are given less than their node has, and what the kernel counts."""
     services = [one for of_scenario in context.placement.services.values() for one in of_scenario]
-    if not context.placement.platform.calibrates or all(one.cpus is None for one in services):
+    if not context.placement.platform.calibrates or not any(one.limits for one in services):
         return
     if when == "before":
         begin_part(context.run.resources)

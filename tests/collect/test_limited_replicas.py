@@ -16,7 +16,7 @@ from collect.analysis.wording import NOTHING
 from collect.exit_codes import REFUSED
 from collect.folder import RunFolder
 from collect.report.page import render
-from collect.resources import Part, ResourceReport, limited, problems
+from collect.resources import Part, ResourceReport, ended, limited, problems
 from collect.run import load
 
 if TYPE_CHECKING:
@@ -133,10 +133,55 @@ def test_the_export_has_them_part_by_part(tmp_path: Path) -> None:
     assert main(["export", RUN, "--results", str(tmp_path)]) == REFUSED
     with (folder / "export" / "resources.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    own = {"node": "edge-1", "service": "slow", "cpus": "0.5"}
+    own = {"node": "edge-1", "service": "slow", "cpus": "0.5", "memory_mib": "", "oom_kills": ""}
     assert rows == [
         {**own, "part": "1", "cpus_before": "0.51", "cpus_after": "", "ok": "true"}
         | {"throttled_percent": "", "throttled_s": ""},
         {**own, "part": "2", "cpus_before": "0.5", "cpus_after": "0.44", "ok": "false"}
         | {"throttled_percent": "50.0", "throttled_s": "2.0"},
     ]
+
+
+def in_memory(oom_kills: int, cpus: float | None = None) -> ResourceReport:
+    """What was counted of a replica that is limited in memory, as on a node where it has been used up before."""
+    counters = {"oom_kills": oom_kills}
+    one = {"service": "small", "cpus": cpus, "memory_mib": 512, "share": None, "begin": counters, "end": counters}
+    return ResourceReport.model_validate({"schema": 1, "tolerance_percent": 10, "nodes": {"edge-1": [one]}})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kills"),
+    [(in_memory(1), in_memory(4), 3), (in_memory(2), in_memory(2), 0), (in_memory(2), in_memory(1), None)],
+)
+def test_replicas_that_the_kernel_ended_are_counted(
+    before: ResourceReport, after: ResourceReport, kills: int | None
+) -> None:
+    parts = [Part(1, before, after)]
+    (one,) = limited(parts)
+    assert (one.cpus, one.memory_mib, one.is_off, one.throttled_percent, one.oom_kills) == (
+        None,
+        512,
+        False,
+        None,
+        kills,
+    )
+    assert list(problems(parts)) == []
+    sentence = (
+        "The kernel ended replicas while the run measured, because they needed more memory than the scenario's resources "
+        "give them: small on edge-1 3 times (512 MiB). The requests that they served failed."
+    )
+    assert list(ended(parts)) == ([sentence] if kills else [])
+
+
+def test_the_report_and_the_export_count_them_and_warn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_run(tmp_path, all_records())
+    keep(folder, before=in_memory(0), after=in_memory(1))
+    assert main(["analyse", "--results", str(tmp_path)]) == 0
+    assert "small on edge-1 1 time (512 MiB)." in " ".join(capsys.readouterr().out.split())
+    run = load(RunFolder(folder))
+    page = " ".join(render(run, summary.analyse(RUN, run.measurements), {}).split())
+    assert '<td class="number">512</td> <td class="number">1</td></tr>' in page
+    assert main(["export", RUN, "--results", str(tmp_path)]) == 0
+    with (folder / "export" / "resources.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["memory_mib"], row["oom_kills"], row["ok"], row["cpus"]) == ("512", "1", "true", "")

@@ -55,9 +55,9 @@ class TestOnANode:
         members = {door: door.read_text().split() for door in doors}
         assert doors
         assert all(pids and pids == members[doors[0]] for pids in members.values())
-        before = groups.throttled("slow")
+        before = groups.counted("slow")
         ask(lab)
-        after = groups.throttled("slow")
+        after = groups.counted("slow")
         assert after["throttled"] > before["throttled"]
         assert after["throttled_us"] > before["throttled_us"]
         # In a period it has 50 ms at most, so it is stopped in nearly each period in which it computes.
@@ -103,7 +103,8 @@ def test_version_2_has_its_own_files(tmp_path: Path) -> None:
     assert (own / "slow" / "memory.max").read_text() == str(768 * 2**20)
     assert groups.doors("slow") == [own / "slow" / "cgroup.procs"]
     (own / "slow" / "cpu.stat").write_text("usage_usec 9\nnr_periods 20\nnr_throttled 12\nthrottled_usec 600000\n")
-    assert groups.throttled("slow") == {"periods": 20, "throttled": 12, "throttled_us": 600000}
+    (own / "slow" / "memory.events").write_text("low 0\nhigh 0\nmax 31\noom 2\noom_kill 2\noom_group_kill 0\n")
+    assert groups.counted("slow") == {"periods": 20, "throttled": 12, "throttled_us": 600000, "oom_kills": 2}
 
 
 def test_version_1_counts_nanoseconds(tmp_path: Path) -> None:
@@ -115,7 +116,17 @@ def test_version_1_counts_nanoseconds(tmp_path: Path) -> None:
     own = tmp_path / "cpu" / "faasbed-edge-1" / "slow"
     assert (own / "cpu.cfs_quota_us").read_text() == "50000"
     (own / "cpu.stat").write_text("nr_periods 7\nnr_throttled 6\nthrottled_time 300000999\n")
-    assert groups.throttled("slow") == {"periods": 7, "throttled": 6, "throttled_us": 300000}
+    assert groups.counted("slow") == {"periods": 7, "throttled": 6, "throttled_us": 300000}
+
+
+def test_version_1_counts_what_the_kernel_ended_beside_other_words(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "cgroup.procs").touch()
+    groups = Groups("faasbed-edge-1", {"small": Limits(memory_mib=512)}, tmp_path)
+    carry_out(groups.changes())
+    own = tmp_path / "memory" / "faasbed-edge-1" / "small"
+    (own / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
+    assert groups.counted("small") == {"oom_kills": 3}
 
 
 def test_a_kernel_without_the_controllers_is_named(tmp_path: Path) -> None:

@@ -144,18 +144,33 @@ class Groups:
         tops = (self.root, self.root / "cpu", self.root / "memory")
         return [top / self.parent for top in tops if (top / self.parent).is_dir()]
 
-    def throttled(self, name: str) -> dict[str, int]:
-        """Return how many periods a group has run in, in how many it was stopped, and for how many us in all."""
+    def counted(self, name: str) -> dict[str, int]:
+        """Return what the kernel has counted of a group, as far as it has such a limit.
+
+        That is how many ``periods`` it has run in, in how many it was ``throttled``, and for how many us in all; and how
+        many processes the kernel ended because the group's memory was used up (``oom_kills``).
+        """
+        limits = self.limits[name]
+        counters: dict[str, int] = {}
         for door in self.doors(name):
-            words = dict(line.split() for line in _text(door.with_name("cpu.stat")).splitlines())
-            if "nr_periods" in words:
+            words = _words(door.with_name("cpu.stat"))
+            if limits.cpus is not None and "nr_periods" in words:
                 stopped_us = words.get("throttled_usec") or int(words["throttled_time"]) // 1000  # version 1 has ns
-                return {
+                counters |= {
                     "periods": int(words["nr_periods"]),
                     "throttled": int(words["nr_throttled"]),
                     "throttled_us": int(stopped_us),
                 }
-        return {}
+            for file in ("memory.events", "memory.oom_control"):  # versions 2 and 1
+                words = _words(door.with_name(file))
+                if limits.memory_mib is not None and "oom_kill" in words:
+                    counters["oom_kills"] = int(words["oom_kill"])
+        return counters
+
+
+def _words(file: Path) -> dict[str, str]:
+    """Return what a file with a name and a value on each line holds."""
+    return dict(line.split(maxsplit=1) for line in _text(file).splitlines())
 
 
 def _text(file: Path) -> str:
