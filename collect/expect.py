@@ -29,6 +29,14 @@ class Expect(BaseModel):
     min_accuracy: dict[Name, Accuracy] = Field(
         default={}, description="The smallest median test accuracy, from 0 to 1, by the scenario's name."
     )
+    min_quality: dict[Name, dict[Name, float]] = Field(
+        default={},
+        description="The smallest median of a measure that the scenario's `workload` reads from replies, by the names "
+        "of scenario and measure: `{digits-at-edge: {accuracy: 0.9}}`.",
+    )
+    max_quality: dict[Name, dict[Name, float]] = Field(
+        default={}, description="The largest median of such a measure, for those that are better when they are lower."
+    )
     claims: dict[Name, tuple[ClaimName, ...]] = Field(
         default={},
         description="Claims of the paper that have to hold, by the name of the scenario that is compared with the "
@@ -39,4 +47,4 @@ class Expect(BaseModel):
     @property
     def scenarios(self) -> frozenset[str]:
         """The scenarios that its thresholds name."""
-        return frozenset((*self.max_time_ratio, *self.min_accuracy, *self.claims))
+        return frozenset((*self.max_time_ratio, *self.min_accuracy, *self.min_quality, *self.max_quality, *self.claims))

@@ -20,6 +20,7 @@ from collect.tables import (
     NETWORKS,
     QUALITIES,
     REPETITIONS,
+    RESOURCES,
     SAMPLES,
     TABLES,
     Changed,
@@ -71,6 +72,7 @@ def write(run: Run, target: Path, *, refused: bool, form: str = "csv") -> list[P
         (CHANGES, _changes(run, states)),
         (QUALITIES, _qualities(run, states)),
         (LINKS, _links(run)),
+        (RESOURCES, run.limited),
         (LOAD, _load(run)),
         (DICTIONARY, described),
     ]
@@ -176,12 +178,8 @@ def _networks(run: Run, states: dict[Key, tuple[str, str | None]]) -> Iterator[J
 
 
 def _links(run: Run) -> Iterator[Verified]:
-    earlier = [
-        (f"{moment}-{number}", report)
-        for moment, reports in run.links_earlier.items()
-        for number, report in enumerate(reports, 1)
-    ]
-    for moment, report in (*earlier, *run.verifications.items()):
+    earlier = {f"{moment}-{number}": report for (moment, number), report in run.links_earlier.items()}
+    for moment, report in (earlier | run.verifications).items():
         yield from map(Verified, repeat(moment), repeat(report.backend), repeat(report.taken_at), report.links)
 
 

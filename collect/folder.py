@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
 
 import msgspec
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 INVENTORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SAMPLES = "samples.jsonl"
+# When links and limited replicas are measured, in each part of a run; a run has several where it was resumed.
+Moment = Literal["before", "after"]
+MOMENTS: tuple[Moment, ...] = get_args(Moment)
+EARLIER = re.compile(r"(?:before|after)-([1-9][0-9]{0,5})\.json")
 # A folder under results holds one of these if it is a run.
 MARKS = ("scenario.yaml", "manifest.json", "raw")
 # How many runs an error lists.
@@ -121,11 +126,11 @@ class RunFolder:
         return self.path / "report.html"
 
     def links(self, when: str) -> Path:
-        """The verification of the links ``before`` or ``after`` the repetitions."""
+        """The verification of the links ``before`` or ``after`` the repetitions of the run's last part."""
         return self.path / "links" / f"{when}.json"
 
     def resources(self, when: str) -> Path:
-        """What limited replicas had ``before`` or ``after`` the repetitions."""
+        """What limited replicas had ``before`` or ``after`` the repetitions of the run's last part."""
         return self.path / "resources" / f"{when}.json"
 
     def samples(self) -> list[Path]:
@@ -179,6 +184,38 @@ class RunFolder:
         if not isinstance(known, dict):
             raise FolderError(f"{self.manifest} is damaged: expected an object; restore the file, or begin a new run")
         write_json(self.manifest, {**known, **entries})
+
+
+def begin_part(of: Callable[[str], Path]) -> None:
+    """Number what was measured before and after the last part of a run, as ``before-1.json`` and ``after-1.json``.
+
+    It stays on record when the run goes on; what has the same number is of the same part.
+
+    Args:
+        of: `RunFolder.links` or `RunFolder.resources`.
+    """
+    if not of("before").exists():
+        return
+    parts = (_of_part(of, number) for number in count(1))
+    unused = next(part for part in parts if not any(path.exists() for path in part.values()))
+    for when, path in unused.items():
+        if of(when).exists():
+            of(when).rename(path)
+
+
+def earlier_parts(of: Callable[[str], Path]) -> dict[int, dict[Moment, Path]]:
+    """Return the numbers of the earlier parts of a run with the files that each has, by moment."""
+    numbers = {
+        int(match[1]) for path in of("before").parent.glob("*-*.json") if (match := EARLIER.fullmatch(path.name))
+    }
+    return {
+        number: {when: path for when, path in _of_part(of, number).items() if path.exists()}
+        for number in sorted(numbers)
+    }
+
+
+def _of_part(of: Callable[[str], Path], number: int) -> dict[Moment, Path]:
+    return {when: of(f"{when}-{number}") for when in MOMENTS}
 
 
 def create(results: Path, name: str, scenario: str) -> RunFolder:

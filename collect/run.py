@@ -7,19 +7,20 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from collect import load as load_of_nodes
-from collect import provenance, records
+from collect import provenance, records, resources
+from collect.analysis import wording
 from collect.analysis.repetitions import Measurements, gather
 from collect.analysis.traffic import NetworkPath
 from collect.errors import CollectError
 from collect.expect import Expect
-from collect.folder import SAMPLES, FolderError, RunFolder, is_shallow, read_bytes
+from collect.folder import MOMENTS, SAMPLES, FolderError, Moment, RunFolder, earlier_parts, is_shallow, read_bytes
 from collect.links import LinkReport
-from collect.resources import Limited, ResourceReport, limited
+from collect.resources import Limited, Part, ResourceReport
 from collect.sweep import Sweep
 from nodes.errors import place
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from collect.load import Load
 
 T = TypeVar("T")
-Moment = Literal["before", "after"]
 
 
 class Step(BaseModel):
@@ -46,7 +46,11 @@ class Step(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """All that collect knows of a run; ``notes`` are sentences about what is missing or unreadable."""
+    """All that collect knows of a run; ``notes`` are sentences about what is missing or unreadable.
+
+    ``links_earlier`` are the verifications of parts before the run was resumed, by moment and the part's number;
+    ``resources`` are the calibrations of limited replicas, part by part; most runs have none.
+    """
 
     folder: RunFolder
     measurements: Measurements
@@ -55,8 +59,8 @@ class Run:
     steps: tuple[Step, ...]
     links_before: LinkReport | None
     links_after: LinkReport | None
-    links_earlier: dict[Moment, tuple[LinkReport, ...]]
-    limited: tuple[Limited, ...]
+    links_earlier: dict[tuple[Moment, int], LinkReport]
+    resources: tuple[Part, ...]
     notes: tuple[str, ...]
     load: tuple[Load, ...] = ()
     sweep: Sweep | None = None
@@ -68,6 +72,11 @@ class Run:
         return {moment: report for moment, report in reports.items() if report is not None}
 
     @property
+    def limited(self) -> tuple[Limited, ...]:
+        """The replicas that had less than their node."""
+        return resources.limited(self.resources)
+
+    @property
     def dataset_notes(self) -> tuple[str, ...]:
         """What the manifest says of the data set: duplicates, empty texts; sentences."""
         match self.manifest.get("dataset"):
@@ -76,31 +85,29 @@ class Run:
         return ()
 
 
-SHOWN_LINKS = 3
 # Steps as steps.json names them: the verification before measuring, measuring, the verification after it.
 GATE, MEASURING, VERIFICATION = "verify links", "measure", "verify links again"
 
 
 def problems(run: Run) -> list[str]:
-    """Return why what a run measured is not a result, in sentences: a verification that found its links off.
+    """Return why what a run measured is not a result, in sentences: what found its links or limited replicas off.
 
     A run that was refused stays refused when it is resumed: what was measured before is not measured again. So it is
     where the gate refused the links before a run was resumed; refused before anything was measured, they say nothing.
     """
     sentences = []
     reports = list(run.verifications.items())
-    reports += [("after", earlier) for earlier in run.links_earlier["after"]]
-    if _is_refused_after_measuring(run.steps):
-        reports += [("before", earlier) for earlier in run.links_earlier["before"]]
+    judged = MOMENTS if _is_refused_after_measuring(run.steps) else ("after",)
+    reports += [(moment, report) for (moment, _), report in run.links_earlier.items() if moment in judged]
     for moment, report in reports:
         off = [link for link in report.links if not link.ok]
         if off:
-            named = [f"{link.name}: {', '.join(link.problems) or 'off'}" for link in off[:SHOWN_LINKS]]
-            more = f"; and {len(off) - SHOWN_LINKS} more" if len(off) > SHOWN_LINKS else ""
+            named = [f"{link.name}: {', '.join(link.problems) or 'off'}" for link in off]
             sentences.append(
                 f"The verification {moment} measuring found {len(off)} of {len(report.links)} links off their targets "
-                f"({'; '.join(named)}{more})."
+                f"({wording.first(named)})."
             )
+    sentences += resources.problems(run.resources)
     last = [step for step in run.steps if step.step == VERIFICATION][-1:]
     if not sentences and last and last[0].status == "failed":
         sentences.append(f"The step '{VERIFICATION}' failed, so it is unknown whether the links held.")
@@ -118,7 +125,14 @@ def _is_refused_after_measuring(steps: Sequence[Step]) -> bool:
 
 
 def warnings(run: Run) -> list[str]:
-    """Return what a reader has to know before the numbers, in sentences: a plan that was not measured to its end."""
+    """Return what a reader has to know before the numbers, in sentences.
+
+    A plan that was not measured to its end, and replicas that the kernel ended.
+    """
+    return [*_incomplete(run), *resources.ended(run.resources)]
+
+
+def _incomplete(run: Run) -> Iterator[str]:
     match run.manifest:
         case {"plan": {"repetitions": int(planned)}, "scenarios": [*scenarios]}:
             missing = [
@@ -127,8 +141,7 @@ def warnings(run: Run) -> list[str]:
                 if measured < planned
             ]
             if missing:
-                return [f"The run is incomplete: of its planned repetitions, {' and '.join(missing)} are on record."]
-    return []
+                yield f"The run is incomplete: of its planned repetitions, {' and '.join(missing)} are on record."
 
 
 def _measured(run: Run, scenarios: list[Any]) -> dict[str, int]:
@@ -194,8 +207,8 @@ def load(folder: RunFolder) -> Run:
         steps=_json(folder.steps, TypeAdapter(tuple[Step, ...]), notes) or (),
         links_before=_json(folder.links("before"), TypeAdapter(LinkReport), notes),
         links_after=_json(folder.links("after"), TypeAdapter(LinkReport), notes),
-        links_earlier={moment: _links_earlier(folder, moment, notes) for moment in get_args(Moment)},
-        limited=tuple(limited(*(_resources(folder, moment, notes) for moment in get_args(Moment)))),
+        links_earlier=_links_earlier(folder, notes),
+        resources=_resources(folder, notes),
         load=load_of_nodes.machines(nodes),
         sweep=_sweep(folder, manifest),
         # Evaluated last: the readers above have added to it.
@@ -217,17 +230,27 @@ def _sweep(folder: RunFolder, manifest: dict[str, Any]) -> Sweep | None:
         ) from error
 
 
-def _links_earlier(folder: RunFolder, moment: Moment, notes: list[str]) -> tuple[LinkReport, ...]:
-    """Return the verifications that a later one of the same moment took the place of, when the run was resumed."""
-    paths = sorted(folder.links(moment).parent.glob(f"{moment}-*.json"))
-    reports = (_json(path, TypeAdapter(LinkReport), notes) for path in paths)
-    return tuple(report for report in reports if report is not None)
+def _links_earlier(folder: RunFolder, notes: list[str]) -> dict[tuple[Moment, int], LinkReport]:
+    """Return the verifications of parts that were measured before the run was resumed."""
+    reports = {
+        (moment, number): _json(path, TypeAdapter(LinkReport), notes)
+        for number, paths in earlier_parts(folder.links).items()
+        for moment, path in paths.items()
+    }
+    return {key: report for key, report in reports.items() if report is not None}
 
 
-def _resources(folder: RunFolder, moment: Moment, notes: list[str]) -> ResourceReport | None:
-    """Return what limited replicas had; most runs have none."""
-    path = folder.resources(moment)
-    return _json(path, TypeAdapter(ResourceReport), notes) if path.exists() else None
+def _resources(folder: RunFolder, notes: list[str]) -> tuple[Part, ...]:
+    """Return what limited replicas had in each part; most runs have none."""
+    parts = earlier_parts(folder.resources)
+    last = {moment: path for moment in MOMENTS if (path := folder.resources(moment)).exists()}
+    if last:
+        parts[max(parts, default=0) + 1] = last
+    adapter = TypeAdapter(ResourceReport)
+    return tuple(
+        Part(number, *(_json(paths[when], adapter, notes) if when in paths else None for when in MOMENTS))
+        for number, paths in parts.items()
+    )
 
 
 def _manifest(folder: RunFolder, notes: list[str]) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collect.analysis.repetitions import Key
     from collect.links import LinkCheck
     from collect.records import ChangeRecord, ModelRecord, NetworkRecord, RequestRecord
+    from collect.resources import Limited
 
 Row = TypeVar("Row")
 Kind = Literal["text", "integer", "number", "boolean"]
@@ -24,7 +25,7 @@ PHASES = ("read", "queue", *COMPUTE)
 STATE = (
     "What became of this attempt: 'data point' counts in the report; 'unpaired' finished, but its partner in another "
     "scenario failed; 'warm-up'; 'failed'; 'measured again' finished, but a later attempt took its place; 'refused' "
-    "would count if the run's links had not been found off."
+    "would count if the run's links or limited replicas had not been found off."
 )
 
 
@@ -128,6 +129,11 @@ def _end(name: str, unit: str, meaning: str, kind: Kind = "integer") -> Column[M
 def _second(name: str, unit: str, meaning: str) -> Column[Loaded]:
     """Return a column of the load that a second of a machine has under this name."""
     return Column(name, unit, meaning, lambda row: getattr(row.sample, name), "number")
+
+
+def _limited(name: str, unit: str, meaning: str, kind: Kind = "number") -> Column[Limited]:
+    """Return a column of limited replicas."""
+    return Column(name, unit, meaning, lambda row: getattr(row, name), kind)
 
 
 def _of_delay(name: str) -> Callable[[Verified], Any]:
@@ -446,6 +452,34 @@ LINKS: Table[Verified] = Table(
         Column("problems", "", "What was off, empty where nothing was.", lambda row: "; ".join(row.check.problems)),
     ),
 )
+RESOURCES: Table[Limited] = Table(
+    "resources",
+    "a replica with less than its node, in one part of the run",
+    (
+        _limited("part", "", "From 1; a run has a part more each time that it was resumed.", "integer"),
+        _limited("node", "", "The node of the replica.", "text"),
+        _limited("service", "", "The service of the replica, named by the scenarios that it serves.", "text"),
+        _limited("cpus", "CPUs", "What it has at most, of the scenario's resources; empty where all that there is."),
+        _limited("memory_mib", "MiB", "The memory that it has at most; empty where all that there is.", "integer"),
+        _limited("cpus_before", "CPUs", "What it had before the repetitions, by a fixed kind of work."),
+        _limited("cpus_after", "CPUs", "What it had after them; empty where the part was cut off."),
+        Column("ok", "", "Whether both were within the tolerance.", lambda row: not row.is_off, "boolean"),
+        _limited(
+            "throttled_percent",
+            "%",
+            "In how many of the periods of 100 ms in which it ran, from the one calibration to the other, the kernel "
+            "stopped it; empty where that is unknown.",
+        ),
+        _limited("throttled_s", "s", "For how long the kernel stopped it in all."),
+        _limited(
+            "oom_kills",
+            "",
+            "How many of its processes the kernel ended meanwhile because its memory was used up; empty where that is "
+            "unknown.",
+            "integer",
+        ),
+    ),
+)
 LOAD: Table[Loaded] = Table(
     "load",
     "a second of a machine",
@@ -460,7 +494,7 @@ LOAD: Table[Loaded] = Table(
         _second("frequency_mhz", "MHz", "The mean clock of its cores, empty where the kernel does not tell it."),
     ),
 )
-TABLES: tuple[Table[Any], ...] = (SAMPLES, REPETITIONS, NETWORKS, CHANGES, QUALITIES, LINKS, LOAD)
+TABLES: tuple[Table[Any], ...] = (SAMPLES, REPETITIONS, NETWORKS, CHANGES, QUALITIES, LINKS, RESOURCES, LOAD)
 
 
 class Described(NamedTuple):

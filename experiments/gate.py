@@ -55,6 +55,8 @@ def verify(
 def calibrate(playbooks: Playbooks, variables: Mapping[str, Any], report: Path) -> list[str]:
     """Measure how much of a CPU each replica with `cpus` has, and return a sentence for each.
 
+    What the kernel counts of replicas with less memory than their node is written down with it.
+
     Raises:
         PlaybookError: a node cannot measure it.
         RunError: one has more or less than its scenario says; the numbers are in the message and in the report.
@@ -64,6 +66,8 @@ def calibrate(playbooks: Playbooks, variables: Mapping[str, Any], report: Path) 
     sentences, off = [], []
     for node, calibrations in answers.items():
         for one in calibrations:
+            if one["share"] is None:
+                continue
             sentence = f"{node}: {one['service']} has {one['share']:.3f} CPUs, {one['cpus']:g} expected"
             sentences.append(sentence)
             if abs(one["share"] / one["cpus"] - 1) * 100 > CPUS_OFF_PERCENT:

@@ -53,8 +53,9 @@ def obstacles(experiment: Experiment, inventory: Inventory, playbooks: Playbooks
             rows += list(blocked.items())
     elif inventory.setting("lab_kind", role="lab", group="nodes") != "own":
         raise NotMadeError(f"the nodes of {inventory.name} are made by `make provision`, and are not there yet")
-    rows += [(host, str(error).removeprefix(f"{host}: ")) for host, error in answers.unreachable.items()]
-    return sorted(dict.fromkeys(rows), key=lambda row: known.index(row[0]) if row[0] in known else -1)
+    rows += [(host, str(error)) for host, error in answers.unreachable.items()]
+    plain = ((host, sentence.removeprefix(f"{host}: ")) for host, sentence in rows)  # it has its row's name
+    return sorted(dict.fromkeys(plain), key=lambda row: known.index(row[0]) if row[0] in known else -1)
 
 
 def table(rows: Iterable[tuple[str, str]], hosts: Iterable[str]) -> list[str]:

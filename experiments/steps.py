@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collect import exit_codes
-from collect.folder import write_json
+from collect.folder import begin_part, write_json
 from experiments import capacity, follow, gate, manifest, placement, plan, proofs, resume
 from experiments.data import dataset
 from experiments.errors import ExpectationError, LostNodesError, RunError
@@ -191,8 +191,8 @@ def analyse(context: Context) -> None:
         )
     if done.returncode == exit_codes.REFUSED:
         raise RunError(
-            f"run {context.run.id} is refused: its links were off when it was verified, so what it measured is not a "
-            "result (report.html has the numbers)"
+            f"run {context.run.id} is refused: its links or limited replicas were off when they were verified, so "
+            "what it measured is not a result (report.html has the numbers)"
         )
     if done.returncode:
         raise RunError(
@@ -345,19 +345,21 @@ def _take(step: Callable[[Context], None], context: Context) -> None:
 
 
 def _verify(context: Context, when: str, stream_s: float) -> None:
+    if when == "before":
+        begin_part(context.run.links)
     target = context.run.links(when)
     target.parent.mkdir(exist_ok=True)
-    if target.exists():  # of a run that was cut off: what was measured then stays on record
-        target.rename(target.with_name(f"{when}-{len(list(target.parent.glob(f'{when}*.json')))}.json"))
     for sentence in gate.verify(context.playbooks, context.variables(), report=target, stream_s=stream_s):
         context.reporter.say(f"  {sentence}")
 
 
 def _calibrate(context: Context, when: str) -> None:
-    """Measure how much of a CPU replicas have that are given less than their node's."""
+    """Measure how much of a CPU replicas have that are given less than their node has, and what the kernel counts."""
     services = [one for of_scenario in context.placement.services.values() for one in of_scenario]
-    if not context.placement.platform.calibrates or all(one.cpus is None for one in services):
+    if not context.placement.platform.calibrates or not any(one.limits for one in services):
         return
+    if when == "before":
+        begin_part(context.run.resources)
     target = context.run.resources(when)
     target.parent.mkdir(exist_ok=True)
     for sentence in gate.calibrate(context.playbooks, context.variables(), target):

@@ -201,6 +201,47 @@ def test_ports_that_a_firewall_closes_are_named_and_opened_until_they_are_closed
         assert filtered(own) == rules
 
 
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+@contextmanager
+def with_control_groups(own: OwnNodes, node: str) -> Iterator[None]:
+    """Mount this machine's control groups on one of these, whose /sys has none."""
+    if (CGROUPS / "cgroup.controllers").exists():
+        mounted = f"mount -t cgroup2 faasbed {CGROUPS}"
+    else:
+        mounted = f"mount -t tmpfs faasbed {CGROUPS}"
+        for name in ("cpu", "memory"):
+            mounted += f"; mkdir {CGROUPS}/{name}; mount -t cgroup -o {name} faasbed {CGROUPS}/{name}"
+    with broken(own, node, mounted, f"umount -R {CGROUPS}"):
+        yield
+
+
+def test_what_limited_replicas_need_is_a_row_of_the_preflight(own: OwnNodes, tmp_path: Path) -> None:
+    scenario = tmp_path / "slow-cloud.yaml"
+    cloud = (ROOT / "experiments" / "cloud.yaml").read_text()
+    scenario.write_text(cloud + "resources: {cloud: {cpus: 0.5, memory_mib: 1024}}\n")
+    look = "find /var/lib/faasbed -type f; find /sys/fs/cgroup -name faasbed-cloud-1"
+    code, table = rows(own, own.inventory("limited"), "--scenario", str(scenario))
+    lacks = (
+        "no control groups with cpu and memory below /sys/fs/cgroup, which resources of a scenario need: enable these"
+    )
+    assert (code, table["bs"], [one.startswith(lacks) for one in table["cloud-1"]]) == (1, ["ok"], [True]), table
+    assert rows(own, own.inventory("limited"))[0] == 0, "a scenario without resources needs none"
+    with with_control_groups(own, "cloud-1"):
+        before = own.shell("cloud-1", look).stdout
+        code, table = rows(own, own.inventory("limited"), "--scenario", str(scenario))
+        assert (code, table["cloud-1"]) == (0, ["ok"]), table
+        no_root = own.inventory("no root", ansible_become=False)
+        _, table = rows(own, no_root, "--scenario", str(scenario))
+        alone = "has resources of its own (cpus, memory_mib), which only root can set: let Ansible become root there"
+        assert {node: any(alone in one for one in own_rows) for node, own_rows in table.items()} == {
+            "bs": False,
+            "cloud-1": True,
+        }, table
+        assert own.shell("cloud-1", look).stdout == before
+
+
 def test_links_name_the_node_that_lacks_an_address_and_removal_needs_none(own: OwnNodes) -> None:
     links = [{"source": "bs", "target": "cloud-1", "delay_ms": 20}]
     given = ["-e", json.dumps({"netem_links": links}), "--limit", "bs", "--check", "--diff"]

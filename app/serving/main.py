@@ -83,6 +83,10 @@ class Service:
             response = refusal.response(unread=not client.sent_all)
         except (ClientGoneError, Cancelled):
             response = Response(status_code=CLIENT_GONE)
+        except MemoryError:  # while the body came
+            response = Refusal(413, "The body needs more memory than there is here; send less.").response(
+                unread=not client.sent_all
+            )
         except Exception:
             log.exception("The function failed")
             response = Refusal(500, "The function failed; its log says why.").response()

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from collect.analysis import claims, wording
+from collect.analysis import claims, quality, wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from collect.analysis.summary import Comparison, Scenario
     from collect.expect import Expect
+
+# How many significant digits of a median stand beside its threshold.
+DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ def judge(
     return (
         *_failures(expect, scenarios, without),
         *_ratios(expect, compared),
-        *_accuracies(expect, scenarios),
+        *_qualities(expect, scenarios),
         *_claims(expect, compared),
     )
 
@@ -70,15 +73,19 @@ def _ratios(expect: Expect, compared: Sequence[Comparison]) -> Iterator[Expectat
         )
 
 
-def _accuracies(expect: Expect, scenarios: Sequence[Scenario]) -> Iterator[Expectation]:
-    by_name = {scenario.name: scenario.accuracy for scenario in scenarios}
-    for name, limit in expect.min_accuracy.items():
-        accuracy = by_name.get(name)
-        if accuracy is None:
-            yield Expectation(met=False, sentence=f"{name} has no test accuracy (at least {limit:g}).")
-            continue
-        seen = f"The median test accuracy of {name} is {accuracy.median:.4f} (at least {limit:g})."
-        yield Expectation(accuracy.median >= limit, seen)
+def _qualities(expect: Expect, scenarios: Sequence[Scenario]) -> Iterator[Expectation]:
+    measured = {(scenario.name, one.measure.name): one.summary for scenario in scenarios for one in scenario.qualities}
+    accuracies = {name: {quality.TEST_ACCURACY.name: limit} for name, limit in expect.min_accuracy.items()}
+    for by_scenario, is_least in ((accuracies, True), (expect.min_quality, True), (expect.max_quality, False)):
+        for name, limits in by_scenario.items():
+            for measure, limit in limits.items():
+                bound = f"at {'least' if is_least else 'most'} {limit:g}"
+                values = measured.get((name, measure))
+                if values is None:
+                    yield Expectation(met=False, sentence=f"{name} has no {measure} ({bound}).")
+                    continue
+                seen = f"The median {measure} of {name} is {wording.number(values.median, DIGITS)} ({bound})."
+                yield Expectation(values.median >= limit if is_least else values.median <= limit, seen)
 
 
 def _claims(expect: Expect, compared: Sequence[Comparison]) -> Iterator[Expectation]:

@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 # How many warnings of single points a sweep has.
 WARNINGS = 5
+# How many scenarios the headline compares with the reference; a sentence each.
+HEADLINES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,10 +477,17 @@ def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> 
             f"The median response time of {only.name} was {wording.number(only.response_s.median)} s{qualities} "
             f"({times}). {why}"
         )
-    first = compared[0]
     by_name = {scenario.name: scenario for scenario in scenarios}
-    subject, reference = by_name[first.subject], by_name[first.reference]
-    ratio = first.response_pair_ratio
+    sentences = [_against(one, by_name[one.subject], by_name[one.reference]) for one in compared[:HEADLINES]]
+    more = len(compared) - len(sentences)
+    if more:
+        sentences.append(f"{wording.count(more, 'more scenario')} {'is' if more == 1 else 'are'} compared below.")
+    return " ".join(sentences)
+
+
+def _against(one: Comparison, subject: Scenario, reference: Scenario) -> str:
+    """Return the comparison of one scenario with the reference, as a sentence."""
+    ratio = one.response_pair_ratio
     interval = ""
     if ratio.low is not None and ratio.high is not None:
         interval = f"95 % interval: {claims.lower_span(ratio.low, ratio.high)}; "
@@ -490,5 +499,5 @@ def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> 
         f"The response time of {subject.name} {compared_with} that of {reference.name} ({interval}medians {medians})"
     )
     by_measure = [{one.measure: one for one in scenario.qualities} for scenario in (subject, reference)]
-    others = [quality.headline(one, *(of[one.measure] for of in by_measure)) for one in first.qualities]
+    others = [quality.headline(measure, *(of[measure.measure] for of in by_measure)) for measure in one.qualities]
     return "; ".join([sentence, *others]) + "."

@@ -8,7 +8,7 @@ from collect.analysis.dependence import SIGNIFICANT
 from collect.analysis.statistics import SMALLEST_SAMPLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from collect.analysis.dependence import Dependence
     from collect.analysis.statistics import Estimate, MedianInterval, Summary
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 NOTHING = "\N{EN DASH}"
 # Below it trailing zeros are dropped.
 TINY = 1e-2
+# How many names a sentence has at most.
+SHOWN = 3
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -69,6 +71,11 @@ def together(scenarios: Iterable[Scenario]) -> str:
     if any(scenario.accuracy is not None for scenario, _ in of_several):
         sentence += ", and the best of all replies gave its model's parameters"
     return sentence + "."
+
+
+def first(names: Sequence[str]) -> str:
+    """Return the first of several names, and how many there are beside them."""
+    return "; ".join([*names[:SHOWN], *([f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else [])])
 
 
 def percent(value: float | None) -> str:

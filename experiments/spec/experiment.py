@@ -13,13 +13,14 @@ from experiments.base_station import arrivals as ways
 from experiments.spec.base_stations import BaseStationsSpec
 from experiments.spec.data import DataSpec, equal_shares
 from experiments.spec.events import MOST_EVENTS, EventSpec, check_apart
-from experiments.spec.fields import MOST_REPETITIONS, MOST_REQUESTS, Model, Name
+from experiments.spec.fields import MOST_REPETITIONS, MOST_REQUESTS, Model, Name, nearest
 from experiments.spec.function import FunctionSpec
 from experiments.spec.links import LinkSpec
 from experiments.spec.requests import RequestSpec, TransportSpec
 from experiments.spec.resources import ResourcesSpec
 from experiments.spec.traffic import TrafficSpec
 from experiments.spec.workload import WorkloadSpec
+from experiments.workloads.reading import TEST_ACCURACY
 
 if TYPE_CHECKING:
     from experiments.base_station.arrivals import Arrivals
@@ -193,6 +194,24 @@ class Experiment(Model):
         return self
 
     @model_validator(mode="after")
+    def _expectations_of_measures_that_are(self) -> Experiment:
+        by_scenario = {one.name: workloads.measures(one.workload.name, one.settings) for one in self.scenarios}
+        for key in ("min_quality", "max_quality"):
+            for name, limits in getattr(self.expect, key).items():
+                known = by_scenario[name]
+                unknown = next((measure for measure in limits if measure not in known), None)
+                if unknown is not None:
+                    reason = nearest(unknown, known) if known else "its workload reads none from the replies"
+                    raise ValueError(f"expect.{key}.{name}: unknown measure {unknown!r}; {reason}")
+        for name in self.expect.min_accuracy:
+            if TEST_ACCURACY not in by_scenario[name]:
+                raise ValueError(
+                    f"expect.min_accuracy.{name}: its workload trains no model on the base station; expect a measure "
+                    "of its replies by min_quality or max_quality"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _events_before_repetitions_that_are(self) -> Experiment:
         for scenario in self.scenarios:
             for event in scenario.events:
@@ -213,7 +232,8 @@ class Experiment(Model):
         if compared is not None:
             raise ValueError(
                 f"expect.{compared}: not judged in a sweep, whose points are compared along its axes; expect "
-                "max_failed_percent or min_accuracy of its points, or measure the two scenarios in a file of their own"
+                "max_failed_percent, min_accuracy or min_quality of its points, or measure the two scenarios in a file "
+                "of their own"
             )
         return self
 

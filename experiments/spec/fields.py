@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+import difflib
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Beyond these neither the plan nor the base station bears it: a thousand connections, a run of months.
 MOST_REQUESTS, MOST_REPETITIONS, MOST_SECONDS = 1_000, 10_000, 86_400
@@ -14,6 +18,12 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 NAME_LETTERS = 32
 NAME = rf"^[a-z0-9]([a-z0-9-]{{0,{NAME_LETTERS - 2}}}[a-z0-9])?$"
 Name = Annotated[str, Field(pattern=NAME)]
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return what to write in the place of an unknown name: the one that is most like it, or one of all."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
 
 
 class Model(BaseModel):

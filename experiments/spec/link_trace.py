@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 from typing import Any
 
 from pydantic import ValidationError
 
 from experiments.spec.events import MOST_EVENTS, LinkChangeSpec
+from experiments.spec.fields import nearest
 
 AT_S = "at_s"
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
@@ -71,9 +71,7 @@ def _check_heading(names: list[str]) -> None:
         )
     unknown = next((name for name in names if name not in known), None)
     if unknown is not None:
-        near = difflib.get_close_matches(unknown, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(known)}"
-        raise ValueError(f"line 1: unknown column {unknown!r:.60}; {hint}")
+        raise ValueError(f"line 1: unknown column {unknown!r:.60}; {nearest(unknown, known)}")
 
 
 def _value(key: str, cell: str, where: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from itertools import chain
 from pathlib import Path
@@ -16,6 +15,7 @@ from experiments.base_station import arrivals
 from experiments.errors import SpecError
 from experiments.spec import document, link_trace, sweep
 from experiments.spec.experiment import Experiment, Scenario
+from experiments.spec.fields import nearest
 from experiments.spec.schema import OF_EXPERIMENT, keys_at
 from experiments.workloads import files
 from experiments.workloads.workload import SettingsError
@@ -180,11 +180,6 @@ def _recorded(event: Any, number: int, path: Path) -> list[Any]:
     return [event]
 
 
-def _nearest(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, 1)
-    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
-
-
 def _trace(file: Path, path: Path) -> str:
     """Return the trace that a file holds, checked so that a wrong line is named with its file."""
     try:
@@ -238,7 +233,7 @@ def _sentences(error: ValidationError, model: type[BaseModel], path: Path | str)
             case "extra_forbidden":
                 *outer, key = problem["loc"]
                 beside = () if outer or model is not Scenario else OF_EXPERIMENT
-                what = f"unknown key; {_nearest(str(key), [*keys_at(model, outer), *beside])}"
+                what = f"unknown key; {nearest(str(key), [*keys_at(model, outer), *beside])}"
             case "string_pattern_mismatch":
                 what = f"invalid name {problem['input']!r:.60}: expected a few lower-case letters, digits and hyphens"
             case "tuple_type":

@@ -41,14 +41,19 @@ def check(name: str, settings: dict[str, Any]) -> None:
     workload.check(_converted(workload, settings))
 
 
+def measures(name: str, settings: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of the measures of which each repetition of a workload has a value; raises as `check`."""
+    return make(name, settings, Dataset([], [])).measures
+
+
 def check_trace(name: str, settings: dict[str, Any], requests: Iterable[Due]) -> None:
     """Refuse a trace whose kinds or sizes a workload does not have.
 
     Raises:
         SettingsError: the first request that it cannot send.
     """
-    workload = _named(name)
-    kinds = workload(_converted(workload, settings), Dataset([], [])).kinds
+    workload = make(name, settings, Dataset([], []))
+    kinds = workload.kinds
     for number, due in enumerate(requests, 1):
         if due.kind is not None and due.kind not in kinds:
             known = f"has {', '.join(kinds)}" if kinds else "has no kinds"

@@ -151,6 +151,11 @@ class Http(Workload[Settings]):
                 source.generator.check()
 
     @property
+    def measures(self) -> tuple[str, ...]:
+        """Those that are read from replies."""
+        return tuple(self.settings.reply.measures)
+
+    @property
     def kinds(self) -> dict[str, float]:
         """The kinds' weights."""
         return {name: kind.weight for name, kind in self.settings.kinds.items()}

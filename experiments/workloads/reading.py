@@ -14,8 +14,8 @@ from experiments.workloads.workload import ReplyError, SettingsError
 # RFC 9535's singular queries: a path that leads to one value at most.
 PATH = re.compile(r"\$(\.[A-Za-z_][A-Za-z0-9_-]*|\['[^'\\]+'\]|\[-?\d{1,9}\])+")
 STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]*)|\['([^'\\]+)'\]|\[(-?\d+)\]")
-# The workload training has a measure of this name.
-TAKEN = "test accuracy"
+# The measure of the workload training.
+TEST_ACCURACY = "test accuracy"
 
 Status = Annotated[int, msgspec.Meta(ge=200, le=299)]
 
@@ -56,10 +56,10 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     f"workload.reply.measures.{name}.path: invalid path {measure.path!r:.60}: expected a JSONPath to "
                     "one value, such as $.score or $['top 5'][0]"
                 )
-        if TAKEN in self.measures:
+        if TEST_ACCURACY in self.measures:
             raise SettingsError(
-                f"workload.reply.measures.{TAKEN}: the accuracy of the workload training's final model has this name; "
-                "take another one"
+                f"workload.reply.measures.{TEST_ACCURACY}: the accuracy of the workload training's final model has "
+                "this name; take another one"
             )
 
     def values(self, body: bytes) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 
 from app import models
+from experiments.workloads.reading import TEST_ACCURACY
 from experiments.workloads.trainer import Trainer
 from experiments.workloads.workload import (
     FIRST,
@@ -67,6 +68,11 @@ class Training(Workload[Settings]):
     name: ClassVar[str] = "training"
     settings_type = Settings
     _trainer: Trainer
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The accuracy of the final model."""
+        return (TEST_ACCURACY,)
 
     @classmethod
     def check(cls, settings: Settings) -> None:

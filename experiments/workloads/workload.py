@@ -169,6 +169,11 @@ class Workload(ABC, Generic[S]):
         return 1
 
     @property
+    def measures(self) -> tuple[str, ...]:
+        """The names of the measures of which each repetition has a value: how good the replies are."""
+        return ()
+
+    @property
     def kinds(self) -> dict[str, float]:
         """The kinds of requests that there are, with their weights; none where all are alike."""
         return {}

@@ -375,3 +375,16 @@ def test_the_documented_function_is_served_by_its_name(root: Path, tmp_path: Pat
         assert replica.client.post("/", json={"texts": []}).status_code == 422
         schemas = replica.client.get("/openapi.json").json()["components"]["schemas"]
         assert "most" in schemas["Request"]["properties"]
+
+
+def test_a_body_that_the_memory_does_not_hold_is_refused_and_the_next_one_served() -> None:
+    with Replica(
+        most_memory_bytes=200 * MIB, max_body_bytes=400 * MIB, variables={"OPENBLAS_NUM_THREADS": "1"}
+    ) as replica:
+        large = json.dumps({"text": "a" * (300 * MIB)}).encode()
+        response = replica.client.post("/", content=large, headers={"Content-Type": "application/json"})
+        assert (response.status_code, response.json()["detail"]) == (
+            413,
+            "The body needs more memory than there is here; send less.",
+        )
+        assert send(replica, {"text": "one two"}).json()["words"] == 2

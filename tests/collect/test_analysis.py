@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,6 +119,18 @@ def test_a_refused_run_has_its_problem_in_the_headlines_place_and_decides_nothin
     assert analysis.headline == "Refused: The links were off. What was measured is not a result."
     assert "63 % lower" in analysis.measured
     assert {claim.verdict for claim in analysis.comparisons[0].claims} == {"undecided"}
+
+
+@pytest.mark.parametrize(("others", "more"), [(2, ""), (3, ""), (4, "1 more scenario is"), (6, "3 more scenarios are")])
+def test_the_headline_compares_each_scenario_with_the_reference_as_long_as_it_is_read(others: int, more: str) -> None:
+    names = ["edge", *(f"edge-{number}" for number in range(1, others))]
+    headline = analysed(all_records((*names, "cloud"), repetitions=6)).headline
+    compared = re.findall(
+        r"The response time of (\S+) was typically \d+ % (?:lower|higher) than that of cloud \(", headline
+    )
+    assert compared == names[:3]
+    assert headline.count("the median test accuracy was") == len(compared)
+    assert headline.endswith(f" {more} compared below." if more else ").")
 
 
 def test_repetitions_that_do_not_pair_up_are_compared_as_independent_samples() -> None:

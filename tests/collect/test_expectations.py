@@ -12,9 +12,12 @@ from msgspec.structs import replace
 
 from collect.__main__ import main
 from collect.exit_codes import KNOWN_ERROR, REFUSED, UNMET
+from collect.records import ModelRecord, Quality, RequestRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from collect import records
 
 
 def analysed(tmp_path: Path, capsys: pytest.CaptureFixture[str], **manifest: Any) -> tuple[int, str]:
@@ -32,6 +35,8 @@ def analysed(tmp_path: Path, capsys: pytest.CaptureFixture[str], **manifest: Any
         ({"max_failed_percent": 0}, "met: 0 of 20 repetitions of edge failed (0 %; at most 0 %)."),
         ({"max_time_ratio": {"edge": 0.5}}, "met: The response time of edge is typically 0.3"),
         ({"min_accuracy": {"edge": 0.5, "cloud": 0.5}}, "met: The median test accuracy of cloud is 0."),
+        ({"min_quality": {"edge": {"test accuracy": 0.5}}}, "met: The median test accuracy of edge is 0."),
+        ({"max_quality": {"edge": {"test accuracy": 0.99}}}, "met: The median test accuracy of edge is 0."),
         ({"claims": {"edge": ["same-accuracy"]}}, "met: Claim same-accuracy of edge: holds."),
     ],
 )
@@ -50,6 +55,9 @@ def test_met_thresholds_are_printed_and_the_exit_code_is_0(
         ({"max_time_ratio": {"cloud": 2}}, "NOT MET: cloud could not be compared with a reference"),
         ({"min_accuracy": {"edge": 0.99}}, "NOT MET: The median test accuracy of edge is 0."),
         ({"min_accuracy": {"fog": 0.5}}, "NOT MET: fog has no test accuracy"),
+        ({"min_quality": {"edge": {"test accuracy": 0.99}}}, "NOT MET: The median test accuracy of edge is 0."),
+        ({"max_quality": {"edge": {"test accuracy": 0.5}}}, "NOT MET: The median test accuracy of edge is 0."),
+        ({"min_quality": {"edge": {"score": 0.5}}}, "NOT MET: edge has no score (at least 0.5)."),
         ({"claims": {"edge": ["at-times-slower"]}}, "NOT MET: Claim at-times-slower of edge: undecided."),
         ({"claims": {"edge": ["faster"]}}, "NOT MET: Claim faster of edge: does not hold."),
         ({"claims": {"fog": ["faster"]}}, "NOT MET: fog could not be compared"),
@@ -142,3 +150,30 @@ def test_scenarios_are_compared_in_the_order_of_their_file_where_it_is_known(
     assert main(["analyse", RUN, "--results", str(tmp_path)]) == 0
     subject, reference = ("one", "another") if named == ["one", "another"] else ("another", "one")
     assert re.search(rf"response time of {subject} .* than that of {reference}", capsys.readouterr().out)
+
+
+def test_a_measure_of_the_replies_is_judged_by_its_median(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines: list[records.Record] = []
+    for record in all_records():
+        value = {"edge": 0.7, "cloud": 0.9}[record.scenario] + record.repetition / 1000
+        score = Quality(measure="error rate", unit="%", better="lower", value=value)
+        if isinstance(record, ModelRecord):
+            lines.append(replace(record, qualities=(score,)))
+        else:
+            assert isinstance(record, RequestRecord)
+            lines.append(replace(record, qualities={"error rate": value}))
+    folder = write_run(tmp_path, lines)
+    expect = {
+        "max_quality": {"edge": {"error rate": 0.8}, "cloud": {"error rate": 0.8}},
+        "min_quality": {"cloud": {"error rate": 0.1, "recall": 0.5}},
+    }
+    (folder / "manifest.json").write_text(json.dumps({"expect": expect}), encoding="utf-8")
+    assert main(["analyse", RUN, "--results", str(tmp_path)]) == UNMET
+    output = " ".join(capsys.readouterr().out.split())
+    for sentence in (
+        " met: The median error rate of cloud is 0.9105 (at least 0.1).",
+        "NOT MET: cloud has no recall (at least 0.5).",
+        " met: The median error rate of edge is 0.7105 (at most 0.8).",
+        "NOT MET: The median error rate of cloud is 0.9105 (at most 0.8).",
+    ):
+        assert sentence in output, output

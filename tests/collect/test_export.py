@@ -246,6 +246,7 @@ def test_without_a_folder_the_tables_are_part_of_the_run_and_the_same_bytes_agai
         "networks.csv",
         "qualities.csv",
         "repetitions.csv",
+        "resources.csv",
         "samples.csv",
     ]
     assert sorted(first) == names

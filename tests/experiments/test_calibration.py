@@ -39,3 +39,11 @@ def test_one_that_is_off_ends_the_run_by_name_and_stays_on_record(share: float, 
     with pytest.raises(RunError, match=rf"^edge-2: slow has {share:.3f} CPUs, 0.5 expected: more than 10 % off; "):
         gate.calibrate(Recorded(function_calibration=nodes), {}, tmp_path / "after.json")
     assert json.loads((tmp_path / "after.json").read_text())["nodes"] == nodes
+
+
+def test_a_replica_that_is_limited_in_memory_only_is_counted_and_not_judged(tmp_path: Path) -> None:
+    counters = {"oom_kills": 0}
+    one = {"service": "small", "cpus": None, "memory_mib": 512, "share": None, "begin": counters, "end": counters}
+    nodes = {"edge-1": [one]}
+    assert gate.calibrate(Recorded(function_calibration=nodes), {}, tmp_path / "before.json") == []
+    assert json.loads((tmp_path / "before.json").read_text())["nodes"] == nodes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -165,3 +166,38 @@ def test_what_a_file_expects_is_about_its_own_scenarios(tmp_path: Path) -> None:
     expecting(edge_with(), max_time_ratio={"edge": 0.9})
     with pytest.raises(SpecError, match="expect: edge is the only scenario, so there is nothing to compare it with"):
         load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("expect", "sentence"),
+    [
+        ({"min_quality": {"own": {"acuracy": 0.9}}}, "expect.min_quality.own: unknown measure 'acuracy'; did you mean accuracy?"),
+        ({"max_quality": {"own": {"loss": 1}}}, "expect.max_quality.own: unknown measure 'loss'; expected one of accuracy, calls"),
+        ({"min_quality": {"plain": {"accuracy": 1}}}, "unknown measure 'accuracy'; its workload reads none from the replies"),
+        ({"min_quality": {"edge": {"accuracy": 1}}}, "unknown measure 'accuracy'; did you mean test accuracy?"),
+        ({"min_quality": {"fog": {"accuracy": 1}}}, "expect: fog is not a scenario of this file"),
+        ({"min_quality": {"own": {"accuracy": "high"}}}, "expect.min_quality.own.accuracy: Input should be a valid number"),
+        ({"min_quality": {"own": {"accuracy": float("nan")}}}, "expect.min_quality.own.accuracy: Input should be a finite number"),
+        ({"min_quality": {"own": 0.9}}, "expect.min_quality.own: expected a mapping of keys"),
+        ({"min_accuracy": {"own": 0.9}}, "expect.min_accuracy.own: its workload trains no model on the base station"),
+    ],
+)  # fmt: skip
+def test_a_threshold_on_a_measure_that_no_reply_has_is_refused(
+    expect: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    measures = {name: {"path": f"$.{name}", "better": "higher"} for name in ("accuracy", "calls")}
+    scenarios = [
+        {"extends": "edge"},
+        {"extends": "edge", "name": "own", "function": {"model": None}, "workload": {"name": "http", "reply": {"measures": measures}}},
+        {"extends": "edge", "name": "plain", "function": {"model": None}, "workload": "http"},
+    ]  # fmt: skip
+    path = tmp_path / "three.yaml"
+
+    def expecting(expect: dict[str, Any]) -> Experiment:
+        path.write_text(yaml.safe_dump({"scenarios": scenarios, "repetitions": 6, "expect": expect}), encoding="utf-8")
+        return load(str(path))
+
+    limits = {"own": {"accuracy": 0.9}, "edge": {"test accuracy": 0.8}}
+    assert expecting({"min_quality": limits}).expect.min_quality == limits
+    with pytest.raises(SpecError, match=re.escape(sentence)):
+        expecting(expect)

@@ -16,11 +16,11 @@ short_description: Measure how much of a CPU each limited replica's control grou
 description:
   - Repeats a fixed piece of work with the function's Python for C(seconds), outside the control group and in it. The share
     of a CPU is the pieces in a second of time there, over the pieces in a second of CPU time outside.
-  - The kernel's counters of the group are read before and after.
+  - A replica that is limited in memory only has no work to do. The kernel's counters of the group are read before and after.
 options:
   node: {description: "The node's name, for sentences.", type: str, required: true}
   parent: {description: The group that the replicas' groups are in., type: str, required: true}
-  services: {description: "Services with C(name) and C(cpus).", type: list, elements: dict, required: true}
+  services: {description: "Services with C(name), and C(cpus) or C(memory_mib).", type: list, elements: dict, required: true}
   python: {description: "The function's Python.", type: path, required: true}
   seconds: {description: How long to work each time., type: float, default: 3}
 author: [faasbed]
@@ -35,7 +35,7 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 calibrations:
-  description: By service C(service), C(cpus), C(share) and the kernel's counters C(begin) and C(end).
+  description: By service C(service), C(cpus), C(memory_mib), C(share) and the kernel's counters C(begin) and C(end).
   type: list
   elements: dict
   returned: success
@@ -82,21 +82,24 @@ def main() -> None:
         supports_check_mode=True,
     )
     options = module.params
-    limits = {one["name"]: Limits(one["cpus"], one.get("memory_mib")) for one in options["services"]}
+    limits = {one["name"]: Limits(one.get("cpus"), one.get("memory_mib")) for one in options["services"]}
     calibrations = []
     try:
         groups = Groups(options["parent"], limits)
         for name, limit in limits.items():
-            begin = groups.throttled(name)
-            _, outside = pieces_per_s(options["python"], options["seconds"] / 3, [])
-            inside, _ = pieces_per_s(options["python"], options["seconds"], groups.enter(name))
+            begin, share = groups.counted(name), None
+            if limit.cpus is not None:
+                _, outside = pieces_per_s(options["python"], options["seconds"] / 3, [])
+                inside, _ = pieces_per_s(options["python"], options["seconds"], groups.enter(name))
+                share = round(inside / outside, 4)
             calibrations.append(
                 {
                     "service": name,
                     "cpus": limit.cpus,
-                    "share": round(inside / outside, 4),
+                    "memory_mib": limit.memory_mib,
+                    "share": share,
                     "begin": begin,
-                    "end": groups.throttled(name),
+                    "end": groups.counted(name),
                 }
             )
     except NodeError as error:

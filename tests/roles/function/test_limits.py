@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,9 +55,9 @@ class TestOnANode:
         members = {door: door.read_text().split() for door in doors}
         assert doors
         assert all(pids and pids == members[doors[0]] for pids in members.values())
-        before = groups.throttled("slow")
+        before = groups.counted("slow")
         ask(lab)
-        after = groups.throttled("slow")
+        after = groups.counted("slow")
         assert after["throttled"] > before["throttled"]
         assert after["throttled_us"] > before["throttled_us"]
         # In a period it has 50 ms at most, so it is stopped in nearly each period in which it computes.
@@ -101,7 +103,8 @@ def test_version_2_has_its_own_files(tmp_path: Path) -> None:
     assert (own / "slow" / "memory.max").read_text() == str(768 * 2**20)
     assert groups.doors("slow") == [own / "slow" / "cgroup.procs"]
     (own / "slow" / "cpu.stat").write_text("usage_usec 9\nnr_periods 20\nnr_throttled 12\nthrottled_usec 600000\n")
-    assert groups.throttled("slow") == {"periods": 20, "throttled": 12, "throttled_us": 600000}
+    (own / "slow" / "memory.events").write_text("low 0\nhigh 0\nmax 31\noom 2\noom_kill 2\noom_group_kill 0\n")
+    assert groups.counted("slow") == {"periods": 20, "throttled": 12, "throttled_us": 600000, "oom_kills": 2}
 
 
 def test_version_1_counts_nanoseconds(tmp_path: Path) -> None:
@@ -113,9 +116,44 @@ def test_version_1_counts_nanoseconds(tmp_path: Path) -> None:
     own = tmp_path / "cpu" / "faasbed-edge-1" / "slow"
     assert (own / "cpu.cfs_quota_us").read_text() == "50000"
     (own / "cpu.stat").write_text("nr_periods 7\nnr_throttled 6\nthrottled_time 300000999\n")
-    assert groups.throttled("slow") == {"periods": 7, "throttled": 6, "throttled_us": 300000}
+    assert groups.counted("slow") == {"periods": 7, "throttled": 6, "throttled_us": 300000}
+
+
+def test_version_1_counts_what_the_kernel_ended_beside_other_words(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "cgroup.procs").touch()
+    groups = Groups("faasbed-edge-1", {"small": Limits(memory_mib=512)}, tmp_path)
+    carry_out(groups.changes())
+    own = tmp_path / "memory" / "faasbed-edge-1" / "small"
+    (own / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
+    assert groups.counted("small") == {"oom_kills": 3}
 
 
 def test_a_kernel_without_the_controllers_is_named(tmp_path: Path) -> None:
     with pytest.raises(NodeError, match=r"^no control groups with cpu below .*enable these controllers in the kernel"):
         Groups("faasbed-edge-1", {"slow": Limits(cpus=0.5)}, unified(tmp_path, "memory"))
+
+
+def test_control_groups_that_are_mounted_read_only_are_named(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    root = unified(tmp_path, "cpu", "memory")
+    Groups("faasbed-edge-1", {"slow": Limits(cpus=0.5)}, root)
+    subprocess.run(["mount", "--bind", root, root], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", root], check=True)
+        with pytest.raises(NodeError, match=r"^the control groups below .* are mounted read-only, so no replica can"):
+            Groups("faasbed-edge-1", {"slow": Limits(cpus=0.5)}, root)
+    finally:
+        subprocess.run(["umount", root], check=True)
+
+
+def test_a_container_whose_processes_are_in_its_first_group_is_named(tmp_path: Path) -> None:
+    root = unified(tmp_path, "cpu", "memory")
+    (root / "cgroup.procs").write_text("1\n")
+    Groups("faasbed-edge-1", {"slow": Limits(cpus=0.5)}, root)  # the machine's own first group may have some
+    (root / "cgroup.type").write_text("domain\n")
+    with pytest.raises(NodeError, match="has processes in it, so the kernel hands cpu to none below it"):
+        Groups("faasbed-edge-1", {"slow": Limits(cpus=0.5)}, root)
+    (root / "cgroup.subtree_control").write_text("cpu\n")
+    Groups("faasbed-edge-1", {"slow": Limits(cpus=0.5)}, root)  # it was handed on already

@@ -40,7 +40,7 @@ class Groups:
         root: where control groups are mounted.
 
     Raises:
-        NodeError: the kernel offers no such limits here.
+        NodeError: the kernel offers no such limits here, or nobody may set them.
     """
 
     def __init__(self, parent: str, limits: Mapping[str, Limits], root: Path = ROOT) -> None:
@@ -56,6 +56,31 @@ class Groups:
             raise NodeError(
                 f"no control groups with {' and '.join(lacking)} below {root}, which resources of a scenario need: enable "
                 "these controllers in the kernel of this machine, or leave resources out"
+            )
+        for name in self.controllers:
+            self._check(name)
+
+    def _check(self, controller: str) -> None:
+        """Refuse a hierarchy in which no group can be made for a controller.
+
+        Raises:
+            NodeError: it is one of a container that may not change it.
+        """
+        top = self._top(controller)
+        if top is None:
+            return
+        if os.statvfs(top).f_flag & os.ST_RDONLY:
+            raise NodeError(
+                f"the control groups below {top} are mounted read-only, so no replica can be limited by them: mount them so "
+                "that they can be written (of a container, for example, with --privileged), or leave resources out"
+            )
+        # The kernel hands a controller on from no group with processes of its own, save the first of all (cgroups(7)).
+        on = _text(top / "cgroup.subtree_control").split()
+        if top == self.root and controller not in on and (top / "cgroup.type").exists() and _text(top / "cgroup.procs"):
+            raise NodeError(
+                f"the control group {top} has processes in it, so the kernel hands {controller} to none below it, which "
+                "resources of a scenario need: start an init there that moves them to a group of their own, as systemd does, "
+                "or leave resources out"
             )
 
     def _top(self, controller: str) -> Path | None:
@@ -119,18 +144,33 @@ class Groups:
         tops = (self.root, self.root / "cpu", self.root / "memory")
         return [top / self.parent for top in tops if (top / self.parent).is_dir()]
 
-    def throttled(self, name: str) -> dict[str, int]:
-        """Return how many periods a group has run in, in how many it was stopped, and for how many us in all."""
+    def counted(self, name: str) -> dict[str, int]:
+        """Return what the kernel has counted of a group, as far as it has such a limit.
+
+        That is how many ``periods`` it has run in, in how many it was ``throttled``, and for how many us in all; and how
+        many processes the kernel ended because the group's memory was used up (``oom_kills``).
+        """
+        limits = self.limits[name]
+        counters: dict[str, int] = {}
         for door in self.doors(name):
-            words = dict(line.split() for line in _text(door.with_name("cpu.stat")).splitlines())
-            if "nr_periods" in words:
+            words = _words(door.with_name("cpu.stat"))
+            if limits.cpus is not None and "nr_periods" in words:
                 stopped_us = words.get("throttled_usec") or int(words["throttled_time"]) // 1000  # version 1 has ns
-                return {
+                counters |= {
                     "periods": int(words["nr_periods"]),
                     "throttled": int(words["nr_throttled"]),
                     "throttled_us": int(stopped_us),
                 }
-        return {}
+            for file in ("memory.events", "memory.oom_control"):  # versions 2 and 1
+                words = _words(door.with_name(file))
+                if limits.memory_mib is not None and "oom_kill" in words:
+                    counters["oom_kills"] = int(words["oom_kill"])
+        return counters
+
+
+def _words(file: Path) -> dict[str, str]:
+    """Return what a file with a name and a value on each line holds."""
+    return dict(line.split(maxsplit=1) for line in _text(file).splitlines())
 
 
 def _text(file: Path) -> str:
