@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.function.kernels import code, kind
 from ansible.module_utils.node.cgroups import Groups, Limits
 from ansible.module_utils.node.errors import NodeError
 from ansible.module_utils.node.listeners import strangers, taken
@@ -50,6 +50,7 @@ RETURN = r"""
 user: {description: The id of the user that Ansible works as., type: int, returned: success}
 cores: {description: The cores that it may use., type: list, elements: int, returned: success}
 code: {description: "SHA-256 of the code's files and their names; empty without C(code).", type: str, returned: success}
+kind: {description: What compiled kernels have to fit on the node., type: dict, returned: success}
 enter: {description: By service the words before a command that limit it., type: dict, returned: success}
 """
 
@@ -94,15 +95,6 @@ def enter(options: dict[str, Any]) -> dict[str, list[str]]:
     return {name: groups.enter(name) for name in limits}
 
 
-def code(folder: Path) -> str:
-    """Return what the code is, as one word."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        for part in (str(path.relative_to(folder)).encode(), path.read_bytes()):
-            digest.update(hashlib.sha256(part).digest())
-    return digest.hexdigest()
-
-
 def main() -> None:
     """Run as Ansible's module."""
     module = AnsibleModule(
@@ -122,8 +114,10 @@ def main() -> None:
     options = module.params
     if sentences := list(obstacles(options, is_rehearsal=module.check_mode)):
         module.fail_json(msg=" ".join(sentences))
+    python = options["python"]
     try:
         words = enter(options)
+        fit = kind(python) if python and Path(python).exists() else {}
     except NodeError as error:
         module.fail_json(msg=f"{options['node']}: {error}.")
     module.exit_json(
@@ -132,6 +126,7 @@ def main() -> None:
         cores=sorted(os.sched_getaffinity(0)),
         code=code(Path(options["code"])) if options["code"] else "",
         enter=words,
+        kind=fit,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.function import kernels
 from ansible.module_utils.function.readiness import Program, wait
 from ansible.module_utils.function.supervisor import START, Supervisor
 from ansible.module_utils.node.cgroups import Groups, Limits
@@ -38,6 +39,8 @@ options:
   programs: {description: The folder of supervisord and supervisorctl., type: path, required: true}
   files: {description: "Texts of the configuration, by the name in the folder.", type: dict, default: {}}
   compiled: {description: Where replicas keep compiled kernels., type: path}
+  kernels: {description: "Compiled kernels that are brought there, by name.", type: dict, default: {}}
+  code: {description: "The folder of the code, for which they were compiled.", type: path, default: ""}
   owner: {description: "The user id of the replicas, where Ansible works as root.", type: int}
   parent: {description: The control group that the replicas' groups are in., type: str, required: true}
   limited: {description: "Services with C(name), and C(cpus) or C(memory_mib).", type: list, elements: dict, default: []}
@@ -75,20 +78,23 @@ def preparations(options: dict[str, Any], groups: Groups | None) -> Iterator[Cha
         yield from groups.changes()
     if not (folder / "log").is_dir():
         yield Change(f"make the folder {folder}/log", partial((folder / "log").mkdir, parents=True, exist_ok=True))
-    yield from _kernels(Path(options["compiled"]), options["owner"] if groups else None)
+    yield from _kernels(Path(options["compiled"]), options)
     for name, text in sorted(options["files"].items()):
         path = folder / name
         if read(path) != text or stat.S_IMODE(path.stat().st_mode) != MODE:
             yield Change(f"write {path}", partial(write, path, text, MODE))
 
 
-def _kernels(folder: Path, owner: int | None) -> Iterator[Change]:
+def _kernels(folder: Path, options: dict[str, Any]) -> Iterator[Change]:
     """Yield what has to change for replicas to find compiled kernels and to keep new ones."""
     if not folder.is_dir():
         yield Change(f"make the folder {folder}", partial(folder.mkdir, parents=True, exist_ok=True))
-    if owner is not None and (
-        not folder.is_dir() or any(_is_others(path, owner) for path in (folder, *folder.rglob("*")))
-    ):
+    brought = list(kernels.changes(options["kernels"], Path(options["code"]), folder)) if options["kernels"] else []
+    yield from brought
+    owner = options["owner"] if os.geteuid() == 0 else None
+    if owner is None:
+        return
+    if brought or not folder.is_dir() or any(_is_others(path, owner) for path in (folder, *folder.rglob("*"))):
         yield Change(f"give {folder} to user {owner}", partial(_give, folder, owner))
 
 
@@ -161,6 +167,8 @@ def main() -> None:
             "folder": {"type": "path", "required": True},
             "programs": {"type": "path", "required": True},
             "files": {"type": "dict", "default": {}},
+            "kernels": {"type": "dict", "default": {}},
+            "code": {"type": "path", "default": ""},
             "owner": {"type": "int"},
             "parent": {"type": "str", "required": True},
             "limited": {"type": "list", "elements": "dict", "default": []},
