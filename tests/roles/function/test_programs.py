@@ -54,8 +54,15 @@ def options(tmp_path: Path, replica: int) -> dict[str, Any]:
     return {
         "node": "edge-1", "host": "127.0.0.1", "folder": str(tmp_path / "function"), "programs": str(programs),
         "files": {"supervisord.conf": "[supervisord]\n", "gateway-edge.yaml": "listeners\n"}, "owner": 65532,
-        "compiled": str(tmp_path / "compiled" / "abc"), "parent": f"faasbed-test-{os.getpid()}",
+        "code": str(tmp_path), "compiled": str(tmp_path / "compiled" / "abc"), "parent": f"faasbed-test-{os.getpid()}",
         "replicas": [{"name": "edge", "port": replica - 1000}], "replica_port_offset": 1000, "timeout_s": 5,
+    }  # fmt: skip
+
+
+def examined(folder: Path) -> dict[str, Any]:
+    """Options with which a node is only looked at."""
+    return {
+        "state": "examined", "node": "edge-1", "host": "127.0.0.1", "folder": str(folder / "none"), "programs": str(folder),
     }  # fmt: skip
 
 
@@ -107,19 +114,16 @@ def test_removal_takes_all_of_it_and_a_second_one_finds_nothing(options: dict[st
 
 
 def test_a_node_is_refused_with_all_that_it_lacks(replica: int, tmp_path: Path) -> None:
-    about = {"node": "edge-1", "host": "127.0.0.1", "supervisor": str(tmp_path / "none.pid")}
     refused = module(
-        "function_node", ports=[replica], python=sys.executable, packages=["json", "nowhere"],
-        parent="faasbed-test", limited=[], **about,
-    )  # fmt: skip
+        "function_programs", ports=[replica], python=sys.executable, packages=["json", "nowhere"], **examined(tmp_path)
+    )
     assert f"Port {replica} of 127.0.0.1 on edge-1 is in use by another program: process " in refused["msg"]
     assert f"{sys.executable} on edge-1 lacks packages that the function needs (nowhere)." in refused["msg"]
 
 
 def test_other_code_is_another_word_and_a_file_by_another_name_too(tmp_path: Path) -> None:
     def word() -> str:
-        about = {"node": "edge-1", "host": "127.0.0.1", "ports": [], "supervisor": str(tmp_path / "none.pid")}
-        found = module("function_node", code=str(tmp_path / "app"), **about)
+        found = module("function_programs", code=str(tmp_path), **examined(tmp_path))
         assert found["user"] == os.geteuid()
         assert found["cores"] == sorted(os.sched_getaffinity(0))
         code: str = found["code"]

@@ -6,12 +6,14 @@ import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.node.errors import NodeError
 from ansible.module_utils.node.listeners import strangers, taken
+from ansible.module_utils.node.process import run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ansible.module_utils.function.supervisor import Supervisor
@@ -99,6 +101,22 @@ def wait(
                 ) from error
         time.sleep(POLL_S)
     return restarted
+
+
+def connections(gateway: Mapping[str, Any], replica_port: int) -> str:
+    """Return what ss says of a gateway's connections to its replicas.
+
+    Raises:
+        NodeError: there are none, or they use another congestion control.
+    """
+    expected = gateway["congestion_control"]
+    told = run("ss", "-HtinO", "state", "established", "dport", f"= :{replica_port}").strip()
+    if not told or any(f" {expected} " not in line for line in told.splitlines()):
+        raise NodeError(
+            f"{gateway['name']}: the gateway's connections to its replicas do not use {expected} "
+            f"({told or 'there are none'}). Check that this kernel has tcp_{expected}."
+        )
+    return told
 
 
 def last_lines(log: Path) -> str:
