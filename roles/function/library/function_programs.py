@@ -32,7 +32,7 @@ description:
     program has, and who listens there, packages that the function's Python lacks, and limits that cannot be set.
   - C(present) makes control groups and folders, brings compiled kernels, writes the configuration, has the supervisor run
     what that says, removes control groups of services that are not here any more, and waits until every replica is ready.
-    What differs in any way is put right; what does not is left alone.
+    What differs in any way is corrected; what does not is left alone.
   - C(reached) waits until every gateway reaches a replica; with C(connections) it refuses one whose connections to its
     replicas use another TCP congestion control.
   - C(absent) ends all of it and removes the folder.

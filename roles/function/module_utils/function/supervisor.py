@@ -37,7 +37,7 @@ class Supervisor:
     def update(self) -> str | None:
         """Have its programs be those of the configuration, and start it where it does not run.
 
-        Programs whose configuration is another one have ended, and are started anew, when this returns.
+        Programs whose configuration is another one have ended, and are started again, when this returns.
 
         Returns:
             What was done, in words; None where everything runs as configured.
