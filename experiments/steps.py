@@ -153,12 +153,10 @@ def verify_links(context: Context) -> None:
 
 def deploy_function(context: Context) -> None:
     """Run the replicas, and check that parallel requests are served by separate replicas on the expected nodes."""
-    context.playbooks.run("function", **context.variables())
-    checked = context.playbooks.run("measure-check", **context.variables())
-    facts = context.playbooks.run("facts", **context.variables())
-    context.run.update_manifest(replicas=checked["driver_check"], nodes=facts["node_facts"])
+    answers = context.playbooks.run("deploy", **context.variables())
+    context.run.update_manifest(replicas=answers["driver_check"], nodes=answers["node_facts"])
     if context.placement.platform.is_cluster:
-        context.run.update_manifest(cluster=manifest.cluster(facts["cluster"]))
+        context.run.update_manifest(cluster=manifest.cluster(answers["cluster"]))
     _calibrate(context, "before")
 
 

@@ -17,13 +17,10 @@ options:
     description: Where the lab keeps keys, the nodes' files and its ledger on this machine.
     type: path
     required: true
-  packages:
-    description: The package by program, as this distribution calls it; named where a program is missing.
+  package_tables:
+    description: By family of distributions what the role node has for it in vars, C(node_packages) and
+      C(node_install_command); the package is named where a program is missing, and another family is refused.
     type: dict
-    required: true
-  install_command:
-    description: What installs packages on this distribution.
-    type: str
     required: true
   prefix:
     description: First word of all names of namespaces, interfaces, containers and virtual machines.

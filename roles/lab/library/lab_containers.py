@@ -51,8 +51,7 @@ EXAMPLES = r"""
 - name: Create a lab of one node
   lab_containers:
     folder: /var/lib/faasbed-containers
-    packages: "{{ node_packages }}"
-    install_command: "{{ node_install_command }}"
+    package_tables: "{{ lab_package_tables }}"
     root_archive: /root/.cache/faasbed/node.tar
     prefix: fc
     state_dir: /var/lib/faasbed

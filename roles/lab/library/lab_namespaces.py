@@ -51,8 +51,7 @@ EXAMPLES = r"""
 - name: Create a lab of one node
   lab_namespaces:
     folder: /var/lib/faasbed-lab
-    packages: "{{ node_packages }}"
-    install_command: "{{ node_install_command }}"
+    package_tables: "{{ lab_package_tables }}"
     launcher: "{{ role_path }}/files/enter_node.sh"
     prefix: fb
     state_dir: /var/lib/faasbed

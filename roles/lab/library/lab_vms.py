@@ -56,8 +56,7 @@ EXAMPLES = r"""
 - name: Create a lab of one node
   lab_vms:
     folder: /var/lib/faasbed-vm
-    packages: "{{ node_packages }}"
-    install_command: "{{ node_install_command }}"
+    package_tables: "{{ lab_package_tables }}"
     image: /root/.cache/faasbed/machine-bookworm
     accelerator: auto
     memory_mib: {edge-1: 1024}

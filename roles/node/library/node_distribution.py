@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.node.distribution import distribution_of
-from ansible.module_utils.node.files import read
+from ansible.module_utils.node.distribution import supported
+from ansible.module_utils.node.errors import NodeError
 
 DOCUMENTATION = r"""
 module: node_distribution
@@ -28,23 +26,17 @@ name: {description: The distribution with its version., type: str, returned: alw
 family: {description: What C(ansible_os_family) would be., type: str, returned: always}
 """
 
-OS_RELEASE = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
-
 
 def main() -> None:
     """Run as Ansible's module."""
     module = AnsibleModule(
         argument_spec={"supported": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
     )
-    text = next((text for path in OS_RELEASE if (text := read(path)) is not None), "")
-    name, family = distribution_of(text)
-    supported = sorted(module.params["supported"])
-    if family not in supported:
-        module.fail_json(
-            msg=f"The distribution is {name} (family {family}), supported families: {', '.join(supported)}. Use one of "
-            f"them, or add vars/{family}.yml to the role node (its README says how)."
-        )
-    module.exit_json(changed=False, name=name, family=family)
+    try:
+        found = supported(module.params["supported"])
+    except NodeError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, name=found.name, family=found.family)
 
 
 if __name__ == "__main__":

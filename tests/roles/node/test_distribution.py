@@ -11,6 +11,7 @@ import node_distribution
 import pytest
 import yaml
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.node import distribution
 from testbed import BIN, ROOT, run
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
     os_release = tmp_path / "os-release"
     os_release.write_text('ID=fedora\nPRETTY_NAME="Fedora Linux 41 (Server Edition)"\n')
-    monkeypatch.setattr(node_distribution, "OS_RELEASE", [os_release])
+    monkeypatch.setattr(distribution, "OS_RELEASE", [os_release])
     monkeypatch.setattr(AnsibleModule, "__init__", start)
     monkeypatch.setattr(AnsibleModule, "fail_json", refuse)
     with pytest.raises(RefusedError) as refused:

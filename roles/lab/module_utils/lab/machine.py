@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.lab.plan import LabError
 from ansible.module_utils.node import process
+from ansible.module_utils.node.distribution import supported
 from ansible.module_utils.node.files import read
 
 if TYPE_CHECKING:
@@ -36,23 +37,25 @@ class Process:
     state: tuple[int, int] | None
 
 
-def check_tools(tools: Iterable[str], packages: dict[str, str], install_command: str) -> None:
-    """Refuse to start without root or without one of the programs.
+def check_tools(tools: Iterable[str], package_tables: dict[str, Any]) -> None:
+    """Refuse to start on an unknown distribution, without root or without one of the programs.
 
     Args:
         tools: the programs.
-        packages: the package by program, as this distribution calls it.
-        install_command: what installs packages here.
+        package_tables: by family of distributions the package by program, and what installs packages.
 
     Raises:
-        LabError: what is missing, and what to do.
+        NodeError: what is missing, and what to do.
     """
+    table = package_tables[supported(package_tables).family]
     if os.geteuid() != 0:
         raise LabError("Creating network namespaces requires root: run this with sudo.")
     missing = [tool for tool in tools if shutil.which(tool, path=SEARCH_PATH) is None]
     if missing:
-        names = sorted({packages.get(tool, tool) for tool in missing})
-        raise LabError(f"Missing: {', '.join(missing)}. Install them: {install_command} {' '.join(names)}")
+        names = sorted({table["node_packages"].get(tool, tool) for tool in missing})
+        raise LabError(
+            f"Missing: {', '.join(missing)}. Install them: {table['node_install_command']} {' '.join(names)}"
+        )
     if not Path("/proc/self/ns/net").exists():
         raise LabError("This kernel has no network namespaces (CONFIG_NET_NS): nodes on this machine need them.")
 

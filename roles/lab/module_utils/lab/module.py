@@ -93,15 +93,14 @@ def run_module(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "folder": {"type": "path", "required": True},
-            "packages": {"type": "dict", "required": True},
-            "install_command": {"type": "str", "required": True},
+            "package_tables": {"type": "dict", "required": True},
             **options,
         },
         required_if=[("state", "present", tuple(options))],
         supports_check_mode=True,
     )
     try:
-        check_tools(tools, module.params["packages"], module.params["install_command"])
+        check_tools(tools, module.params["package_tables"])
         changes = (make if module.params["state"] == "present" else remove)(module, Path(module.params["folder"]))
     except NodeError as error:
         module.fail_json(msg=str(error))

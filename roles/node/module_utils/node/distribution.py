@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ansible.module_utils.node.errors import NodeError
+from ansible.module_utils.node.files import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+OS_RELEASE = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
 
 # Words of ID and ID_LIKE, and what Ansible calls the family (ansible_os_family).
 FAMILIES = {
@@ -32,3 +41,19 @@ def distribution_of(text: str) -> Distribution:
     words = [fields.get("ID", "linux"), *fields.get("ID_LIKE", "").split()]
     families = [FAMILIES[word] for word in words if word in FAMILIES]
     return Distribution(fields.get("PRETTY_NAME", words[0]), families[0] if families else words[0].capitalize())
+
+
+def supported(families: Iterable[str]) -> Distribution:
+    """Return this node's distribution, which is of one of these families.
+
+    Raises:
+        NodeError: it is of another one; the sentence names both.
+    """
+    found = distribution_of(next((text for path in OS_RELEASE if (text := read(path)) is not None), ""))
+    if found.family not in families:
+        raise NodeError(
+            f"The distribution is {found.name} (family {found.family}), supported families: "
+            f"{', '.join(sorted(families))}. Use one of them, or add vars/{found.family}.yml to the role node (its README "
+            "says how)."
+        )
+    return found
