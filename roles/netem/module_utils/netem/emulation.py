@@ -350,7 +350,9 @@ class Emulator:
                     continue
                 else:
                     frames = [frame]
-                came: float = min(seconds * 1_000_000_000 + nanoseconds - since_epoch, now)
+                came: float = seconds * 1_000_000_000 + nanoseconds - since_epoch
+                if came > now:  # since the look at the clocks, or that of real time was set back meanwhile
+                    came = min(came, monotonic_ns())
                 for one in frames:
                     if held < size or lane.under_way >= limit:
                         lane.overrun += 1
