@@ -26,7 +26,7 @@ Release = Callable[[Callable[[], None]], None]
 
 
 class Connecting(httpcore.NetworkBackend):
-    """How httpcore connects by TCP: ``release`` is set anew for each request, as one at a time uses it."""
+    """How httpcore connects by TCP: ``release`` is set for each request, as one at a time uses it."""
 
     def __init__(self) -> None:
         self.release: Release = lambda start: start()
