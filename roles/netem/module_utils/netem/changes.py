@@ -270,9 +270,10 @@ class Session:
         """Change links at their time, in front of others, and return when they had the new values."""
         with alone(self.folder):
             prepared = self.shaping.prepare(change.links)
+            give = self.shaping.ready(prepared)
             with punctual():
                 self._wait_for(change)
-                at_ns = self.shaping.change(prepared)
+                at_ns = give()
             self.shaping.remember(prepared)
         return at_ns
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,12 +129,11 @@ class Emulator:
         Filters come last and go first, so that traffic is never without a way.
         """
         tc_batch([command for shaped in update.gone for command in self.filters.drop(shaped)])
-        text = self._write(update.all)
+        text = self._values(update.all)
         if pids := self.processes():
-            for pid in pids:
-                os.kill(pid, signal.SIGHUP)
-            self._await(text, self.ended)
+            self._take(text, pids)
         else:
+            self.links.write_bytes(text)
             process = self._start()
             self._await(text, lambda: process.poll() is not None)
         kept = {shaped.link.target for shaped in update.all}
@@ -142,6 +142,18 @@ class Emulator:
         redirection = ["action", "mirred", "egress", "redirect", "dev", self.tap]
         tc_batch([command for shaped in update.new for command in self.filters.add(shaped, redirection)])
         return int(_status(self._status_file)["taken_ns"])
+
+    def ready(self, update: Update) -> Callable[[], int]:
+        """Return what does that, all that can be done beforehand being done."""
+        if update.gone or update.new or not (pids := self.processes()):
+            return partial(self.update, update)
+        text = self._values(update.all)
+
+        def change() -> int:
+            self._take(text, pids)
+            return int(_status(self._status_file)["taken_ns"])
+
+        return change
 
     def processes(self) -> list[int]:
         """Return the pids of this interface's emulator, and of those that another version of this role left."""
@@ -171,10 +183,17 @@ class Emulator:
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/",
             )  # fmt: skip
 
-    def _await(self, text: int, ended: Callable[[], bool]) -> None:
-        """Return when the process has taken what was written for it, by its check sum."""
+    def _take(self, text: bytes, pids: Sequence[int]) -> None:
+        """Have the process read this, and return when it has taken it."""
+        self.links.write_bytes(text)
+        for pid in pids:
+            os.kill(pid, signal.SIGHUP)
+        self._await(text, self.ended)
+
+    def _await(self, text: bytes, ended: Callable[[], bool]) -> None:
+        """Return when the process has taken what was written for it, by the check sum that its status has."""
         deadline = time.monotonic() + START_SECONDS
-        while _status(self._status_file).get("values") != text:
+        while _status(self._status_file).get("values") != zlib.crc32(text):
             if ended() or time.monotonic() > deadline:
                 # Clearing the links removes the log: what it says goes with the error.
                 lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
@@ -218,10 +237,10 @@ class Emulator:
                 time.sleep(0.01)
         tc_batch(self.filters.close(way))
 
-    def _write(self, links: Sequence[Shaped]) -> int:
-        """Write what the process reads and return the check sum by which its status says that it did."""
+    def _values(self, links: Sequence[Shaped]) -> bytes:
+        """Return what the process reads."""
         made = [shaped.made for shaped in links]
-        text = json.dumps(
+        return json.dumps(
             {
                 "interface": self.interface,
                 "tap": self.tap,
@@ -233,5 +252,3 @@ class Emulator:
                 ],
             }
         ).encode()
-        self.links.write_bytes(text)
-        return zlib.crc32(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from .tc import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from .filters import Port
     from .link import Link
@@ -141,6 +142,10 @@ class Kernel:
         self._write_tables([shaped.made for shaped in update.all], self.tables)
         tc_batch(commands, tables=str(self.tables))
         return time.monotonic_ns()
+
+    def ready(self, update: Update) -> Callable[[], int]:
+        """Return what does that."""
+        return partial(self.update, update)
 
     def _add(self, shaped: Shaped) -> Commands:
         """Return what makes a link: its class, its leaf, then the filters that send frames there."""

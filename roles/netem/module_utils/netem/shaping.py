@@ -19,7 +19,7 @@ from .link import Link
 from .tc import dump, exists, flaps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 SCHEMA = 4  # of the state file: what another version left is cleared and made again
 LINKS_MAX = 499  # the filters' preferences and the classes' numbers leave room for so many
@@ -89,6 +89,7 @@ class Backend(Protocol):
     def open(self, before: dict[str, Any], passing: Sequence[Port]) -> None: ...
     def close(self, before: dict[str, Any]) -> None: ...
     def update(self, update: Update) -> int: ...
+    def ready(self, update: Update) -> Callable[[], int]: ...
 
 
 class Update(NamedTuple):
@@ -298,14 +299,18 @@ class Shaping:
         self.backends[state["backend"]].check([expected[target].made for target in links])
         return Prepared(state, expected, _update(now, expected))
 
-    def change(self, prepared: Prepared) -> int:
-        """Give links the values that were prepared, and return when they had them: CLOCK_MONOTONIC in nanoseconds.
+    def ready(self, prepared: Prepared) -> Callable[[], int]:
+        """Return what gives links the values that were prepared, and returns when they had them.
 
-        Frames on their way keep theirs. What was applied is remembered until `put_back`; `remember` has to follow.
+        That is CLOCK_MONOTONIC in nanoseconds; all that takes time before is done. Frames on their way keep theirs. What
+        was applied is remembered until `put_back`; `remember` has to follow.
         """
         if not self.first.exists():
             write(self.first, self.file.read_text())
-        return self._carry_out(prepared)
+        update = prepared.update
+        if not (update.gone or update.changed or update.new):
+            return time.monotonic_ns
+        return self.backends[prepared.state["backend"]].ready(update)
 
     def remember(self, prepared: Prepared) -> None:
         """Write down what was changed, so that `drift` does not take it for foreign."""
@@ -321,14 +326,8 @@ class Shaping:
         now, state = self.current()
         applied = self.recorded()
         if state is not None:
-            self._carry_out(Prepared(state, applied, _update(now, applied)))
+            self.ready(Prepared(state, applied, _update(now, applied)))()
         self.first.replace(self.file)
-
-    def _carry_out(self, prepared: Prepared) -> int:
-        update = prepared.update
-        if not (update.gone or update.changed or update.new):
-            return time.monotonic_ns()
-        return self.backends[prepared.state["backend"]].update(update)
 
     def _number(
         self,

@@ -36,6 +36,8 @@ def tc_batch(
     Raises:
         NodeError: one failed, in its own words.
     """
+    if not commands:
+        return None, ""
     lines = "".join(f"{' '.join(command)}\n" for command in commands)
     done = attempt(
         *(["unshare", "--net"] if scratch else []), "tc", "-batch", "-",
