@@ -88,10 +88,10 @@ def test_a_function_that_cannot_be_warmed_up_is_named_with_its_log(
     with (project / "app" / "word_count.py").open("a", encoding="utf-8") as module:
         module.write('\n\ndef warm_up():\n    raise RuntimeError("no words to count with")\n')
     try:
-        refused = lab.playbook("playbooks/function.yml", *variables, "-e", "function_ready_timeout_s=3")
+        refused = lab.playbook("playbooks/function.yml", *variables, "-e", "function_ready_timeout_s=10")
         words = " ".join(refused.stdout.split())
         assert refused.returncode != 0
-        assert f"{lab.data_address(1)}:32080 is not ready after 3 s: it answers 503" in words
+        assert f"{lab.data_address(1)}:32080 is not ready after 10 s: it answers 503" in words
         assert "The function could not be warmed up; its log says why." in words
         assert "RuntimeError: no words to count with" in words
     finally:
