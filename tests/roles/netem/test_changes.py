@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 PORT = 32000
+# How late a machine may be that does other things, too: whoever measures judges it by what was recorded.
+LATEST_NS = 300_000_000
 NEAR, FAR = link("a", "b", 1), link("a", "b", 20)
 DOWN = link("a", "b", 1, 0, 100)
 # What one node sends each millisecond, with the time, another one prints with the time at which it came: one clock.
@@ -123,7 +125,7 @@ def test_frames_are_delayed_by_the_new_values_from_the_recorded_time_on(wires: W
             assert ask("begin", at_ns=begin_ns) == {}
         made = {one["number"]: one["at_ns"] for one in ask("end")["made"]}
     for number, after_ms in ((0, 700), (1, 1400)):
-        assert 0 <= made[number] - begin_ns - after_ms * 1_000_000 <= 50_000_000
+        assert 0 <= made[number] - begin_ns - after_ms * 1_000_000 <= LATEST_NS
     far = [took for sent, took in found if made[0] < sent < made[1] - 1_000_000]
     near = [took for sent, took in found if not made[0] - 1_000_000 < sent < made[1] + 40_000_000]
     assert min(far) > 19.9
@@ -334,14 +336,14 @@ def test_so_much_is_sent_over_a_link_beside_what_is_measured(wires: Wires) -> No
     assert [(one["number"], one["of"]) for one in made] == [(number, "sends to b") for number in range(3)]
     at_ns = [one["at_ns"] for one in made]
     for number, after_ms in enumerate((700, 1700, 2700)):
-        assert 0 <= (at_ns[number] - begin_ns) / 1e6 - after_ms < 50
+        assert 0 <= at_ns[number] - begin_ns - after_ms * 1_000_000 <= LATEST_NS
 
     def mbit_per_s(since_ns: int, until_ns: int) -> float:
         return sum(size for came_ns, size in heard if since_ns < came_ns < until_ns) * 8000 / (until_ns - since_ns)
 
     margin_ns = 100_000_000
-    assert mbit_per_s(at_ns[0] + margin_ns, at_ns[1] - margin_ns) == pytest.approx(8, rel=0.1)
-    assert mbit_per_s(at_ns[1] + margin_ns, at_ns[2] - margin_ns) == pytest.approx(16, rel=0.1)
+    assert mbit_per_s(at_ns[0] + margin_ns, at_ns[1] - margin_ns) == pytest.approx(8, rel=0.2)
+    assert mbit_per_s(at_ns[1] + margin_ns, at_ns[2] - margin_ns) == pytest.approx(16, rel=0.2)
     assert not [came_ns for came_ns, _ in heard if came_ns > at_ns[2] + margin_ns]
 
 
