@@ -14,7 +14,7 @@ from nodes.inventory import Inventory
 if TYPE_CHECKING:
     from pathlib import Path
 
-ASSUMED = re.compile(r"\b(?P<variable>(?P<role>[a-z0-9]+)_\w+) \| default\('(?P<value>[^']*)'\)")
+ASSUMED = re.compile(r"\b(?P<variable>(?P<role>(?!ansible_)[a-z0-9]+)_\w+) \| default\('(?P<value>[^']*)'\)")
 
 
 def test_a_setting_is_the_inventorys_else_the_roles() -> None:

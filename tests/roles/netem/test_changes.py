@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from patience import wait_for
+from processes import with_words
 from test_lease import in_force
 from wires import Wires, link
 
@@ -370,12 +371,5 @@ def test_nobody_else_is_heard(wires: Wires) -> None:
 
 
 def _changer(folder: Path) -> int:
-    found = [
-        int(entry.name)
-        for entry in folder.__class__("/proc").iterdir()
-        if entry.name.isdigit()
-        and b"netem.changes" in (words := (entry / "cmdline").read_bytes())
-        and str(folder).encode() in words
-    ]
-    assert len(found) == 1
-    return found[0]
+    (found,) = with_words(b"netem.changes", os.fsencode(folder))
+    return found
