@@ -100,6 +100,9 @@ class Asked:
             "function_image_archive": "",
             "function_image": f"registry.example/function@{DIGEST}",
             "function_gateway_image": f"registry.example/envoy@{DIGEST}",
+            "function_dir": str(self._folder / "function"),
+            # This cluster has no replicas, so what waits for them waits in vain.
+            "function_ready_timeout_s": 3,
         }
         command = [str(BIN / "ansible-playbook"), "-i", str(self._folder / "hosts.yml"), str(playbook)]
         return run([*command, "-e", json.dumps(settings | variables)], cwd=ROOT)
@@ -216,7 +219,7 @@ def test_services_that_are_gone_are_removed_and_each_deployment_is_waited_for(as
         for call in asked.calls()
     )
     assert any(
-        "rollout status deployments --selector=faasbed.io/service --timeout=300s" in call for call in asked.calls()
+        "rollout status deployments --selector=faasbed.io/service --timeout=3s" in call for call in asked.calls()
     )
 
 
