@@ -101,7 +101,7 @@ class Asked:
             "function_image": f"registry.example/function@{DIGEST}",
             "function_gateway_image": f"registry.example/envoy@{DIGEST}",
             "function_dir": str(self._folder / "function"),
-            # This cluster has no replicas, so what waits for them waits in vain.
+            # This cluster has no replicas: who waits for them waits as long as it may.
             "function_ready_timeout_s": 3,
         }
         command = [str(BIN / "ansible-playbook"), "-i", str(self._folder / "hosts.yml"), str(playbook)]
