@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from experiments.base_station.plan import BackgroundChange, Event, LinkChange, LoadChange, NodeChange
 from experiments.errors import SpecError
 from experiments.spec import role_links
+from experiments.spec.events import LinkChangeSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,18 +23,11 @@ if TYPE_CHECKING:
     Pair = tuple[str, str]
 
 P = TypeVar("P", bound="Pairs")
-DOWN: dict[str, Any] = {"loss_percent": 100.0}
+CUT = LinkChangeSpec(down=True)
 
 
-def planned(
-    scenario: Scenario,
-    links: Mapping[Pair, dict[str, Any]],
-    members: Sequence[str],
-    services: Sequence[Service],
-    platform: Platform,
-    inventory: Inventory,
-) -> tuple[Event, ...]:
-    """Return the events of a scenario with the nodes that they are about, in the order of its file.
+class Changing:
+    """The links and nodes of a scenario as one event after the other leaves them.
 
     Args:
         scenario: its name and events.
@@ -44,16 +38,8 @@ def planned(
         inventory: the nodes and their groups.
 
     Raises:
-        SpecError: an event is about nodes or links that the scenario does not have, or cannot be.
+        SpecError: the events cannot be in one scenario.
     """
-    changing = _Changing(scenario, links, members, services, platform, inventory)
-    in_turn = sorted(enumerate(scenario.events), key=lambda one: one[1].at_s or one[1].before_repetition or 0)
-    found = {number: changing.event(event) for number, event in in_turn}
-    return tuple(found[number] for number in range(len(found)))
-
-
-class _Changing:
-    """The links and nodes of a scenario as one event after the other leaves them."""
 
     def __init__(
         self,
@@ -86,7 +72,18 @@ class _Changing:
                 "left them"
             )
 
-    def event(self, event: EventSpec) -> Event:
+    def planned(self) -> tuple[Event, ...]:
+        """Return the events with the nodes that they are about, in the order of the scenario's file.
+
+        Raises:
+            SpecError: an event is about nodes or links that the scenario does not have, or cannot be.
+        """
+        events = self._scenario.events
+        in_turn = sorted(enumerate(events), key=lambda one: one[1].at_s or one[1].before_repetition or 0)
+        found = {number: self._event(event) for number, event in in_turn}
+        return tuple(found[number] for number in range(len(found)))
+
+    def _event(self, event: EventSpec) -> Event:
         """Return what an event changes, those before it having been carried out."""
         place = f"scenario {self._scenario.name}: events: {_when(event)}"
         touched = set(self._changed(event, place))
@@ -194,8 +191,7 @@ class _Changing:
         first = self._first[pair]
         values, shape = self._now[pair]
         if self._cut & set(pair):
-            kept = {key: one for key, one in values.items() if key not in role_links.loss()}
-            values, shape = {**kept, **DOWN}, "down"
+            values, shape = CUT.changed(values), "down"
         faster_ms = max(0.0, role_links.lowest_ms(first) - role_links.lowest_ms(values))
         return LinkChange(*pair, values=values, shape=shape, faster_ms=faster_ms)
 

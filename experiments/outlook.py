@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from collect.sweep import written
 from experiments import plan, workloads
 from experiments.base_station.arrivals import Closed, Together, expected_s
-from experiments.base_station.changes import STATES, background_words, load_words
+from experiments.base_station.changes import parts
 from experiments.base_station.plan import UNTIMED_S, Entry
 from experiments.base_station.repetition import Repetition
 from experiments.workloads.data import Dataset as Rows
@@ -105,12 +105,8 @@ def _of_scenario(
         for shape in dict.fromkeys(link.shape for link in event.links):
             links = [f"{link.source} -> {link.target}" for link in event.links if link.shape == shape]
             yield f"  {when}: {', '.join(links)}: {shape}"
-        for node in event.nodes:
-            yield f"  {when}: {node.node}: {STATES[node.state]}"
-        for sent in event.background:
-            yield f"  {when}: {sent.source} -> {sent.target}: {background_words(sent.mbit_per_s)}"
-        for load in event.load:
-            yield f"  {when}: {load.node}: {load_words(load.processes)}"
+        for part in list(parts(event))[len(event.links) :]:
+            yield f"  {when}: {part.source}{f' -> {part.target}' if part.target else ''}: {part.shape}"
     if len(events) > MOST_EVENTS:
         last_s = max(event.at_s or 0.0 for event in events)
         yield f"  and {_count(len(events) - MOST_EVENTS, 'more event')}, the last one at {last_s:g} s"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from experiments import changes, platforms
+from experiments import platforms
 from experiments.base_station.plan import UNTIMED_S
+from experiments.changes import Changing
 from experiments.errors import SpecError
 from experiments.service import Service
 
@@ -82,7 +83,8 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
         services[scenario.name] = tuple(placed)
         routes[scenario.name] = {name: _route(scenario, name, services[scenario.name], own) for name in base_stations}
         members = (*base_stations, *chain.from_iterable(nodes.values()))
-        events[scenario.name] = changes.planned(scenario, own, members, services[scenario.name], platform, inventory)
+        changing = Changing(scenario, own, members, services[scenario.name], platform, inventory)
+        events[scenario.name] = changing.planned()
     every = list(chain.from_iterable(services.values()))
     names: dict[str, Service] = {}
     for service in every:
@@ -99,8 +101,8 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
         )
     addresses = {name: inventory.address(name) for name in base_stations}
     asked = sorted({name for of_scenario in events.values() for event in of_scenario for name in event.asked})
-    changing = {name: inventory.address(name) for name in asked}
-    return Placement(platform, addresses, services, routes, tuple(links.values()), events, changing)
+    of_asked = {name: inventory.address(name) for name in asked}
+    return Placement(platform, addresses, services, routes, tuple(links.values()), events, of_asked)
 
 
 def _check_weights(scenario: Scenario, base_stations: tuple[str, ...], inventory: Inventory) -> None:

@@ -134,9 +134,10 @@ def provision(context: Context) -> None:
 
 def _with_first(warning: str, context: Context) -> str:
     """Return the warning of too few cores with what the platform runs on its first node beside the replicas."""
-    beside = context.placement.platform.beside_first
-    first = (context.inventory.hosts("k3s_servers") or context.inventory.hosts("compute"))[0]
-    return f"{warning} {first} also runs {beside}." if beside else warning
+    platform = context.placement.platform
+    if not platform.beside_first:
+        return warning
+    return f"{warning} {platform.first_node(context.inventory)} also runs {platform.beside_first}."
 
 
 def shape_links(context: Context) -> None:

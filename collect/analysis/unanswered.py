@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from collect.records import RequestRecord
 
-UNKNOWN = "it is not known why"
 # Numbers of ports and the like, which differ from one request to the next.
 NUMBER = re.compile(r"\d+")
 
@@ -32,9 +31,9 @@ def by_reason(requests: Iterable[RequestRecord]) -> tuple[Unanswered, ...]:
     """Return the requests by why they failed, the most frequent reason first; what differs by numbers only is one."""
     groups: dict[str, list[RequestRecord]] = defaultdict(list)
     for request in requests:
-        groups[NUMBER.sub("0", request.error or UNKNOWN)].append(request)
+        groups[NUMBER.sub("0", str(request.error))].append(request)
     found = (
-        Unanswered(alike[0].error or UNKNOWN, len(alike), max(filter(None, map(_lasted_s, alike)), default=None))
+        Unanswered(str(alike[0].error), len(alike), max(filter(None, map(_lasted_s, alike)), default=None))
         for alike in groups.values()
     )
     return tuple(sorted(found, key=lambda one: (-one.requests, one.reason)))

@@ -162,10 +162,7 @@ def read_trace(text: str) -> list[Due]:
             f"line 1: expected a heading with offset_s and, if any, kind and bytes, got {','.join(names):.80}"
         )
     found: list[Due] = []
-    for row in reader:
-        where = f"line {reader.line_num}"
-        if None in row or None in row.values():
-            raise ValueError(f"{where}: expected {len(names)} values ({','.join(names)})")
+    for where, row in rows(reader):
         if len(found) == MOST_REQUESTS:
             raise ValueError(f"{where}: a trace has {MOST_REQUESTS} requests at most")
         offset_s = _number(row["offset_s"], where, "offset_s", MOST_OFFSET_S)
@@ -179,6 +176,20 @@ def read_trace(text: str) -> list[Due]:
     if not found:
         raise ValueError("it has no requests")
     return found
+
+
+def rows(reader: csv.DictReader[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the lines of a table that follow its heading, each with its place in words.
+
+    Raises:
+        ValueError: one has more or fewer values than the heading; the message names it.
+    """
+    names = reader.fieldnames or ()
+    for row in reader:
+        where = f"line {reader.line_num}"
+        if None in row or None in row.values():
+            raise ValueError(f"{where}: expected {len(names)} values ({','.join(names)})")
+        yield where, row
 
 
 def _number(text: str, where: str, name: str, most: float) -> float:

@@ -12,7 +12,7 @@ import json
 import socket
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import msgspec
 
@@ -150,7 +150,8 @@ class Changes:
                     clock_error_ms=round_trip_ns / 2 / NS_PER_MS,
                 )
                 for number, event in of_node.items()
-                for source, target, shape, of in _parts(event, name)
+                for by, source, target, shape, of in parts(event)
+                if by == name
             ]
         self._events = {}
         return found
@@ -170,30 +171,28 @@ def late(changes: list[ChangeRecord]) -> str | None:
     return None
 
 
-def _parts(event: Event, node: str) -> Iterator[tuple[str, str | None, str, str]]:
-    """Yield what a node carries out of an event: source and target as on record, in words, and what it is of."""
+class Part(NamedTuple):
+    """A part of an event: the node that carries it out, source and target as on record, in words, what it is of."""
+
+    by: str
+    source: str
+    target: str | None
+    shape: str
+    of: str
+
+
+def parts(event: Event) -> Iterator[Part]:
+    """Yield the parts of an event: links first, then nodes, what is sent, and what computes."""
     for link in event.links:
-        if link.source == node:
-            yield link.source, link.target, link.shape, LINKS
+        yield Part(link.source, link.source, link.target, link.shape, LINKS)
     for one in event.nodes:
-        if one.asked == node:
-            yield one.node, None, STATES[one.state], LINKS if one.state == "cut" else one.node
+        yield Part(one.asked, one.node, None, STATES[one.state], LINKS if one.state == "cut" else one.node)
     for sent in event.background:
-        if sent.source == node:
-            yield sent.source, sent.target, background_words(sent.mbit_per_s), f"sends to {sent.target}"
+        much = f"{sent.mbit_per_s:g} Mbit/s beside the requests" if sent.mbit_per_s else "requests only"
+        yield Part(sent.source, sent.source, sent.target, much, f"sends to {sent.target}")
     for load in event.load:
-        if load.node == node:
-            yield node, None, load_words(load.processes), LOAD
-
-
-def load_words(processes: int) -> str:
-    """Return how many processes compute on a node, in words."""
-    return f"{processes or 'no'} process{'es' * (processes != 1)} beside the replicas"
-
-
-def background_words(mbit_per_s: float) -> str:
-    """Return how much is sent over a link beside the requests, in words."""
-    return f"{mbit_per_s:g} Mbit/s beside the requests" if mbit_per_s else "requests only"
+        many = f"{load.processes or 'no'} process{'es' * (load.processes != 1)} beside the replicas"
+        yield Part(load.node, load.node, None, many, LOAD)
 
 
 def _change(node: str, number: int, event: Event) -> dict[str, Any]:

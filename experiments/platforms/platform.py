@@ -58,6 +58,10 @@ class Platform:
             return node
         if inventory.variable(node, "kubeconfig"):
             return None
+        return self.first_node(inventory)
+
+    def first_node(self, inventory: Inventory) -> str:
+        """Return the node that runs what the platform has once: of a cluster its first server."""
         return (inventory.hosts("k3s_servers") or inventory.hosts("compute"))[0]
 
     def variables(self, services: Sequence[Service]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from experiments.base_station.arrivals import rows
 from experiments.spec.events import MOST_EVENTS, LinkChangeSpec
 from experiments.spec.fields import nearest
 
@@ -34,14 +35,10 @@ def events(entry: dict[str, Any], text: str) -> list[dict[str, Any]]:
             "links: expected which ones it is about, without values, such as [{between: [base_stations, edge]}]"
         )
     reader = csv.DictReader(io.StringIO(text))
-    names = list(reader.fieldnames or ())
-    _check_heading(names)
+    _check_heading(list(reader.fieldnames or ()))
     found: list[dict[str, Any]] = []
     before_s = -1.0
-    for row in reader:
-        where = f"line {reader.line_num}"
-        if None in row or None in row.values():
-            raise ValueError(f"{where}: expected {len(names)} values ({','.join(names)})")
+    for where, row in rows(reader):
         if len(found) == MOST_EVENTS:
             raise ValueError(f"{where}: a scenario has {MOST_EVENTS} events at most: leave lines out")
         at_s = _number(row[AT_S], where, AT_S)

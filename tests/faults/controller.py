@@ -13,10 +13,11 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from replica import eventually
+from testbed import run
 
 from collect import records
 from collect.records import ModelRecord, RequestRecord
@@ -202,3 +203,17 @@ def small_run(lab: TrialLab, folder: Path, repetitions: int, lease_s: int = LEAS
     texts.write_text("\n".join(lines), "utf-8")
     results.mkdir()
     return SmallRun(lab, folder, inventory, scenario, texts, results)
+
+
+def provision(lab: TrialLab, folder: Path, **differences: Any) -> None:
+    """Have the function of such a run stand on a lab."""
+    (folder / "run").mkdir()
+    scenario = small_run(lab, folder / "run", 1, **differences).scenario
+    command = [sys.executable, "-m", "experiments", "provision", "--inventory", str(lab.inventory)]
+    done = run(
+        [*command, "--scenario", str(scenario)],
+        cwd=ROOT,
+        env=os.environ | {"XDG_STATE_HOME": str(folder)},
+        deadline_s=PATIENCE_S,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

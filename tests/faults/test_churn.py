@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from controller import PATIENCE_S, ROOT, small_run
+from controller import PATIENCE_S, ROOT, provision, small_run
 from processes import with_words
 from replica import eventually
-from testbed import TrialLab, run, trial_lab
+from testbed import TrialLab, trial_lab
 
 from collect import records
 from collect.records import ChangeRecord, ModelRecord, RequestRecord
@@ -21,7 +21,7 @@ from collect.records import ChangeRecord, ModelRecord, RequestRecord
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from controller import SmallRun
+    from controller import Controller, SmallRun
 
 pytestmark = [pytest.mark.lab(judges_links=False), pytest.mark.long]
 
@@ -54,16 +54,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialLab]:
     folder = tmp_path_factory.mktemp("churn")
     with trial_lab(folder) as made:
         made.describe({"base_stations": ("bs",), "edge": (GATEWAY, LEAVES)})
-        (folder / "run").mkdir()
-        scenario = small_run(made, folder / "run", 1, **PAIR).scenario
-        provision = [sys.executable, "-m", "experiments", "provision", "--inventory", str(made.inventory)]
-        done = run(
-            [*provision, "--scenario", str(scenario)],
-            cwd=ROOT,
-            env=os.environ | {"XDG_STATE_HOME": str(folder)},
-            deadline_s=PATIENCE_S,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        provision(made, folder, **PAIR)
         yield made
 
 
@@ -81,6 +72,16 @@ def stands_on(lab: TrialLab, node: str, pid: int) -> bool:
 
 def measured(small: SmallRun) -> list[records.Record]:
     return list(records.read(next(small.results.iterdir()) / "raw" / "samples.jsonl"))
+
+
+@contextmanager
+def left(nodes: TrialLab, folder: Path) -> Iterator[tuple[SmallRun, Controller]]:
+    """A run, and its controller, in which a node is away now that an event has drained."""
+    small = small_run(nodes, folder, REPETITIONS, **PAIR, events=STAYS_AWAY)
+    with small.begun(LEFT_OUT) as controller:
+        controller.says("measure ...")
+        eventually(lambda: not serves(nodes, LEAVES), "a node that is away", PATIENCE_S)
+        yield small, controller
 
 
 def goes_on(small: SmallRun) -> None:
@@ -143,10 +144,7 @@ def test_who_is_away_serves_nobody_and_what_it_cannot_answer_is_a_result(nodes: 
 def test_a_node_that_is_away_joins_when_the_driver_is_killed(
     nodes: TrialLab, tmp_path: Path, reads: Callable[[str], None]
 ) -> None:
-    small = small_run(nodes, tmp_path, REPETITIONS, **PAIR, events=STAYS_AWAY)
-    with small.begun(LEFT_OUT) as controller:
-        controller.says("0 of ")
-        eventually(lambda: not serves(nodes, LEAVES), "a node that is away", PATIENCE_S)
+    with left(nodes, tmp_path) as (small, controller):
         for pid in with_words(b"experiments.base_station", b"\0run\0", controller.run.name.encode()):
             os.kill(pid, signal.SIGKILL)
         eventually(lambda: serves(nodes, LEAVES), "a node that has joined")
@@ -166,10 +164,7 @@ def test_a_node_that_is_away_joins_when_the_driver_is_killed(
 def test_a_node_that_is_left_away_joins_with_the_next_deploy(
     nodes: TrialLab, tmp_path: Path, reads: Callable[[str], None]
 ) -> None:
-    small = small_run(nodes, tmp_path, REPETITIONS, **PAIR, events=STAYS_AWAY)
-    with small.begun(LEFT_OUT) as controller:
-        controller.says("0 of ")
-        eventually(lambda: not serves(nodes, LEAVES), "a node that is away", PATIENCE_S)
+    with left(nodes, tmp_path) as (small, controller):
         (pid,) = (one for one in with_words(b"ansible.module_utils.netem.changes") if stands_on(nodes, LEAVES, one))
         os.kill(pid, signal.SIGKILL)
         assert controller.ends() != 0

@@ -6,11 +6,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from controller import PATIENCE_S, ROOT, small_run
+from controller import PATIENCE_S, provision, small_run
 from processes import command, family, with_words
 from replica import eventually
 from testbed import TrialLab, run, trial_lab
@@ -39,16 +38,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialLab]:
     folder = tmp_path_factory.mktemp("pair")
     with trial_lab(folder) as made:
         made.describe({"base_stations": ("bs",), "edge": ("edge-1",)})
-        (folder / "run").mkdir()
-        scenario = small_run(made, folder / "run", REPETITIONS).scenario
-        command = [sys.executable, "-m", "experiments", "provision", "--inventory", str(made.inventory)]
-        done = run(
-            [*command, "--scenario", str(scenario)],
-            cwd=ROOT,
-            env=os.environ | {"XDG_STATE_HOME": str(folder)},
-            deadline_s=PATIENCE_S,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        provision(made, folder)
         yield made
 
 

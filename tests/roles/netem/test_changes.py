@@ -10,17 +10,17 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from patience import wait_for
-from processes import with_words
+from processes import children, with_words
 from test_lease import in_force
 from wires import Wires, link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.lab
 
@@ -283,7 +283,7 @@ def test_processes_compute_until_the_end(wires: Wires) -> None:
     changer = _changer(wires.folder / "a")
 
     def computing() -> int:
-        return len(_children(changer))
+        return len(children(changer))
 
     with peer(wires) as (ask, _):
         ask("prepare", changes=[change(0, None, None, processes=2), change(1, None, 60_000, processes=0)])
@@ -355,12 +355,8 @@ def test_nothing_is_sent_where_there_is_no_link_or_nobody_to_tell_it(wires: Wire
         nowhere = {"background": [{"target": "c", "mbit_per_s": 1}]}
         assert "no link to c is in force on data0" in ask("prepare", changes=[change(0, None, 5, **nowhere)])["error"]
         ask("prepare", changes=[change(0, None, None, **sends(1))])
-        assert len(_children(changer)) == 1
-    wait_for(lambda: not _children(changer))
-
-
-def _children(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+        assert len(children(changer)) == 1
+    wait_for(lambda: not children(changer))
 
 
 def test_nobody_else_is_heard(wires: Wires) -> None:

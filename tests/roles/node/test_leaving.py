@@ -7,15 +7,14 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
 
 from ansible.module_utils.node.busy import Busy
 from ansible.module_utils.node.leaving import Leaving
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from processes import children
+from replica import eventually
 
 # Long on any machine but one that stands still.
 WITHIN_S = 120.0
@@ -69,39 +68,27 @@ def test_why_a_node_cannot_leave_is_a_sentence(tmp_path: Path) -> None:
     assert leaving.error == "edge-2 cannot leave: the cluster refused it"
 
 
-def ticks(pid: int) -> int:
-    """How long a process has computed, in ticks of the kernel's clock."""
-    return sum(map(int, Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[11:13]))
-
-
-def within(condition: Callable[[], bool]) -> bool:
-    until_s = time.monotonic() + WITHIN_S
-    while not condition():
-        if time.monotonic() > until_s:
-            return False
-    return True
-
-
-def children(pid: int) -> list[int]:
-    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()))
+def has_computed(pid: int) -> bool:
+    """Whether a process has computed for more than five ticks of the kernel's clock."""
+    return sum(map(int, Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[11:13])) > 5
 
 
 def test_processes_compute_on_the_cores_that_they_may_use_until_they_are_ended() -> None:
     core = min(os.sched_getaffinity(0))
-    before = set(children(os.getpid()))
+    before = children(os.getpid())
     busy = Busy(os.getpid(), [core])
     busy.be(2)
     try:
-        started = set(children(os.getpid())) - before
+        started = children(os.getpid()) - before
         assert len(started) == 2
         for pid in started:
-            assert within(lambda pid=pid: ticks(pid) > 5)  # type: ignore[misc]
+            eventually(partial(has_computed, pid), "a process that computes", WITHIN_S)
             assert os.sched_getaffinity(pid) == {core}
         busy.be(1)
-        assert len(set(children(os.getpid())) - before) == 1
+        assert len(children(os.getpid()) - before) == 1
     finally:
         busy.be(0)
-    assert set(children(os.getpid())) == before
+    assert children(os.getpid()) == before
 
 
 def test_they_end_with_whoever_started_them() -> None:
@@ -115,4 +102,4 @@ def test_they_end_with_whoever_started_them() -> None:
         assert process.stdout.readline() == "ready\n"
         (child,) = children(process.pid)
         process.kill()
-    assert within(lambda: not Path(f"/proc/{child}").exists())
+    eventually(lambda: not Path(f"/proc/{child}").exists(), "the end of what it started", WITHIN_S)

@@ -240,10 +240,10 @@ class Session:
 
     def _make(self, change: Change) -> None:
         due_ns = self.begin_ns + change.after_ns if self.begin_ns and change.after_ns is not None else 0
-        recorded = self.shaping.recorded()
+        recorded = self.shaping.recorded() if change.background else {}
         rates = {target: (recorded[target].addresses[0], rate) for target, rate in change.background.items()}
         sending = self.background.prepare(rates, due_ns)
-        at_ns = self._change_links(change) if change.links else self._wait_for(change)
+        at_ns = self._change_links(change, due_ns) if change.links else wait_until(due_ns)
         self.background.change(sending)
         if change.links:
             self._note(change, LINKS, at_ns)
@@ -260,22 +260,23 @@ class Session:
     def _note(self, change: Change, of: str, at_ns: int) -> None:
         self.made.append({"number": change.number, "of": of, "at_ns": at_ns})
 
-    def _wait_for(self, change: Change) -> int:
-        if change.after_ns is not None and self.begin_ns is not None:
-            while (left_ns := self.begin_ns + change.after_ns - time.monotonic_ns()) > 0:
-                time.sleep(left_ns / NS_PER_S)
-        return time.monotonic_ns()
-
-    def _change_links(self, change: Change) -> int:
+    def _change_links(self, change: Change, due_ns: int) -> int:
         """Change links at their time, in front of others, and return when they had the new values."""
         with alone(self.folder):
             prepared = self.shaping.prepare(change.links)
             give = self.shaping.ready(prepared)
             with punctual():
-                self._wait_for(change)
+                wait_until(due_ns)
                 at_ns = give()
             self.shaping.remember(prepared)
         return at_ns
+
+
+def wait_until(due_ns: int) -> int:
+    """Return at this time or, where it has passed, at once, with what CLOCK_MONOTONIC says; 0 has passed."""
+    while (left_ns := due_ns - time.monotonic_ns()) > 0:
+        time.sleep(left_ns / NS_PER_S)
+    return time.monotonic_ns()
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ class Leaving:
         if is_away == (node in self._away) and not (self._last and self._last.is_alive()):
             done(time.monotonic_ns())
             return
-        self._away ^= {node} if is_away != (node in self._away) else set()
+        (self._away.add if is_away else self._away.discard)(node)
         self._last = threading.Thread(target=self._run, args=(self._last, node, is_away, done), daemon=True)
         self._last.start()
 
