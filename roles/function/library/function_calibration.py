@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.node.cgroups import Groups, Limits
+from ansible.module_utils.function.examination import limits_of
+from ansible.module_utils.node.cgroups import Groups
 from ansible.module_utils.node.errors import NodeError
 from ansible.module_utils.node.process import run
 
@@ -82,7 +83,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     options = module.params
-    limits = {one["name"]: Limits(one.get("cpus"), one.get("memory_mib")) for one in options["services"]}
+    limits = limits_of(options["services"])
     calibrations = []
     try:
         groups = Groups(options["parent"], limits)
