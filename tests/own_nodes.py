@@ -42,6 +42,7 @@ mount -t tmpfs -o mode=755 faasbed run
 mount -t tmpfs -o mode=1777 faasbed tmp
 mkdir -p run/sshd run/lock home
 rm -f etc/sudoers.d/*
+rm -rf var/lib/faasbed
 printf 'Defaults !secure_path\\nroot ALL=(ALL) ALL\\noperator ALL=(ALL) NOPASSWD: ALL\\nasked ALL=(ALL) ALL\\n' >etc/sudoers
 id=4200
 for user in operator asked; do

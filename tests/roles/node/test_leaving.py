@@ -69,8 +69,10 @@ def test_why_a_node_cannot_leave_is_a_sentence(tmp_path: Path) -> None:
 
 
 def has_computed(pid: int) -> bool:
-    """Whether a process has computed for more than five ticks of the kernel's clock."""
-    return sum(map(int, Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[11:13])) > 5
+    """Whether a process has computed for more than five ticks of the kernel's clock; it has to be there."""
+    state, *numbers = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    assert state != "Z", f"process {pid} has ended: {numbers}"
+    return sum(map(int, numbers[10:12])) > 5
 
 
 def test_processes_compute_on_the_cores_that_they_may_use_until_they_are_ended() -> None:

@@ -8,10 +8,12 @@ twice. Nobody reads the TAP itself: its filter drops every frame, so when this p
 
     emulator.py LINKS.json       written by roles/netem: the links, their interface and the name of its TAP
 
-SIGHUP reads LINKS.json again (frames on their way keep their times), SIGTERM ends. LINKS.status beside it has the check
-sum of what was read and when that took effect; INTERFACE-TARGET.status the counters of a link, current to 0.1 s: frames in, out, lost, duplicated,
-corrupted; overrun (no room in the ring that all links share, in the link's own queue or in the interface's); late (sent
-more than 0.1 ms after their time). Needs root. Standard library only: it is copied to the node as it is.
+SIGHUP reads LINKS.json again: frames that came before that was done keep the values of before. SIGTERM ends. A file
+named after LINKS.json and a distribution has its table of steps; it is read once. LINKS.status beside it has the check sum
+of what was read and when that took effect; INTERFACE-TARGET.status the counters of a link, current to 0.1 s: frames in,
+out, lost, duplicated, corrupted; overrun (no room in the ring that all links share, in the link's own queue or in the
+interface's); late (sent more than 0.1 ms after their time). Needs root. Standard library only: it is copied to the node
+as it is.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ PRIORITY = 20  # SCHED_FIFO: above the probes (10), below the kernel's own threa
 class Shape(NamedTuple):
     """What a link does to a frame, in the units of the loop."""
 
-    delays_ns: list[float]  # one of them is drawn for each frame
+    delay_ns: float
+    jitter_ns: float  # times one of the steps, which is drawn for each frame
+    steps: list[float]
     loss: float
     ns_per_byte: float
     reorder: bool
@@ -73,18 +77,24 @@ class Shape(NamedTuple):
     corrupt: float
 
 
-def read_links(path: Path) -> tuple[dict[str, Any], dict[str, Shape]]:
-    """Return what the file says (with its check sum), and each link as the loop wants it, by target."""
+def read_links(path: Path, steps: dict[str | None, list[float]]) -> tuple[dict[str, Any], dict[str, Shape]]:
+    """Return what the file says (with its check sum), and each link as the loop wants it, by target.
+
+    Args:
+        path: of the file.
+        steps: of the distributions that are known; those that are not are read and added.
+    """
     text = path.read_bytes()
     about = json.loads(text)
-    drawn: dict[tuple[float, float, str | None], list[float]] = {}  # most links of a testbed are alike
     shapes = {}
     for link in about["links"]:
-        key = delay_ns, jitter_ns, name = link["delay_ns"], link["jitter_ns"], link["table"]
-        if key not in drawn:
-            drawn[key] = [delay_ns + jitter_ns * step for step in about["tables"][name]] if name else [delay_ns]
+        table = link["table"]
+        if table not in steps:
+            steps[table] = json.loads(path.with_suffix(f".{table}.json").read_bytes())
         shapes[link["target"]] = Shape(
-            delays_ns=drawn[key],
+            delay_ns=link["delay_ns"],
+            jitter_ns=link["jitter_ns"],
+            steps=steps[table],
             loss=link["loss"],
             ns_per_byte=link["ns_per_byte"],
             reorder=link["reorder"],
@@ -240,7 +250,8 @@ class Emulator:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.about, shapes = read_links(path)
+        self.steps: dict[str | None, list[float]] = {None: []}  # of the distributions of jitter
+        self.about, shapes = read_links(path, self.steps)
         self.tap = open_tap(self.about["tap"], self.about["interface"])
         self.ring = Ring(self.about["tap"])
         self.out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -255,15 +266,21 @@ class Emulator:
         self.lanes: dict[str, Lane] = {}
         self.by_address: dict[bytes, Lane | None] = {}
         self.ranges: list[tuple[int, int, int, Lane]] = []
-        self.take(shapes)
+        # What was read for a change, from when on it is in force, and what wakes the loop for it.
+        self.next: tuple[dict[str, Any], dict[str, Shape]] = self.about, shapes
+        self.next_ns: float = monotonic_ns()
+        self.woken, self.wakes = os.pipe()
+        self.take()
 
     def reload(self, *_: object) -> None:
-        """Take the values that the file has now; interface and TAP stay."""
-        self.about, shapes = read_links(self.path)
-        self.take(shapes)
+        """Read the values that the file has now, for frames that come from now on; interface and TAP stay."""
+        self.next = read_links(self.path, self.steps)
+        self.next_ns = monotonic_ns()
+        os.write(self.wakes, b"!")
 
-    def take(self, shapes: dict[str, Shape]) -> None:
-        """Bring the lanes to these links, and write down that it was done."""
+    def take(self) -> None:
+        """Bring the lanes to the links that were read, and write down that it was done."""
+        (self.about, shapes), taken_ns, self.next_ns = self.next, self.next_ns, math.inf
         lanes: dict[str, Lane] = {}
         addresses: dict[bytes, Lane | None] = {}
         ranges = []
@@ -274,6 +291,7 @@ class Emulator:
             else:
                 status = Status(self.path.parent / f"{self.about['interface']}-{target}.status")
                 lane = Lane(shapes[target], link["seed"], status)
+                self.report(lane)
             lanes[target] = lane
             for network in map(ipaddress.ip_network, link["networks"]):
                 if network.prefixlen == network.max_prefixlen:
@@ -283,9 +301,7 @@ class Emulator:
                         (network.max_prefixlen // 8, int(network.network_address), int(network.netmask), lane)
                     )
         self.lanes, self.by_address, self.ranges = lanes, addresses, ranges
-        for lane in lanes.values():
-            self.report(lane)
-        self.status.write({"pid": os.getpid(), "values": self.about["values"], "taken_ns": monotonic_ns()})
+        self.status.write({"pid": os.getpid(), "values": self.about["values"], "taken_ns": int(taken_ns)})
 
     def lane_of(self, frame: bytes) -> Lane | None:
         """Return the link that a frame belongs to, by its destination; None where it belongs to none (any more)."""
@@ -321,10 +337,13 @@ class Emulator:
         on_their_way: list[tuple[float, int, Lane, bytes]] = []  # of when, number, link, frame
         changed: deque[Lane] = deque()  # whose counters are to be written down, the longest first
         at, number, waited = 0, 0, False
+        begun, behind = 0.0, 0.0  # when the frames that go now had to, and how late they began to
         while True:
             # Time stamps are of the real-time clock; a step of that clock must not move what is under way.
             since_epoch, now = clocks_apart_ns()
-            by_address = self.by_address  # another one where the links changed
+            if self.next_ns < now and not words[at * slot_words] & TP_STATUS_USER:
+                self.take()
+            by_address = self.by_address
             for _ in range(BATCH):
                 if not words[at * slot_words] & TP_STATUS_USER:
                     break
@@ -333,6 +352,12 @@ class Emulator:
                 frame = memory[base + offset : base + offset + held]
                 words[at * slot_words] = 0
                 at = (at + 1) % slots
+                came: float = seconds * 1_000_000_000 + nanoseconds - since_epoch
+                if came > now:  # since the look at the clocks, or that of real time was set back meanwhile
+                    came = min(came, monotonic_ns())
+                if came >= self.next_ns:
+                    self.take()
+                    by_address = self.by_address
                 # IPv4's address, if that is what it is: ARP, the only other that begins with 8, does not come here.
                 lane = by_address.get(frame[30:34]) if frame[12] == 8 else None
                 if lane is None and (lane := self.lane_of(frame)) is None:
@@ -342,7 +367,7 @@ class Emulator:
                     lane.changed_ns = now
                     changed.append(lane)
                 shape = lane.shape
-                delays_ns, loss, ns_per_byte, reorder, limit, rare, *_ = shape
+                delay_ns, jitter_ns, steps, loss, ns_per_byte, reorder, limit, rare, *_ = shape
                 if rare:
                     frames = lane.fate(frame, shape)
                 elif loss and lane.uniform() < loss:
@@ -350,9 +375,6 @@ class Emulator:
                     continue
                 else:
                     frames = [frame]
-                came: float = seconds * 1_000_000_000 + nanoseconds - since_epoch
-                if came > now:  # since the look at the clocks, or that of real time was set back meanwhile
-                    came = min(came, monotonic_ns())
                 for one in frames:
                     if held < size or lane.under_way >= limit:
                         lane.overrun += 1
@@ -360,8 +382,9 @@ class Emulator:
                     due = came
                     if ns_per_byte:
                         lane.wire_free = due = max(due, lane.wire_free) + size * ns_per_byte
-                    choices = len(delays_ns)
-                    due += delays_ns[int(lane.uniform() * choices)] if choices > 1 else delays_ns[0]
+                    due += delay_ns
+                    if steps:
+                        due += jitter_ns * steps[int(lane.uniform() * len(steps))]
                     if not reorder:
                         lane.last_due = due = max(due, lane.last_due)
                     number += 1
@@ -376,9 +399,11 @@ class Emulator:
                     lane.sent += 1
                 except OSError:  # the interface's queue is full, or it is down: a real link drops here, too
                     lane.overrun += 1
-                if now - due > LATE_NS:
+                if due != begun:  # those that wait for the one before them go together, one after the other
+                    begun, behind = due, now - due
+                if behind > LATE_NS:
                     lane.late += 1
-                    lane.latest_ns = max(lane.latest_ns, int(now - due))
+                    lane.latest_ns = max(lane.latest_ns, int(behind))
                 if not lane.changed_ns:
                     lane.changed_ns = now
                     changed.append(lane)
@@ -400,7 +425,9 @@ class Emulator:
                 continue
             if changed:
                 wait = min(wait, REPORTED_NS)
-            readable, _, _ = select.select([ring], [], [], wait / 1e9)
+            readable, _, _ = select.select([ring, self.woken], [], [], wait / 1e9)
+            if self.woken in readable:
+                os.read(self.woken, 64)
             if not readable and on_their_way:
                 # A running 80 % quantile of the wake-up's latency: four in five wake in time and wait awake.
                 self.lead_ns += 1000 if monotonic_ns() - now - wait > self.lead_ns else -250

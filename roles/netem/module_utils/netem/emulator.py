@@ -238,13 +238,15 @@ class Emulator:
         tc_batch(self.filters.close(way))
 
     def _values(self, links: Sequence[Shaped]) -> bytes:
-        """Return what the process reads."""
+        """Return what the process reads; the distributions that it reads once are written."""
         made = [shaped.made for shaped in links]
+        for name, offsets in {link.delay.distribution: link.delay.offsets for link in made if link.delay.offsets}.items():
+            if not (steps := self.links.with_suffix(f".{name}.json")).exists():
+                steps.write_text(json.dumps(offsets))
         return json.dumps(
             {
                 "interface": self.interface,
                 "tap": self.tap,
-                "tables": {link.delay.distribution: list(link.delay.offsets) for link in made if link.delay.offsets},
                 "links": [
                     link.emulator()
                     | {"networks": [str(one) for several in shaped.networks().values() for one in several]}
