@@ -425,7 +425,7 @@ class Emulator:
                 continue
             if changed:
                 wait = min(wait, REPORTED_NS)
-            readable, _, _ = select.select([ring, self.woken], [], [], wait / 1e9)
+            readable, _, _ = select.select([ring.fileno(), self.woken], [], [], wait / 1e9)
             if self.woken in readable:
                 os.read(self.woken, 64)
             if not readable and on_their_way:

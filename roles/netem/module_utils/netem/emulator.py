@@ -240,7 +240,9 @@ class Emulator:
     def _values(self, links: Sequence[Shaped]) -> bytes:
         """Return what the process reads; the distributions that it reads once are written."""
         made = [shaped.made for shaped in links]
-        for name, offsets in {link.delay.distribution: link.delay.offsets for link in made if link.delay.offsets}.items():
+        for name, offsets in {
+            link.delay.distribution: link.delay.offsets for link in made if link.delay.offsets
+        }.items():
             if not (steps := self.links.with_suffix(f".{name}.json")).exists():
                 steps.write_text(json.dumps(offsets))
         return json.dumps(
