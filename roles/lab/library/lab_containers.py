@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.lab.containers import (
@@ -22,14 +21,15 @@ from ansible.module_utils.lab.containers import (
     sysctls,
 )
 from ansible.module_utils.lab.ledger import Ledger, alone, ledger_of, read_ledger, remove_lab_folder
-from ansible.module_utils.lab.module import asked_lab, carry_out_in, run_module, surplus_changes
+from ansible.module_utils.lab.module import asked_lab, by_suite, carry_out_in, run_module, surplus_changes
 from ansible.module_utils.lab.network import network_changes, refuse_strangers, removal_changes
 from ansible.module_utils.lab.nodes import connection_changes
 from ansible.module_utils.lab.plan import LabError
 from ansible.module_utils.node.change import Change, carry_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from ansible.module_utils.basic import AnsibleModule
     from ansible.module_utils.lab.plan import Lab
@@ -43,8 +43,12 @@ description:
 extends_documentation_fragment: [lab]
 options:
   root_archive:
-    description: Archive of a root file system with systemd, an SSH server and Python.
+    description:
+      - Archive of a root file system with systemd, an SSH server and Python; C({suite}) stands for the release.
     type: path
+  suites:
+    description: Release of each node.
+    type: dict
 author: [faasbed]
 """
 EXAMPLES = r"""
@@ -52,7 +56,8 @@ EXAMPLES = r"""
   lab_containers:
     folder: /var/lib/faasbed-containers
     package_tables: "{{ lab_package_tables }}"
-    root_archive: /root/.cache/faasbed/node.tar
+    root_archive: /root/.cache/faasbed/node-{suite}.tar
+    suites: {edge-1: bookworm}
     prefix: fc
     state_dir: /var/lib/faasbed
     management_network: 198.18.2.0/24
@@ -90,7 +95,9 @@ def made(lab: Lab, before: Ledger | None) -> Ledger:
     return replace(ledger_of(lab), containers=names, sysctls=sysctls(), cgroups=missing_cgroups())
 
 
-def lab_stands(lab: Lab, ledger: Ledger | None, after: Ledger, archive: Path, usable_cores: int) -> Iterator[Change]:
+def lab_stands(
+    lab: Lab, ledger: Ledger | None, after: Ledger, archives: Mapping[str, Path], usable_cores: int
+) -> Iterator[Change]:
     """Everything that has to change for the lab's nodes to run; what the ledger has beyond the lab is removed."""
     before = ledger or after
     yield from container_removal(sorted(set(before.containers) - set(after.containers)))
@@ -98,7 +105,7 @@ def lab_stands(lab: Lab, ledger: Ledger | None, after: Ledger, archive: Path, us
     yield from limit_changes()
     yield from module_changes()
     yield from network_changes(lab)
-    yield from container_changes(lab, archive, usable_cores)
+    yield from container_changes(lab, archives, usable_cores)
 
 
 def kernel_as_before(folder: Path, ledger: Ledger) -> list[Change]:
@@ -123,17 +130,17 @@ def lab_is_gone(folder: Path, ledger: Ledger | None) -> list[Change]:
 def make(module: AnsibleModule, folder: Path) -> list[Change]:
     """Bring the lab to the state in the parameters."""
     lab, usable_cores = asked_lab(module, default_route=True)
-    archive = Path(module.params["root_archive"])
+    archives = by_suite(module, "root_archive", lab)
     ledger = read_ledger(folder)
     refuse_strangers(lab, ledger)
     refuse_foreign_containers(lab)
     if module.check_mode:
-        return list(lab_stands(lab, ledger, made(lab, ledger), archive, usable_cores))
+        return list(lab_stands(lab, ledger, made(lab, ledger), archives, usable_cores))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with alone(folder):
         ledger = read_ledger(folder)
         after = made(lab, ledger)
-        changes = list(lab_stands(lab, ledger, after, archive, usable_cores))
+        changes = list(lab_stands(lab, ledger, after, archives, usable_cores))
         if changes:
             carry_out(connection_changes(lab.control_sockets))
         carry_out_in(folder, ledger, after, changes)
@@ -157,7 +164,7 @@ def remove(module: AnsibleModule, folder: Path) -> list[Change]:
 
 def main() -> None:
     """Run as an Ansible module."""
-    run_module({"root_archive": {"type": "path"}}, TOOLS, make, remove)
+    run_module({"root_archive": {"type": "path"}, "suites": {"type": "dict"}}, TOOLS, make, remove)
 
 
 if __name__ == "__main__":

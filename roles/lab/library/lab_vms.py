@@ -11,6 +11,7 @@ from ansible.module_utils.lab.ledger import Ledger, alone, ledger_of, read_ledge
 from ansible.module_utils.lab.machine import boot
 from ansible.module_utils.lab.module import (
     asked_lab,
+    by_suite,
     carry_out_in,
     run_module,
     surplus_changes,
@@ -38,8 +39,12 @@ description:
 extends_documentation_fragment: [lab]
 options:
   image:
-    description: Folder with C(disk.raw), C(vmlinuz) and C(initrd.img), from which every node starts.
+    description:
+      - Folder with C(disk.raw), C(vmlinuz) and C(initrd.img), from which nodes start; C({suite}) stands for the release.
     type: path
+  suites:
+    description: Release of each node.
+    type: dict
   accelerator:
     description: What runs the virtual CPUs; C(auto) uses KVM if the nodes' kernel starts on it, else C(tcg).
     type: str
@@ -57,7 +62,8 @@ EXAMPLES = r"""
   lab_vms:
     folder: /var/lib/faasbed-vm
     package_tables: "{{ lab_package_tables }}"
-    image: /root/.cache/faasbed/machine-bookworm
+    image: /root/.cache/faasbed/machine-{suite}
+    suites: {edge-1: bookworm}
     accelerator: auto
     memory_mib: {edge-1: 1024}
     cores: {edge-1: 1}
@@ -96,15 +102,16 @@ def asked_machines(module: AnsibleModule, folder: Path) -> tuple[Machines, int]:
             if not size[key].isdecimal() or int(size[key]) < least:
                 raise LabError(f"{key} of {node.name} is {size[key]}: expected an integer of at least {least}.")
         sizes[node.name] = Size(**{key: int(value) for key, value in size.items()})
-    image = Path(module.params["image"])
+    images = by_suite(module, "image", lab)
+    kernels = sorted(set(images.values()))
     accelerator, remembered = module.params["accelerator"], folder / "accelerator"
-    about = f"{boot()} {accelerator} {image.name} "
+    about = f"{boot()} {accelerator} {' '.join(image.name for image in kernels)} "
     known = read(remembered) or ""
     chosen = known.removeprefix(about).strip() if known.startswith(about) else ""
     if not chosen and not module.check_mode:
-        chosen = choose(image, accelerator)
+        chosen = choose(kernels, accelerator)
         write(remembered, f"{about}{chosen}\n", 0o600, folder_mode=0o700)
-    return Machines(replace(lab, accelerator=chosen), image, sizes), usable_cores
+    return Machines(replace(lab, accelerator=chosen), images, sizes), usable_cores
 
 
 def lab_stands(machines: Machines, ledger: Ledger | None, usable_cores: int) -> Iterator[Change]:
@@ -162,6 +169,7 @@ def main() -> None:
     """Run as an Ansible module."""
     own: dict[str, dict[str, Any]] = {
         "image": {"type": "path"},
+        "suites": {"type": "dict"},
         "accelerator": {"type": "str", "choices": ["auto", "kvm", "tcg"]},
         "memory_mib": {"type": "dict"},
         "cores": {"type": "dict"},

@@ -21,7 +21,7 @@ from ansible.module_utils.node.files import read, write
 from ansible.module_utils.node.process import attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 TOOLS = ("ip", "podman", "ssh", "ssh-keygen", "tar")
 STARTED_WITHIN_S = 60.0
@@ -106,12 +106,12 @@ def refuse_foreign_containers(lab: Lab) -> None:
             )
 
 
-def container_changes(lab: Lab, archive: Path, usable_cores: int) -> Iterator[Change]:
-    """What is missing or different among keys, root file systems and containers."""
+def container_changes(lab: Lab, archives: Mapping[str, Path], usable_cores: int) -> Iterator[Change]:
+    """What is missing or different among keys, root file systems and containers; each node has its archive."""
     known = containers()
     yield from controller_changes(lab, usable_cores)
     for node in lab.nodes:
-        container = known.get(lab.namespace(node))
+        container, archive = known.get(lab.namespace(node)), archives[node.name]
         as_now = (
             container is not None
             and container.pid != 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from ansible.module_utils.lab.ledger import Ledger, alone, read_ledger
 from ansible.module_utils.lab.machine import check_tools
 from ansible.module_utils.lab.network import removal_changes
 from ansible.module_utils.lab.nodes import folder_removal
-from ansible.module_utils.lab.plan import Lab, core_warning, make_lab
+from ansible.module_utils.lab.plan import Lab, LabError, core_warning, make_lab
 from ansible.module_utils.node.change import carry_out, outcome
 from ansible.module_utils.node.errors import NodeError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.node.change import Change
 
+SUITE = re.compile("[a-z][a-z0-9-]{0,63}")
 LAB_OPTIONS: dict[str, dict[str, Any]] = {
     "prefix": {"type": "str"},
     "state_dir": {"type": "path"},
@@ -72,6 +74,19 @@ def asked_lab(module: AnsibleModule, *, default_route: bool = False, taps: bool 
     if warning:
         module.warn(warning)
     return lab, len(cores)
+
+
+def by_suite(module: AnsibleModule, option: str, lab: Lab) -> dict[str, Path]:
+    """What each node starts from: the path in an option, with the node's release for C({suite}).
+
+    Raises:
+        LabError: a release that cannot be one.
+    """
+    suites = {node.name: str(module.params["suites"].get(node.name)) for node in lab.nodes}
+    for node, suite in suites.items():
+        if not SUITE.fullmatch(suite):
+            raise LabError(f"lab_suite of {node} is {suite!r:.80}: expected a Debian release, such as bookworm.")
+    return {node: Path(module.params[option].replace("{suite}", suite)) for node, suite in suites.items()}
 
 
 def run_module(

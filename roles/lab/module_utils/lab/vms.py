@@ -27,7 +27,7 @@ from ansible.module_utils.node.files import read, write
 from ansible.module_utils.node.process import end, processes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ansible.module_utils.lab.plan import Cable, Node
 
@@ -63,10 +63,10 @@ class Size:
 
 @dataclass(frozen=True)
 class Machines:
-    """The nodes of a lab as virtual machines; `image` is the folder with the files they start from."""
+    """The nodes of a lab as virtual machines; `images` are the folders with the files that each starts from."""
 
     lab: Lab
-    image: Path
+    images: Mapping[str, Path]
     sizes: dict[str, Size]
 
     def disk(self, node: Node) -> Path:
@@ -77,14 +77,14 @@ class Machines:
         """The archive of the node's own files, which it unpacks when it starts."""
         return self.lab.home(node) / "identity.tar"
 
-    def base(self) -> str:
-        """Which disk the nodes' own lie on: one that was built again holds other blocks under the same name."""
-        status = (self.image / "disk.raw").stat()
-        return f"{self.image.name} {status.st_mtime_ns}\n"
+    def base(self, node: Node) -> str:
+        """Which disk the node's own lies on: one that was built again holds other blocks under the same name."""
+        image = self.images[node.name]
+        return f"{image.name} {(image / 'disk.raw').stat().st_mtime_ns}\n"
 
     def command(self, node: Node) -> list[str]:
         """The command that starts QEMU: without screen, monitor or listening sockets."""
-        lab, size = self.lab, self.sizes[node.name]
+        lab, size, image = self.lab, self.sizes[node.name], self.images[node.name]
         management, data = lab.cables(node)
         accelerator = lab.accelerator.split(":")[0]
         kernel = f"root=/dev/vda rw console={CONSOLE} quiet audit=0 panic=-1 systemd.hostname={node.name}"
@@ -96,7 +96,7 @@ class Machines:
             *CONFINED,
             *accelerated(accelerator),
             *("-smp", str(size.cores), "-m", str(size.memory_mib)),
-            *("-kernel", str(self.image / "vmlinuz"), "-initrd", str(self.image / "initrd.img"), "-append", kernel),
+            *("-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd.img"), "-append", kernel),
             # Unsafe only if this machine loses power: then the lab is created again.
             *("-drive", f"file={self.disk(node)},format=qcow2,if=virtio,cache=unsafe"),
             *("-drive", f"file={self.identity(node)},format=raw,if=virtio,readonly=on"),
@@ -113,18 +113,18 @@ def accelerated(accelerator: str) -> list[str]:
     return ["-machine", MACHINE, "-accel", f"tcg,thread=multi,tb-size={TRANSLATED_MIB}", "-cpu", EMULATED_CPU]
 
 
-def choose(image: Path, accelerator: str) -> str:
+def choose(images: Iterable[Path], accelerator: str) -> str:
     """What runs the virtual CPUs: `kvm` or `tcg`, a colon and the reason.
 
     Args:
-        image: holds the kernel that is tried.
+        images: hold the kernels that are tried.
         accelerator: `auto` tries KVM by starting the kernel on it; `kvm` and `tcg` are not tried.
     """
     if accelerator != "auto":
         return f"{accelerator}: set by lab_accelerator"
     if not Path("/dev/kvm").exists():
         return "tcg: this machine has no /dev/kvm"
-    if _boots(image / "vmlinuz"):
+    if all(_boots(image / "vmlinuz") for image in images):
         return "kvm: the nodes' kernel starts on it"
     return "tcg: there is a /dev/kvm, but the nodes' kernel does not start on it"
 
@@ -249,16 +249,16 @@ def _marker(machines: Machines, node: Node) -> Path:
 
 def _based(machines: Machines, node: Node) -> bool:
     try:
-        return machines.disk(node).exists() and read(_marker(machines, node)) == machines.base()
+        return machines.disk(node).exists() and read(_marker(machines, node)) == machines.base(node)
     except FileNotFoundError:  # the image comes when the changes are carried out
         return False
 
 
 def _make_disk(machines: Machines, node: Node) -> None:
     machines.lab.home(node).mkdir(parents=True, mode=0o700, exist_ok=True)
-    base = machines.image / "disk.raw"
+    base = machines.images[node.name] / "disk.raw"
     machine.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base), str(machines.disk(node))])
-    write(_marker(machines, node), machines.base(), 0o600, folder_mode=0o700)
+    write(_marker(machines, node), machines.base(node), 0o600, folder_mode=0o700)
 
 
 def _identity(machines: Machines, node: Node) -> bytes:
