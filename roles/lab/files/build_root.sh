@@ -5,6 +5,13 @@
 set -eu
 kind=$1 target=$2 suite=$3 packages=$4 disk_gib=${5:-}
 
+case $suite in
+'' | *[!a-z0-9-]*)
+  echo "lab_suite is \"$suite\": expected the name of a Debian release, such as bookworm" >&2
+  exit 2
+  ;;
+esac
+
 need() {
   if ! command -v "$1" >/dev/null 2>&1; then
     echo "$1 is missing; on Debian or Ubuntu: apt-get install $2" >&2

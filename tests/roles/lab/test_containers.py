@@ -142,6 +142,23 @@ def test_a_node_that_left_the_inventory_goes_alone(nodes: TrialLab) -> None:
     assert not (nodes.folder / "nodes" / "edge-2").exists()
 
 
+@pytest.mark.long  # builds a root file system more
+def test_a_node_of_another_release_stands_beside(tmp_path: Path, place: TrialLab) -> None:
+    assert place
+    with trial_lab(tmp_path, "containers") as lab:
+        lab.describe({"base_stations": ("bs",), "edge": ("edge-1",)})
+        of_edge = lab.inventory / "host_vars" / "edge-1.yml"
+        of_edge.parent.mkdir()
+        of_edge.write_text("lab_suite: ../bookworm\n", "utf-8")
+        assert "expected the name of a Debian release" in lab.make().stdout
+        of_edge.write_text("lab_suite: trixie\n", "utf-8")
+        changed(lab.make())
+        codenames = {node: lab.ssh(node, "sed -n s/^VERSION_CODENAME=//p /etc/os-release") for node in ("bs", "edge-1")}
+        assert {node: shown.stdout for node, shown in codenames.items()} == {"bs": "bookworm\n", "edge-1": "trixie\n"}
+        assert lab.ssh("edge-1", "systemctl", "--failed", "--no-legend").stdout == ""
+        assert changed(lab.make()) == {"localhost": 0, "bs": 0, "edge-1": 0}
+
+
 def test_nodes_go_without_a_trace_and_the_kernel_has_its_settings_again(
     nodes: TrialLab, made: Made, tmp_path: Path
 ) -> None:
