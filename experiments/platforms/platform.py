@@ -56,7 +56,7 @@ class Platform:
         """
         if not self.is_cluster:
             return node
-        if inventory.variable(node, "kubeconfig"):
+        if inventory.variables[node].get("kubeconfig"):
             return None
         return self.first_node(inventory)
 

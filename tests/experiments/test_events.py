@@ -156,6 +156,18 @@ def test_the_last_nodes_leave_first_and_join_again(tmp_path: Path) -> None:
     assert plan.scenarios["near"].loses_requests
 
 
+def test_on_a_cluster_the_first_server_has_nodes_leave_unless_it_is_somebody_elses(tmp_path: Path) -> None:
+    experiment = with_events(tmp_path, away(2, 1), links=[{"between": "all", "delay_ms": 4}])
+    nodes = inventory()
+    for node in nodes.hosts("compute"):
+        nodes.variables[node]["function_platform"] = "knative"
+    (leaves,) = place(experiment, nodes).events["near"]
+    assert [(one.node, one.asked) for one in leaves.nodes] == [("edge-2", "edge-1")]
+    nodes.variables["edge-2"]["kubeconfig"] = "/etc/theirs.yaml"
+    with pytest.raises(SpecError, match=r"edge-2 belongs to a cluster that is somebody else's \(kubeconfig\)"):
+        place(experiment, nodes)
+
+
 def test_a_node_that_is_cut_has_its_links_down_until_it_is_back_as_they_were(tmp_path: Path) -> None:
     events = (away(2, 1, how="cut"), at(3, delay_ms=20), away(4, 0))
     cut, far, back = planned(with_events(tmp_path, *events)).scenarios["near"].events

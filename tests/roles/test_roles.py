@@ -13,6 +13,7 @@ from testbed import BIN, ROOT
 from docs import variables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 ROLES = {path.parent.name: path.parent for path in sorted(ROOT.glob("roles/*/meta"))}
@@ -93,3 +94,23 @@ def test_every_variable_that_a_role_uses_is_set_in_the_role(name: str) -> None:
     defined = set(re.findall(rf"^\s*({name}_\w+):|(?:register|loop_var): ({name}_\w+)", text, re.MULTILINE))
     used = set(re.findall(rf"\b{name}_\w+", text))
     assert used <= {variable for pair in defined for variable in pair} | anchors | modules
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_what_a_task_keeps_hides_no_variable_of_another_task(name: str) -> None:
+    # What a host keeps (register, set_fact) outranks the variables of a task, in all later plays of one ansible-playbook.
+    kept, own = set[str](), set[str]()
+    for path in ROLES[name].glob("tasks/**/*.yml"):
+        for task in every_task(yaml.safe_load(path.read_text("utf-8"))):
+            kept |= {task["register"]} if "register" in task else set()
+            kept |= task.get("ansible.builtin.set_fact", {}).keys()
+            own |= task.get("vars", {}).keys()
+    assert kept & own == set()
+
+
+def every_task(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield tasks and those in their blocks."""
+    for task in tasks:
+        yield task
+        for part in ("block", "rescue", "always"):
+            yield from every_task(task.get(part, []))
