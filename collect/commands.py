@@ -166,6 +166,7 @@ def _analysed(loaded: Run, options: argparse.Namespace) -> Analysis:
             failed_percent=options.max_failed_percent,
             expect=run.expected(loaded),
             paths=run.paths(loaded),
+            pods=loaded.pods,
             sweep=loaded.sweep,
         )
     folder.write(loaded.folder.summary, summary.to_json(analysis))

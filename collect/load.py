@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # More nodes than a testbed of one controller has.
 NODES = 1_000
+# Files of samples are named by the times of their starts.
+SAMPLES = "[0-9]*.jsonl"
 # By how much the clock of a node may differ from the base station's.
 CLOCKS_S = 1.0
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
@@ -135,7 +137,7 @@ def _starts(node: Path, notes: list[str]) -> tuple[tuple[Sample, ...], ...]:
     """Return the samples of each start; the files are named by their times."""
     decoder = msgspec.json.Decoder(Sample)
     starts = []
-    for path in sorted(node.glob("*.jsonl")):
+    for path in sorted(node.glob(SAMPLES)):
         try:
             whole, _, _ = read_bytes(path).rpartition(b"\n")
             starts.append(tuple(decoder.decode(line) for line in whole.splitlines()))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from collect import load as load_of_nodes
-from collect import provenance, records, resources
+from collect import pods, provenance, records, resources
 from collect.analysis import wording
 from collect.analysis.repetitions import Measurements, gather
 from collect.analysis.traffic import NetworkPath
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from collect.analysis.repetitions import LinksOff
+    from collect.analysis.starts import States
     from collect.load import Load
 
 T = TypeVar("T")
@@ -49,7 +50,8 @@ class Run:
     """All that collect knows of a run; ``notes`` are sentences about what is missing or unreadable.
 
     ``links_earlier`` are the verifications of parts before the run was resumed, by moment and the part's number;
-    ``resources`` are the calibrations of limited replicas, part by part; most runs have none.
+    ``resources`` are the calibrations of limited replicas, part by part, and ``pods`` the times at which replicas of a
+    cluster came to their states; most runs have neither.
     """
 
     folder: RunFolder
@@ -63,6 +65,7 @@ class Run:
     resources: tuple[Part, ...]
     notes: tuple[str, ...]
     load: tuple[Load, ...] = ()
+    pods: dict[str, States] = field(default_factory=dict)
     sweep: Sweep | None = None
 
     @property
@@ -210,6 +213,7 @@ def load(folder: RunFolder) -> Run:
         links_earlier=_links_earlier(folder, notes),
         resources=_resources(folder, notes),
         load=load_of_nodes.machines(nodes),
+        pods=pods.read(folder, notes_of_nodes),
         sweep=_sweep(folder, manifest),
         # Evaluated last: the readers above have added to it.
         notes=(*notes, *notes_of_nodes),

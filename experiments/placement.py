@@ -29,7 +29,8 @@ class Placement:
     ``base_stations`` are their addresses by name, and ``services`` and ``routes`` are by scenario: at each site one
     service, which scenarios that would have the same one share, and for each base station the sites that it sends to,
     with their weights. ``events`` are by scenario, too, and ``changing`` the addresses of the nodes that carry
-    them out.
+    them out. ``starts_told_by`` is the node that keeps when replicas of services that scale to zero start; empty where
+    there are none, or the cluster is somebody else's.
     """
 
     platform: Platform
@@ -39,6 +40,7 @@ class Placement:
     links: tuple[dict[str, Any], ...]
     events: dict[str, tuple[Event, ...]]
     changing: dict[str, str]
+    starts_told_by: str = ""
 
     def variables(self) -> dict[str, Any]:
         """Return the variables of the roles: the links, the services, and what the platform's own roles need."""
@@ -47,6 +49,7 @@ class Placement:
             "netem_links": list(self.links),
             **({"netem_changes_from": next(iter(self.base_stations.values()))} if self.changing else {}),
             "function_services": [service.variables() for service in services],
+            **({"monitor_pods_on": self.starts_told_by} if self.starts_told_by else {}),
             **self.platform.variables(services),
         }
 
@@ -102,7 +105,9 @@ def place(experiment: Experiment, inventory: Inventory) -> Placement:
     addresses = {name: inventory.address(name) for name in base_stations}
     asked = sorted({name for of_scenario in events.values() for event in of_scenario for name in event.asked})
     of_asked = {name: inventory.address(name) for name in asked}
-    return Placement(platform, addresses, services, routes, tuple(links.values()), events, of_asked)
+    from_zero = next((service for service in every if service.scale_to_zero), None)
+    told_by = platform.own_server(from_zero.nodes[0], inventory) if from_zero else None
+    return Placement(platform, addresses, services, routes, tuple(links.values()), events, of_asked, told_by or "")
 
 
 def _check_weights(scenario: Scenario, base_stations: tuple[str, ...], inventory: Inventory) -> None:

@@ -28,12 +28,13 @@ from collect.analysis.arrived import Arriving
 from collect.analysis.dependence import dependence
 from collect.analysis.repetitions import paired, started
 from collect.analysis.rescaling import rescale
+from collect.analysis.starts import Cold
 from collect.analysis.transport import Carried
 from collect.errors import CollectError
 from collect.records import TOGETHER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from collect.analysis.arrived import Arrived
     from collect.analysis.base_stations import Together
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from collect.analysis.repetitions import Failure, Measurements, Repetition
     from collect.analysis.rescaling import Rescaling
     from collect.analysis.sensitivity import Sensitivity, Side
+    from collect.analysis.starts import Starts, States
     from collect.analysis.statistics import Estimate, Summary
     from collect.analysis.steady import Steadiness
     from collect.analysis.sweep import Sweeping
@@ -70,7 +72,7 @@ class Scenario:
     first repetitions were like the rest, ``None`` where there are too few, or several base stations, or blocks.
     ``arrived`` are its requests where these were not sent together, and ``together`` is what each of several base
     stations measured. ``requests`` is how many its repetitions have, ``unanswered`` those of them that failed as a
-    result, by their reasons.
+    result, by their reasons. ``starts`` are its cold starts, where a cluster told of them.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Scenario:
     together: Together | None = None
     requests: int = 0
     unanswered: tuple[Unanswered, ...] = ()
+    starts: Starts | None = None
 
     @property
     def accuracy(self) -> Summary | None:
@@ -160,6 +163,7 @@ def analyse(
     failed_percent: float = sensitivity.FAILED_PERCENT,
     expect: Expect | None = None,
     paths: Paths | None = None,
+    pods: Mapping[str, States] | None = None,
     sweep: Sweep | None = None,
 ) -> Analysis:
     """Return a run's numbers.
@@ -173,6 +177,7 @@ def analyse(
         failed_percent: claims are undecided where more than this share of a scenario's repetitions failed.
         expect: thresholds that the run is held to.
         paths: what the verification measured between base stations and nodes.
+        pods: when replicas of a cluster came to their states, by their names.
         sweep: its axes and points, where the run is a sweep; then ``reference`` is one of its scenarios.
 
     Raises:
@@ -186,7 +191,9 @@ def analyse(
         known = ", ".join(finished)
         raise CollectError(f"Scenario {reference!r} has no finished repetition in {run}. Expected one of: {known}.")
     against = reference if reference in finished else claims.CLOUD if claims.CLOUD in finished else list(finished)[-1]
-    scenarios = tuple(_scenario(name, repetitions, measurements, paths or {}) for name, repetitions in finished.items())
+    scenarios = tuple(
+        _scenario(name, repetitions, measurements, paths or {}, pods or {}) for name, repetitions in finished.items()
+    )
     by_name = {scenario.name: scenario for scenario in scenarios}
     compared = tuple(
         _judged(
@@ -257,12 +264,18 @@ def to_json(analysis: Analysis) -> str:
     return json.dumps(data, indent=2, allow_nan=False) + "\n"
 
 
-def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measurements, paths: Paths) -> Scenario:
+def _scenario(
+    name: str,
+    repetitions: Sequence[Repetition],
+    measurements: Measurements,
+    paths: Paths,
+    pods: Mapping[str, States],
+) -> Scenario:
     unpaired = [repetition for repetition in measurements.unpaired if repetition.scenario == name]
     own = [failure for failure in measurements.failures if failure.scenario == name and not failure.warmup]
     failed = measurements.failed(name)
     # The requests are unpacked once: there may be a million.
-    carried, sent, timed = Carried(), sending.Sent(), phases.Timed()
+    carried, sent, timed, cold = Carried(), sending.Sent(), phases.Timed(), Cold()
     arrivals = {repetition.arrivals for repetition in repetitions} - {TOGETHER}
     arriving = Arriving(", ".join(sorted(arrivals))) if arrivals else None
     for repetition in repetitions:
@@ -271,6 +284,7 @@ def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measur
         is_single = not repetition.parts and all(request.site is None for request in requests)
         carried.add(requests, together=arriving is None and is_single)
         sent.add(repetition.response_s, requests, together=arriving is None)
+        cold.add(requests)
         if arriving is not None:
             arriving.add(requests)
         for waited_for in [requests] if arriving is None else [[request] for request in requests]:
@@ -293,6 +307,7 @@ def _scenario(name: str, repetitions: Sequence[Repetition], measurements: Measur
         together=base_stations.together(repetitions),
         requests=sum(len(r.requests) + len(r.unanswered) for r in repetitions),
         unanswered=unanswered.by_reason(one for r in repetitions for one in r.unanswered),
+        starts=cold.starts(pods),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from collect.analysis import phases, quality, quantiles, statistics, wording
+from collect.analysis import phases, quality, quantiles, starts, statistics, wording
 from collect.analysis.dependence import SIGNIFICANT
 from collect.report import table
 from collect.report.figures import Section
@@ -64,6 +64,7 @@ def render(run: Run, analysis: Analysis, pictures: Mapping[Section, Sequence[Dra
         links=_links(run),
         kinds=_kinds(run),
         most_links=LINKS_LISTED,
+        start_phases=starts.PHASES,
         phase_names=phases.names(s.regime for s in analysis.scenarios if s.regime is not None),
         repetitions=run.measurements.scenarios,
         most_listed=LISTED,

@@ -54,11 +54,11 @@ class Platform:
 
         Of a cluster it is the first server, as the others may not; of one that is somebody else's nobody may.
         """
-        if not self.is_cluster:
-            return node
-        if inventory.variables[node].get("kubeconfig"):
-            return None
-        return self.first_node(inventory)
+        return self.own_server(node, inventory) if self.is_cluster else node
+
+    def own_server(self, node: str, inventory: Inventory) -> str | None:
+        """Return the first server of a node's cluster; None where the cluster is somebody else's."""
+        return None if inventory.variables[node].get("kubeconfig") else self.first_node(inventory)
 
     def first_node(self, inventory: Inventory) -> str:
         """Return the node that runs what the platform has once: of a cluster its first server."""

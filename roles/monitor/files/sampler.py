@@ -3,11 +3,14 @@
 Usage: sampler.py FILE SECONDS [OPTIONS]. It prints a line when it begins, and ends by itself after so many seconds, and
 when its file is gone. Options are JSON. With "links", an interface and a folder, each thirtieth line says whether the links
 that leave the node there are in force, as the program says that roles/netem left in the folder. With "beat", which is sent
-once a second to each address and port of "to", base stations hear that the node is there.
+once a second to each address and port of "to", base stations hear that the node is there. With "pods", the words of a
+`kubectl get pods --watch --output-watch-events --output=json`, a file beside the other one, whose name begins with "pods-", has a
+line for each state that a pod comes to, with the time at which the cluster told of it.
 """
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import json
 import os
@@ -19,12 +22,17 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 INTERVAL_S = 1.0
 # The program takes a tenth of a second of CPU time.
 LINKS_EVERY = 30
 ANSWER_S = 60.0
 ENDING = {signal.SIGTERM}
+# How long it waits where a watch has ended, as its server has.
+AGAIN_S = 1.0
+# A pod's states in the order in which it comes to them; `gone` is its end.
+CONDITIONS = {"scheduled": "PodScheduled", "ready": "Ready"}
 # Fields of the first line of /proc/stat, proc_stat(5). What follows steal, the time of guests, is a part of user.
 IDLE, IOWAIT, STEAL = 3, 4, 7
 
@@ -75,6 +83,58 @@ def beat(message: bytes, targets: list[tuple[str, int]]) -> None:
                 sender.sendto(message, address)
 
 
+def states(event: dict[str, Any]) -> list[str]:
+    """Return the states that a pod has come to, as an event of a watch has it."""
+    if event["type"] == "DELETED":
+        return ["gone"]
+    status = event["object"]["status"]
+    is_true = {one["type"] for one in status.get("conditions", ()) if one["status"] == "True"}
+    is_running = [one["state"].get("running") is not None for one in status.get("containerStatuses", ())]
+    found = {"created": True, "started": bool(is_running) and all(is_running)}
+    found |= {state: condition in is_true for state, condition in CONDITIONS.items()}
+    return [state for state in ("created", "scheduled", "started", "ready") if found[state]]
+
+
+class Pods:
+    """What a cluster tells of its pods, from when it is started until it is ended."""
+
+    def __init__(self, command: list[str], target: Path) -> None:
+        self.command = command
+        self.target = target
+        self.process: subprocess.Popen[str] | None = None
+        self.has_ended = threading.Event()
+        threading.Thread(target=self.watch, daemon=True).start()
+
+    def end(self) -> None:
+        """End the watch with its process."""
+        self.has_ended.set()
+        if self.process is not None:
+            self.process.kill()
+
+    def watch(self) -> None:
+        """Write each state of each pod once, when the cluster first tells of it."""
+        told = set()
+        quiet = subprocess.DEVNULL
+        with self.target.open("a", encoding="ascii", buffering=1) as file:
+            while not self.has_ended.is_set():
+                self.process = subprocess.Popen(
+                    self.command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, text=True, cwd="/"
+                )
+                text = ""
+                for part in self.process.stdout or ():
+                    text += part
+                    if part != "}\n":  # all but the braces of an event are indented
+                        continue
+                    at_s, event, text = round(time.time(), 3), json.loads(text), ""
+                    pod = event["object"]["metadata"]["name"]
+                    for state in states(event):
+                        if (pod, state) not in told:
+                            told.add((pod, state))
+                            file.write(json.dumps({"at_s": at_s, "pod": pod, "state": state}) + "\n")
+                self.process.wait()
+                self.has_ended.wait(AGAIN_S)
+
+
 def line(before: list[int], after: list[int], paths: list[Path]) -> dict[str, float | str | None]:
     """Return one sample: shares of the time of all cores between two readings, memory and frequency now."""
     spent = [new - old for new, old in zip(after, before, strict=True)]
@@ -102,6 +162,8 @@ def main() -> None:
         message = json.dumps(options["beat"]).encode()
         threading.Thread(target=beat, args=(message, options["to"]), daemon=True).start()
     os.nice(19)  # it must not take CPU time from what it watches
+    if options.get("pods"):
+        atexit.register(Pods(options["pods"], target.with_name(f"pods-{target.name}")).end)
     paths = sorted(Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
     due_s = time.monotonic()
     end_s = due_s + seconds

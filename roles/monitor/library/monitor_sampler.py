@@ -38,6 +38,11 @@ options:
     type: list
     elements: list
     default: []
+  pods:
+    description: Words of the command that watches pods of a cluster, on the node that is to.
+    type: list
+    elements: str
+    default: []
   max_s: {description: Seconds after which it ends by itself., type: int, default: 604800}
 author: [faasbed]
 """
@@ -68,6 +73,7 @@ def main() -> None:
             "links": {"type": "list", "elements": "str", "default": []},
             "beat": {"type": "dict", "default": {}},
             "beats_to": {"type": "list", "elements": "list", "default": []},
+            "pods": {"type": "list", "elements": "str", "default": []},
             "max_s": {"type": "int", "default": 604800},
         },
         required_if=[("state", "started", ("program",))],
@@ -81,7 +87,7 @@ def main() -> None:
         changed = not pids if state == "started" else is_left
         if changed and not module.check_mode:
             if state == "started":
-                told = {"links": options["links"], "beat": options["beat"], "to": options["beats_to"]}
+                told = {key: options[key] for key in ("links", "beat", "pods")} | {"to": options["beats_to"]}
                 start(folder, options["program"], options["max_s"], told)
             else:
                 end(pids, "samplers")

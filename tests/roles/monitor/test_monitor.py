@@ -13,6 +13,7 @@ import pytest
 import yaml
 from ansible.module_utils.monitor import sampler
 from ansible.module_utils.node.process import end
+from processes import running
 from testbed import ROOT, TrialLab, changed
 
 from collect import load
@@ -65,6 +66,52 @@ def test_a_sampler_ends_when_its_file_is_removed(tmp_path: Path) -> None:
         wait_for(lambda: target.exists() and target.stat().st_size)
         target.unlink()
         assert running.wait(DEADLINE_S) == 0
+
+
+def pod_event(kind: str, name: str, running: bool | None = None, **conditions: str) -> str:
+    """An event of a watch as kubectl prints it; a pod whose containers are not known yet has none."""
+    status: dict[str, Any] = {"conditions": [{"type": key, "status": value} for key, value in conditions.items()]}
+    if running is not None:
+        states: list[dict[str, Any]] = [{"running": {}} if one else {"waiting": {}} for one in (True, running)]
+        status["containerStatuses"] = [{"name": "user-container", "state": state} for state in states]
+    return json.dumps({"type": kind, "object": {"metadata": {"name": name}, "status": status}}, indent=4) + "\n"
+
+
+def test_each_state_of_a_pod_is_written_once_with_its_time_and_a_watch_that_ends_begins_again(folder: Path) -> None:
+    events = [
+        pod_event("ADDED", "cold-1"),
+        pod_event("MODIFIED", "cold-1", PodScheduled="True", Ready="False"),
+        pod_event("MODIFIED", "cold-1", running=False, PodScheduled="True", Ready="False"),
+        pod_event("MODIFIED", "cold-1", running=True, PodScheduled="True", Ready="False"),
+        pod_event("MODIFIED", "cold-1", running=True, PodScheduled="True", Ready="True"),
+        pod_event("DELETED", "cold-1", running=True, PodScheduled="True", Ready="True"),
+    ]
+    folder.mkdir()
+    for number, event in enumerate(events):
+        (folder / f"event-{number}").write_text(event, "utf-8")
+    # It ends, as it does when its server goes away, and hears all of it again.
+    script = f"for one in {folder}/event-*; do cat $one; sleep 0.05; done; echo >>{folder}/ended"
+    begun = sampler.start(folder, PROGRAM.read_text("utf-8"), 3600, {"pods": ["sh", "-c", script]})
+    wait_for(lambda: len((folder / "ended").read_text("ascii")) > 1 if (folder / "ended").exists() else False)
+    (target,) = folder.glob("pods-*.jsonl")
+    told = lines(target)
+    assert [(one["pod"], one["state"]) for one in told] == [
+        ("cold-1", state) for state in ("created", "scheduled", "started", "ready", "gone")
+    ]
+    times_s = [one["at_s"] for one in told]
+    assert times_s == sorted(set(times_s))
+    end([begun.pid])
+    begun.wait(DEADLINE_S)
+
+
+def test_a_watch_ends_with_its_sampler(folder: Path) -> None:
+    words = ["sh", "-c", f"echo $$ >{folder}/watch; exec sleep 3600"]
+    begun = sampler.start(folder, PROGRAM.read_text("utf-8"), 3600, {"pods": words})
+    wait_for(lambda: (folder / "watch").exists() and (folder / "watch").read_text("ascii"))
+    watch = int((folder / "watch").read_text("ascii"))
+    end([begun.pid])
+    begun.wait(DEADLINE_S)
+    wait_for(lambda: watch not in running())
 
 
 @pytest.fixture

@@ -1,0 +1,90 @@
+"""What a cold start is made of, where a cluster starts a replica for a request. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from collect.analysis import statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from collect.analysis.statistics import Summary
+    from collect.records import RequestRecord
+
+States = dict[str, float]
+"""When a replica came to each of its states: seconds since 1970 on the clock of a node of the cluster."""
+
+NS_PER_S, MS_PER_S = 1e9, 1e3
+# From which moment to which; the first one is on the base station's clock, and so is the last but one.
+PHASES = ("decided", "scheduled", "started", "ready", "reached", "answered")
+STATES = ("created", "scheduled", "started", "ready")
+# Moments that two clocks of one machine tell may be out of order by less than this.
+AGREE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """The cold starts of a scenario; what each phase took, in seconds, over those of which all is known.
+
+    ``cold`` is how many requests a replica answered first. ``phases_s`` are, in their order: until the cluster had
+    decided to start a replica (`decided`), until it had chosen a node (`scheduled`), until the container ran
+    (`started`), until the function answered that it is ready (`ready`), until it had the request (`reached`), and
+    until the first byte of its reply came (`answered`). They add up to the time from sending to that byte.
+    """
+
+    cold: int
+    known: int
+    phases_s: dict[str, Summary]
+
+
+class _Cold(NamedTuple):
+    replica: str
+    sent_s: float
+    first_byte_s: float
+    own_s: float
+
+
+class Cold:
+    """Sums up the requests that a replica answered first, repetition by repetition."""
+
+    def __init__(self) -> None:
+        self._requests: list[_Cold] = []
+
+    def add(self, requests: Sequence[RequestRecord]) -> None:
+        """Add the requests of a repetition."""
+        sent_ns = [request.sent_ns for request in requests if request.sent_ns is not None]
+        for request in requests:
+            if not request.cold or request.replica is None or request.sent_ns is None or request.first_byte_ns is None:
+                continue
+            try:
+                began_s = datetime.fromisoformat(request.started_at).timestamp()
+            except (ValueError, OverflowError, OSError):
+                continue
+            waited_s = (request.sent_ns - min(sent_ns)) / NS_PER_S
+            took_s = (request.first_byte_ns - request.sent_ns) / NS_PER_S
+            own_s = sum(request.phases_ms.values()) / MS_PER_S
+            self._requests.append(_Cold(request.replica, began_s + waited_s, began_s + waited_s + took_s, own_s))
+
+    def starts(self, pods: Mapping[str, States]) -> Starts | None:
+        """Return what they were made of; None where the cluster told nothing, or of none of them."""
+        phases: dict[str, list[float]] = {name: [] for name in PHASES}
+        for request in self._requests:
+            states = pods.get(request.replica, {})
+            if any(state not in states for state in STATES):
+                continue
+            answering_s = request.first_byte_s - request.own_s
+            moments = (request.sent_s, *(states[state] for state in STATES), answering_s, request.first_byte_s)
+            # A replica that was there before the request, or clocks that do not agree, tell nothing of its start.
+            if any(later - earlier < -AGREE_S for earlier, later in pairwise(moments)):
+                continue
+            for name, (earlier, later) in zip(PHASES, pairwise(moments), strict=True):
+                phases[name].append(later - earlier)
+        known = len(phases[PHASES[0]])
+        if not known:
+            return None
+        summaries = {name: statistics.summarise(seconds) for name, seconds in phases.items()}
+        return Starts(len(self._requests), known, summaries)
