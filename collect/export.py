@@ -18,6 +18,7 @@ from collect.tables import (
     LINKS,
     LOAD,
     NETWORKS,
+    PODS,
     QUALITIES,
     REPETITIONS,
     RESOURCES,
@@ -73,6 +74,7 @@ def write(run: Run, target: Path, *, refused: bool, form: str = "csv") -> list[P
         (QUALITIES, _qualities(run, states)),
         (LINKS, _links(run)),
         (RESOURCES, run.limited),
+        (PODS, sorted(run.pods.items())),
         (LOAD, _load(run)),
         (DICTIONARY, described),
     ]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collect import load
     from collect.analysis.quality import Measure
     from collect.analysis.repetitions import Key
+    from collect.analysis.starts import States
     from collect.links import LinkCheck
     from collect.records import ChangeRecord, ModelRecord, NetworkRecord, RequestRecord
     from collect.resources import Limited
@@ -134,6 +135,12 @@ def _second(name: str, unit: str, meaning: str) -> Column[Loaded]:
 def _limited(name: str, unit: str, meaning: str, kind: Kind = "number") -> Column[Limited]:
     """Return a column of limited replicas."""
     return Column(name, unit, meaning, lambda row: getattr(row, name), kind)
+
+
+def _told(state: str, meaning: str) -> Column[tuple[str, States]]:
+    """Return a column of when a replica of a cluster came to a state."""
+    sentence = f"When the cluster told that {meaning}, in seconds since 1970; empty where it did not."
+    return Column(f"{state}_at_s", "s", sentence, lambda row: row[1].get(state), "number")
 
 
 def _of_delay(name: str) -> Callable[[Verified], Any]:
@@ -480,6 +487,18 @@ RESOURCES: Table[Limited] = Table(
         ),
     ),
 )
+PODS: Table[tuple[str, States]] = Table(
+    "pods",
+    "a replica that a cluster told of",
+    (
+        Column("replica", "", "Its name, which the records of requests have, too.", lambda row: row[0]),
+        _told("created", "there is a pod for it"),
+        _told("scheduled", "it has a node"),
+        _told("started", "its containers run"),
+        _told("ready", "the function is ready"),
+        _told("gone", "it is gone"),
+    ),
+)
 LOAD: Table[Loaded] = Table(
     "load",
     "a second of a machine",
@@ -494,7 +513,7 @@ LOAD: Table[Loaded] = Table(
         _second("frequency_mhz", "MHz", "The mean clock of its cores, empty where the kernel does not tell it."),
     ),
 )
-TABLES: tuple[Table[Any], ...] = (SAMPLES, REPETITIONS, NETWORKS, CHANGES, QUALITIES, LINKS, RESOURCES, LOAD)
+TABLES: tuple[Table[Any], ...] = (SAMPLES, REPETITIONS, NETWORKS, CHANGES, QUALITIES, LINKS, RESOURCES, PODS, LOAD)
 
 
 class Described(NamedTuple):

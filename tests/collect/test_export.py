@@ -244,6 +244,7 @@ def test_without_a_folder_the_tables_are_part_of_the_run_and_the_same_bytes_agai
         "links.csv",
         "load.csv",
         "networks.csv",
+        "pods.csv",
         "qualities.csv",
         "repetitions.csv",
         "resources.csv",

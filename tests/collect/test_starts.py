@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from generated_run import MS, RUN, all_records, request, write_run
 from msgspec.structs import replace
 
 from collect import pods
+from collect.__main__ import main
 from collect.analysis import summary
 from collect.analysis.repetitions import gather
 from collect.analysis.starts import PHASES, Cold
@@ -93,6 +95,12 @@ def test_what_the_cluster_told_is_read_from_the_run_and_stands_in_the_report(tmp
     page = " ".join(render(run, summary.analyse(RUN, run.measurements, pods=run.pods), {}).split())
     row = '<th scope="row">edge</th><td class="number">7<br><small>of 20</small></td><td class="number">0.0100<br>'
     assert row in page
+    assert main(["export", RUN, "--results", str(tmp_path)]) == 0
+    with (folder / "export" / "pods.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [one["replica"] for one in rows] == [f"cold-{number}" for number in range(1, 8)]
+    assert {one["ready_at_s"] for one in rows} == {str(SENT_S + 0.06)}
+    assert {one["gone_at_s"] for one in rows} == {""}
 
 
 def test_a_run_without_any_has_no_table(tmp_path: Path) -> None:
