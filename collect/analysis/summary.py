@@ -205,10 +205,10 @@ def analyse(
         for scenario in scenarios
         if swept is None and scenario.name != against and _comparable(scenario, by_name[against])
     )
-    headline = _headline(scenarios, compared) if swept is None else swept.headline or _extremes(scenarios)
-    measured = headline + _counts(scenarios) + wording.unanswered(scenarios)
-    measured += wording.arrived(scenarios) + wording.together(scenarios)
     without = tuple(name for name in measurements.scenarios if name not in finished)
+    headline = _headline(scenarios, compared, without) if swept is None else swept.headline or _extremes(scenarios)
+    measured = headline + _unfinished(without, measurements) + _counts(scenarios) + wording.unanswered(scenarios)
+    measured += wording.arrived(scenarios) + wording.together(scenarios)
     return Analysis(
         run=run,
         scenarios=scenarios,
@@ -449,6 +449,16 @@ def _judged(
     return replace(comparison, claims=judged)
 
 
+def _unfinished(names: Sequence[str], measurements: Measurements) -> str:
+    """Return which scenarios have nothing that counts, as a sentence after another one."""
+    if not names:
+        return ""
+    shown = [f"{name} ({measurements.failed(name)} failed)" for name in names[:HEADLINES]]
+    more = len(names) - len(shown)
+    shown += [wording.count(more, "more scenario")] if more else []
+    return f" No repetition of {', '.join(shown)} finished."
+
+
 def _counts(scenarios: Sequence[Scenario]) -> str:
     """Return how many repetitions count where some do not, as a sentence after another one."""
     if not any(scenario.failed or scenario.unpaired for scenario in scenarios):
@@ -478,7 +488,7 @@ def _extremes(scenarios: Sequence[Scenario]) -> str:
     )
 
 
-def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> str:
+def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison], without: Sequence[str]) -> str:
     if not compared:
         only = scenarios[0]
         qualities = "".join(
@@ -486,7 +496,7 @@ def _headline(scenarios: Sequence[Scenario], compared: Sequence[Comparison]) -> 
         )
         times = f"{only.repetitions} repetition{'s' * (only.repetitions > 1)}"
         why = "No other scenario can be compared with it."
-        if len(scenarios) == 1:
+        if len(scenarios) == 1 and not without:
             why = "The run has one scenario, so there is no comparison."
         return (
             f"The median response time of {only.name} was {wording.number(only.response_s.median)} s{qualities} "

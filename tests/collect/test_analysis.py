@@ -162,6 +162,7 @@ def test_a_scenario_without_a_finished_repetition_is_named_and_left_out() -> Non
     assert [scenario.name for scenario in analysis.scenarios] == ["edge"]
     assert analysis.without_repetitions == ("cloud",)
     assert len(analysis.failures) == 5
+    assert "No other scenario can be compared with it. No repetition of cloud (4 failed) finished." in analysis.headline
 
 
 def test_other_scenarios_are_compared_with_the_reference_that_was_asked_for() -> None:
