@@ -36,6 +36,8 @@ case "$*" in
   *apply*) cat > "$0.applied" ;;
   *"get services"*) cat "$0.services" ;;
   *"get nodes"*) cat "$0.nodes" ;;
+  *"rollout status"*) [ ! -e "$0.unready" ] ;;
+  *"get pods"*) [ ! -e "$0.unready" ] || cat "$0.unready" ;;
 esac
 """
 
@@ -68,6 +70,10 @@ class Asked:
         }
         headless = {"metadata": {"namespace": "other", "name": "headless"}, "spec": {"clusterIP": "None"}}
         self._kubectl.with_name("kubectl.services").write_text(json.dumps({"items": [service, headless]}), "utf-8")
+
+    def unready(self, *pods: str) -> None:
+        """Have services that become not ready, as the cluster says of these pods."""
+        self._kubectl.with_name("kubectl.unready").write_text("".join(f"{pod}\n" for pod in pods), "utf-8")
 
     def offers(self, **gpus: int) -> None:
         """Have the cluster's nodes offer so many of example.com/gpu."""
@@ -253,15 +259,27 @@ def test_services_whose_nodes_lack_gpus_are_refused_by_name_and_others_have_them
     assert container["resources"]["limits"] == {"memory": "2Gi", "example.com/gpu": 2}
 
 
-def test_replicas_with_less_than_their_node_have_it_as_requests_and_limits(asked: Asked) -> None:
+def test_replicas_with_less_than_their_node_have_it_as_limits_and_reserve_no_more_than_others(asked: Asked) -> None:
     edge, cloud = (service | {"timeout_s": 300} for service in SERVICES)
     applied = asked.applied(function_services=[edge | {"cpus": 0.5, "memory_mib": 1024}, cloud])
     limited, whole = (
         applied["Deployment", name]["spec"]["template"]["spec"]["containers"][0]["resources"]
         for name in ("edge", "cloud")
     )
-    assert limited == {"requests": {"cpu": "500m", "memory": "1024Mi"}, "limits": {"cpu": "500m", "memory": "1024Mi"}}
+    assert limited == {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "500m", "memory": "1024Mi"}}
     assert whole == {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
+
+
+def test_why_services_are_not_ready_is_what_the_cluster_says_of_their_replicas(asked: Asked) -> None:
+    asked.unready(
+        "edge-1a2b:   ", "edge-3c4d: 0/3 nodes are available: 2 Insufficient cpu. ", "cloud-5e6f:  ImagePullBackOff"
+    )
+    done = asked.services()
+    assert done.returncode == 2
+    expected = (
+        "not ready after 3 s. edge-3c4d: 0/3 nodes are available: 2 Insufficient cpu.; cloud-5e6f:  ImagePullBackOff"
+    )
+    assert expected in done.stdout
 
 
 @contextmanager
