@@ -100,6 +100,14 @@ def test_a_node_that_stopped_starts_again_with_its_files(nodes: TrialLab) -> Non
     assert nodes.ssh("edge-2", "ls", "/root/kept").returncode == 0
 
 
+def test_a_node_whose_root_file_system_is_another_one_answers(nodes: TrialLab) -> None:
+    (nodes.folder / "nodes" / "edge-2" / "archive").write_text("of-before.tar", "utf-8")
+    assert run(["podman", "kill", nodes.namespace("edge-2")]).returncode == 0
+    assert "unpack the root file system of edge-2" in nodes.make("--check", "--diff").stdout
+    assert changed(nodes.make())["localhost"] == 1
+    assert nodes.ssh("edge-2", "hostname").stdout == "edge-2\n"
+
+
 def test_a_node_that_is_started_again_has_none_of_its_links(nodes: TrialLab) -> None:
     """Its network namespace is the same one: what redirected frames to an emulator would lead nowhere now."""
     nodes.ssh("edge-2", "tc", "qdisc", "add", "dev", "data0", "clsact").check_returncode()
@@ -151,6 +159,8 @@ def test_a_node_of_another_release_stands_beside(tmp_path: Path, place: TrialLab
         of_edge.parent.mkdir()
         of_edge.write_text("lab_suite: ../bookworm\n", "utf-8")
         assert "expected the name of a Debian release" in lab.make().stdout
+        of_edge.unlink()
+        changed(lab.make())
         of_edge.write_text("lab_suite: trixie\n", "utf-8")
         changed(lab.make())
         codenames = {node: lab.ssh(node, "sed -n s/^VERSION_CODENAME=//p /etc/os-release") for node in ("bs", "edge-1")}

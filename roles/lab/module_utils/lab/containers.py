@@ -123,7 +123,7 @@ def container_changes(lab: Lab, archives: Mapping[str, Path], usable_cores: int)
         if read(_unpacked(lab, node)) != archive.name:
             yield Change(f"unpack the root file system of {node.name}", partial(_unpack, lab, node, archive))
         for path, text in _files(lab, node).items():
-            yield from file_change(path, text, 0o600 if path.name in PRIVATE else 0o644)
+            yield from file_change(path, text, _mode(path))
         if not as_now:
             where = f" on core {','.join(map(str, node.cores))}" if node.cores else ""
             yield Change(f"start {node.name}{where}", partial(_start, lab, node, archive))
@@ -214,6 +214,10 @@ def _files(lab: Lab, node: Node) -> dict[Path, Callable[[], str]]:
     return {_root(lab, node) / path: text for path, text in files.items()}
 
 
+def _mode(path: Path) -> int:
+    return 0o600 if path.name in PRIVATE else 0o644
+
+
 def _systemd_config(node: Node) -> str:
     """Pin all that the node's systemd starts; not by a cpuset, of which a kubelet insists on having all cores."""
     return f"[Manager]\nCPUAffinity={' '.join(map(str, node.cores))}\n" if node.cores else ""
@@ -233,6 +237,9 @@ def _unpack(lab: Lab, node: Node, archive: Path) -> None:
         shutil.rmtree(home)
     root.mkdir(parents=True, mode=0o755)
     machine.run(["tar", "--extract", "--numeric-owner", "--file", str(archive), "--directory", str(root)])
+    # They went with the one that was there before, and nobody had missed them when changes were sought.
+    for path, text in _files(lab, node).items():
+        write(path, text(), _mode(path), folder_mode=0o700)
     write(_unpacked(lab, node), archive.name, 0o600, folder_mode=0o700)
 
 
