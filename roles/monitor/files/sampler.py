@@ -123,9 +123,10 @@ class Pods:
                 text = ""
                 for part in self.process.stdout or ():
                     text += part
-                    if part != "}\n":  # all but the braces of an event are indented
+                    try:  # an event is a line, or many of them
+                        at_s, event, text = round(time.time(), 3), json.loads(text), ""
+                    except ValueError:
                         continue
-                    at_s, event, text = round(time.time(), 3), json.loads(text), ""
                     pod = event["object"]["metadata"]["name"]
                     for state in states(event):
                         if (pod, state) not in told:

@@ -69,12 +69,13 @@ def test_a_sampler_ends_when_its_file_is_removed(tmp_path: Path) -> None:
 
 
 def pod_event(kind: str, name: str, running: bool | None = None, **conditions: str) -> str:
-    """An event of a watch as kubectl prints it; a pod whose containers are not known yet has none."""
+    """An event of a watch as kubectl prints it, in a line or in many; a pod whose containers are not known yet has none."""
     status: dict[str, Any] = {"conditions": [{"type": key, "status": value} for key, value in conditions.items()]}
     if running is not None:
         states: list[dict[str, Any]] = [{"running": {}} if one else {"waiting": {}} for one in (True, running)]
         status["containerStatuses"] = [{"name": "user-container", "state": state} for state in states]
-    return json.dumps({"type": kind, "object": {"metadata": {"name": name}, "status": status}}, indent=4) + "\n"
+    indent = None if kind == "ADDED" else 4
+    return json.dumps({"type": kind, "object": {"metadata": {"name": name}, "status": status}}, indent=indent) + "\n"
 
 
 def test_each_state_of_a_pod_is_written_once_with_its_time_and_a_watch_that_ends_begins_again(folder: Path) -> None:
