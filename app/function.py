@@ -77,6 +77,7 @@ def warm_up() -> None:
     """
     texts = {str(number): f"word{number % 7} term{number % 5} thing{number % 3}" for number in range(40)}
     labels = {key: "FAKE" if int(key) % 2 else "REAL" for key in texts}
+    _APART.prepare(run_here.__module__)  # it loads its own beside this one
     for name, model in MODELS.items():
         if model.compiled:
             run(Request(x_dict=texts, y_dict=labels, model=name, repeats=1))

@@ -1,7 +1,7 @@
 """Calls in a process of its own, which can be ended: a fit of libsvm may take for ever and cannot be interrupted.
 
-The process is started with the first call and waits for the next one, so that modules are imported and kernels loaded
-only once. It ends with its owner, however that one ends.
+The process is started with the first call, or before it, and waits for the next one, so that modules are imported and
+kernels loaded only once. It ends with its owner, however that one ends.
 """
 
 from __future__ import annotations
@@ -100,6 +100,12 @@ class Apart:
             raise answer
         result: Result = answer
         return result
+
+    def prepare(self, module: str) -> None:
+        """Start the process, if there is none, so that the first call need not wait until it has loaded this module."""
+        with self._lock:
+            if self._process is None or not self._process.lives():
+                self._begin(module)
 
     def _begin(self, module: str) -> _Process:
         self.end()

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -54,6 +55,7 @@ class Service:
         self.unready: str | None = "The function is still warming up."
         self.identity = {"replica": settings.replica, "node": settings.node, "versions": versions()}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="function")
+        self._start_ms: dict[str, float] = {}  # until a reply has told it
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -65,6 +67,7 @@ class Service:
 
     async def _warm_up(self) -> None:
         started = time.perf_counter()
+        self._start_ms["start_import"] = _age_ms()
         try:
             await self._in_thread(_warm_up_alone, self.function.warm_up)
         except Exception:
@@ -72,7 +75,9 @@ class Service:
             self.unready = "The function could not be warmed up; its log says why."
             return
         self.unready = None
-        log.info("Ready after %.1f s of warming up", time.perf_counter() - started)
+        warm_up_s = time.perf_counter() - started
+        self._start_ms["start_warm_up"] = warm_up_s * 1e3
+        log.info("Ready after %.1f s of warming up", warm_up_s)
 
     async def answer(self, request: Request) -> Response:
         """Serve one request; whatever happens becomes a status and one sentence."""
@@ -122,6 +127,9 @@ class Service:
                 gone.cancel()
         phases_ms = {"read": read_ms, "queue": queue_ms, "parse": parse_ms, **outcome.phases_ms}
         self.metrics.observe(phases_ms)
+        # The first reply also tells what the start of this process was made of.
+        phases_ms |= self._start_ms
+        self._start_ms = {}
         timing = ", ".join(f"{phase};dur={duration_ms:.3f}" for phase, duration_ms in phases_ms.items())
         content = msgspec.json.encode({**outcome.reply, **self.identity})
         return Response(content, headers={"Server-Timing": timing}, media_type="application/json")
@@ -144,6 +152,12 @@ class Service:
 
     async def _in_thread(self, call: Callable[..., Result], *arguments: Any) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+
+def _age_ms() -> float:
+    """Return how long ago this process was started (proc_pid_stat(5), field 22)."""
+    started = int(Path("/proc/self/stat").read_text("ascii").rpartition(")")[2].split()[19])
+    return (time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")) * 1e3
 
 
 def _warm_up_alone(warm_up: Callable[[], object]) -> None:

@@ -22,6 +22,8 @@ BEFORE = ("upload", "wait", "read", "queue")
 COMPUTE = ("parse", "vectorise", "search", "fit")
 AFTER = ("download",)
 NETWORK = (*BEFORE, *AFTER)
+# What a replica's first reply also tells: how long its process took to be ready. That was no part of the response.
+START = ("start_import", "start_warm_up")
 NS_PER_S = 1e9
 MS_PER_S = 1000
 # A scenario is called bound by the part that takes more than this share of its response time.
@@ -146,13 +148,14 @@ class Timed:
         for request, at in zip(requests, times, strict=True):
             if not whole or at is None:
                 continue
-            names = tuple(request.phases_ms)
+            own = {name: took_ms for name, took_ms in request.phases_ms.items() if name not in START}
+            names = tuple(own)
             if names not in self._rows:
                 self._rows[names] = array("q"), array("d")
             places, own_ms = self._rows[names]
             places.append(len(self._times_ns) // len(at))
             self._times_ns.extend(at)
-            own_ms.extend(request.phases_ms.values())
+            own_ms.extend(own.values())
 
     @property
     def parts(self) -> Parts:

@@ -174,6 +174,27 @@ def test_ready_means_warmed_up_and_says_why_not():
     assert "shutting down" in ending
 
 
+def test_the_first_reply_alone_tells_what_the_start_was_made_of():
+    async def timings() -> list[dict[str, float]]:
+        app = application()
+        seen = []
+        async with (
+            app.state.service.lifespan(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://function") as client,
+        ):
+            while (await client.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.01)
+            for _ in range(2):
+                timing = (await client.post("/", json=WORDS)).headers["server-timing"]
+                seen.append({name: float(ms) for name, ms in (one.split(";dur=") for one in timing.split(", "))})
+        return seen
+
+    first, second = asyncio.run(timings())
+    assert first.keys() - second.keys() == {"start_import", "start_warm_up"}
+    assert first["start_import"] > 10, "this process has run for longer"
+    assert 0 <= first["start_warm_up"] < first["start_import"]
+
+
 def test_replicas_that_share_a_folder_of_kernels_warm_up_one_after_the_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from collect import pods
 from collect.__main__ import main
 from collect.analysis import summary
+from collect.analysis.phases import split
 from collect.analysis.repetitions import gather
 from collect.analysis.starts import PHASES, Cold
 from collect.folder import RunFolder
@@ -36,29 +37,50 @@ def told(created: float, scheduled: float, started: float, ready: float) -> Stat
     return {state: SENT_S + seconds for state, seconds in after_s.items()}
 
 
+def medians(cold: Cold, states: States) -> dict[str, float | None]:
+    """What the only cold start was made of."""
+    starts = cold.starts({"cold-1": states})
+    assert starts is not None
+    assert (starts.cold, starts.known, tuple(starts.phases_s)) == (1, 1, PHASES)
+    return {name: None if one is None else round(one.median, 4) for name, one in starts.phases_s.items()}
+
+
+OWN_S = sum(COLD.phases_ms.values()) / 1e3
+
+
 def test_the_phases_of_a_cold_start_add_up_to_the_time_until_its_reply() -> None:
     cold = Cold()
     cold.add([COLD, request(request=1, replica="warm")])
-    starts = cold.starts({"cold-1": told(0.5, 0.6, 2.0, 4.5)})
-    assert starts is not None
-    assert (starts.cold, starts.known) == (1, 1)
-    assert tuple(starts.phases_s) == PHASES
-    medians = [starts.phases_s[name].median for name in PHASES]
-    own_s = sum(COLD.phases_ms.values()) / 1e3
-    assert medians == pytest.approx([0.5, 0.1, 1.4, 2.5, 5.45 - own_s - 4.5, own_s], abs=1e-5)
-    assert sum(medians) == pytest.approx(5.45, abs=1e-5)
+    assert medians(cold, told(0.5, 0.6, 2.0, 60)) == {
+        "decided": 0.5, "scheduled": 0.1, "started": 1.4, "imported": None, "warmed_up": None,
+        "reached": pytest.approx(3.45 - OWN_S), "answered": pytest.approx(OWN_S),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("told_s", "began_s"), [(2.0, 2.0), (3.2, 5.45 - OWN_S - 2.5)], ids=["at once", "late"])
+def test_a_function_that_tells_of_its_own_start_has_that_apart(told_s: float, began_s: float) -> None:
+    cold = Cold()
+    tells = COLD.phases_ms | {"start_import": 1500.0, "start_warm_up": 1000.0}
+    cold.add([replace(COLD, phases_ms=tells)])
+    assert medians(cold, told(0.5, 0.6, told_s, 60)) == {
+        "decided": 0.5, "scheduled": 0.1, "started": pytest.approx(began_s - 0.6), "imported": 1.5, "warmed_up": 1.0,
+        "reached": pytest.approx(5.45 - OWN_S - 2.5 - began_s, abs=1e-4), "answered": pytest.approx(OWN_S),
+    }  # fmt: skip
+    phases = split([replace(COLD, phases_ms=tells)])
+    assert phases is not None
+    assert not any(name.startswith("start") for name in phases[0].phases_s)
 
 
 @pytest.mark.parametrize(
     "states",
     [
         {},
-        {"created": SENT_S + 0.5, "scheduled": SENT_S + 0.6, "started": SENT_S + 2},
+        {"created": SENT_S + 0.5, "scheduled": SENT_S + 0.6},
         told(-9, 0.1, 0.2, 0.3),
         told(0.5, 0.4, 2, 3),
-        told(1, 2, 3, 60),
+        told(1, 2, 9, 60),
     ],
-    ids=["unknown", "never ready", "there before", "out of order", "ready after its reply"],
+    ids=["unknown", "never started", "there before", "out of order", "started after its reply"],
 )
 def test_a_start_of_which_not_all_is_known_is_none(states: States) -> None:
     cold = Cold()
