@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpcore
 
-from experiments.base_station.connecting import Connecting, Release
+from experiments.base_station.connecting import Connecting, Release, undisturbed
 from experiments.base_station.crossing import RoundTrip, round_trip
 from experiments.base_station.encoding import ACCEPTED, EncodingError, Unpacking
 
@@ -233,9 +233,10 @@ def together(
 
     def start_all() -> None:
         """Start one right after the other, from one thread: others would have to be woken up for that."""
-        begin()
-        for start in starts:
-            start()
+        with undisturbed():
+            begin()
+            for start in starts:
+                start()
 
     barrier = threading.Barrier(len(bodies), start_all)
 

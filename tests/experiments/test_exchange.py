@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from loopback import Reply, Request, answer, function
 
+from experiments.base_station.connecting import undisturbed
 from experiments.base_station.exchange import REPLY_BYTES, Exchange, Way, fire
 
 # Without root only some of those that the kernel has may be asked for.
@@ -36,6 +37,23 @@ def failure(url: str, **how: float | str | bytes) -> str:
     assert exchange.error.startswith(url)
     assert "\n" not in exchange.error
     return exchange.error.removeprefix(url)
+
+
+def test_who_starts_requests_gives_way_to_nobody_where_root_and_is_as_before_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+    with undisturbed():
+        if os.geteuid() == 0:
+            assert os.sched_getscheduler(0) == os.SCHED_FIFO
+    assert (os.sched_getscheduler(0), os.sched_getparam(0).sched_priority) == before
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with undisturbed():
+        assert os.sched_getscheduler(0) == before[0]
 
 
 def test_requests_are_under_way_together_and_their_replies_keep_their_order() -> None:
