@@ -16,7 +16,7 @@ from releases import released, site
 from steal import disturbed
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
 __all__ = ["cluster", "function_image", "own", "released", "site"]
 # How long an example takes says nothing about whether it holds; machines are noisy.
@@ -84,6 +84,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and (reason := disturbed(report.longreprtext)):
         report.outcome, report.longrepr = "skipped", (str(item.path), item.location[1] or 0, f"Skipped: {reason}")
     return report
+
+
+@pytest.fixture(autouse=True)
+def _scheduled_as_before() -> Iterator[None]:
+    """A test that left this process before all others would slow down those that follow, and what they start."""
+    before = os.sched_getscheduler(0)
+    yield
+    assert os.sched_getscheduler(0) == before, "the test changed how this process is scheduled"
 
 
 @pytest.fixture(scope="session")

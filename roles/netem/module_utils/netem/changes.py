@@ -44,11 +44,11 @@ from ansible.module_utils.node.leaving import Leaving
 from .lease import alone
 from .left import CHANGES, Left
 from .link import Link, LinkError
-from .probe import be_punctual
+from .probe import punctual
 from .shaping import Shaping
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
 LOOK_S = 1.0  # how soon it ends after the links were cleared
 AHEAD_NS = 500_000_000  # a change is made ready so long before its time: others may hold the folder for a moment
@@ -277,16 +277,6 @@ def wait_until(due_ns: int) -> int:
     while (left_ns := due_ns - time.monotonic_ns()) > 0:
         time.sleep(left_ns / NS_PER_S)
     return time.monotonic_ns()
-
-
-@contextlib.contextmanager
-def punctual() -> Iterator[None]:
-    """Run in front of others meanwhile, and for no longer: requests that are sent would be delayed."""
-    be_punctual()
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def serve(

@@ -77,12 +77,22 @@ def received(opened: socket.socket) -> Iterator[tuple[bytes, int, Any]]:
         yield got
 
 
-def be_punctual() -> None:
-    """Ask for a CPU as soon as a message or a timer wants one; a plain priority has to do where that is refused."""
+@contextlib.contextmanager
+def punctual() -> Iterator[None]:
+    """Have a CPU as soon as a message or a timer wants one, and no longer: what is started later would have it, too.
+
+    A plain priority has to do where that is refused.
+    """
+    policy, before = os.sched_getscheduler(0), os.sched_getparam(0)
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, before)
 
 
+@punctual()
 def respond(
     sockets: Sequence[socket.socket], seconds: float, counters: Callable[[str], Mapping[str, Any]] | None = None
 ) -> None:
@@ -93,7 +103,6 @@ def respond(
         seconds: for how long.
         counters: what this node's emulator counted on its link to an address, for the node that has it and asks.
     """
-    be_punctual()
     clock = clock_id()
     sessions: dict[int, tuple[int, int]] = {}
     end = time.monotonic() + seconds
@@ -241,7 +250,7 @@ def measure(
             if control_port is not None:
                 opened.append(stack.enter_context(_connected(source, target, control_port)))
             lanes.append(Peer(*opened))
-        be_punctual()
+        stack.enter_context(punctual())
         _exchange([peer.afresh() for peer in lanes], WARM_UP, interval_ms, control_every)
         late_ns = {wait: lateness(wait) for wait in sorted(set(wait_ms)) if wait > 0}
         stolen, whole = _cpu_time()
