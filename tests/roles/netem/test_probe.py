@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import select
 import threading
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,15 @@ def test_a_late_prober_never_sends_two_probes_at_once(monkeypatch: pytest.Monkey
     assert max(apart_ms) > 9, "it was never late"
     assert min(apart_ms) > 0.99
     assert min(apart_ms) < 1.5, "it does not make up for it"
+
+
+def test_where_a_container_refuses_any_priority_a_plain_one_does(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with probe.open_socket("127.0.0.1", 0) as opened:
+        probe.respond([opened], 0.01)
 
 
 def test_a_responder_ends_in_time_however_many_probes_come(monkeypatch: pytest.MonkeyPatch):

@@ -81,11 +81,14 @@ def received(opened: socket.socket) -> Iterator[tuple[bytes, int, Any]]:
 def punctual() -> Iterator[None]:
     """Have a CPU as soon as a message or a timer wants one, and no longer: what is started later would have it, too.
 
-    A plain priority has to do where that is refused.
+    A plain priority has to do where that is refused; a container may refuse the call itself, the way back, too.
     """
     policy, before = os.sched_getscheduler(0), os.sched_getparam(0)
-    with contextlib.suppress(PermissionError):
+    try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    except PermissionError:
+        yield
+        return
     try:
         yield
     finally:
