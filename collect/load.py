@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import chain
 from math import inf
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from collect.folder import RunFolder
+
+T = TypeVar("T")
 
 # More nodes than a testbed of one controller has.
 NODES = 1_000
@@ -136,11 +138,15 @@ def _machine(path: Path, notes: list[str]) -> Machine | None:
 def _starts(node: Path, notes: list[str]) -> tuple[tuple[Sample, ...], ...]:
     """Return the samples of each start; the files are named by their times."""
     decoder = msgspec.json.Decoder(Sample)
-    starts = []
-    for path in sorted(node.glob(SAMPLES)):
-        try:
-            whole, _, _ = read_bytes(path).rpartition(b"\n")
-            starts.append(tuple(decoder.decode(line) for line in whole.splitlines()))
-        except (FolderError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            notes.append(f"load/{node.name}/{path.name} is damaged and was ignored: {error}.")
-    return tuple(starts)
+    starts = (lines(path, decoder, notes) for path in sorted(node.glob(SAMPLES)))
+    return tuple(samples for samples in starts if samples is not None)
+
+
+def lines(path: Path, decoder: msgspec.json.Decoder[T], notes: list[str]) -> tuple[T, ...] | None:
+    """Return the lines of a file of a node, one that was cut off aside; None, with a note, where it is damaged."""
+    try:
+        whole, _, _ = read_bytes(path).rpartition(b"\n")
+        return tuple(decoder.decode(line) for line in whole.splitlines())
+    except (FolderError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        notes.append(f"load/{path.parent.name}/{path.name} is damaged and was ignored: {error}.")
+        return None

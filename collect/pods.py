@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from collect.folder import FolderError, read_bytes
+from collect.load import lines
 
 if TYPE_CHECKING:
     from collect.analysis.starts import States
@@ -32,13 +32,7 @@ def read(folder: RunFolder, notes: list[str]) -> dict[str, States]:
     pods: dict[str, States] = {}
     decoder = msgspec.json.Decoder(Told)
     for path in sorted(folder.load.glob("*/pods-*.jsonl"))[:FILES]:
-        try:
-            whole, _, _ = read_bytes(path).rpartition(b"\n")
-            told = [decoder.decode(line) for line in whole.splitlines()]
-        except (FolderError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            notes.append(f"load/{path.parent.name}/{path.name} is damaged and was ignored: {error}.")
-            continue
-        for one in told:
+        for one in lines(path, decoder, notes) or ():
             if one.pod in pods or len(pods) < PODS:
                 pods.setdefault(one.pod, {}).setdefault(one.state, one.at_s)
     return pods

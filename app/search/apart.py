@@ -88,9 +88,7 @@ class Apart:
             RuntimeError: the process ended without an answer.
         """
         with self._lock:
-            process = self._process
-            if process is None or not process.lives():
-                process = self._begin(function.__module__)
+            process = self._living(function.__module__)
             try:
                 answer = process.ask(cancelled, (function, given, named))
             except BaseException:
@@ -104,8 +102,12 @@ class Apart:
     def prepare(self, module: str) -> None:
         """Start the process, if there is none, so that the first call need not wait until it has loaded this module."""
         with self._lock:
-            if self._process is None or not self._process.lives():
-                self._begin(module)
+            self._living(module)
+
+    def _living(self, module: str) -> _Process:
+        if self._process is None or not self._process.lives():
+            return self._begin(module)
+        return self._process
 
     def _begin(self, module: str) -> _Process:
         self.end()

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from collect.analysis import statistics
-from collect.analysis.phases import START
+from collect.analysis.phases import START, own_phases_ms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ class Cold:
             waited_s = (request.sent_ns - min(sent_ns)) / NS_PER_S
             took_s = (request.first_byte_ns - request.sent_ns) / NS_PER_S
             own_start_s = tuple(request.phases_ms[name] / MS_PER_S for name in START if name in request.phases_ms)
-            own_s = sum(request.phases_ms.values()) / MS_PER_S - sum(own_start_s)
+            own_s = sum(own_phases_ms(request).values()) / MS_PER_S
             at_s = began_s + waited_s
             self._requests.append(_Cold(request.replica, at_s, at_s + took_s, own_s, own_start_s))
 
